@@ -1,0 +1,1 @@
+"""How machines are spoken to: DHCP, TFTP, HTTP, loaders and menus."""

@@ -1,0 +1,1 @@
+"""DHCPv4, BOOTP and PXE answers."""

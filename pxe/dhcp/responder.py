@@ -1,0 +1,270 @@
+"""The DHCP decision: one packet in, answers and lease changes out.
+
+RFC 2131 sections 3 and 4.3, RFC 1534 (BOOTP), PXE 2.1 section 2.2 (proxyDHCP, boot server). Reads no clock
+and touches no socket. The laws: on a proxy network it gives no address and refuses none; it says NAK only
+where it is the authority; no answer names an address whose lease is not among its `changes`, to be stored
+before sending.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+
+from pxe.dhcp import codes, options, replies
+from pxe.dhcp.addresses import Addresses, Choice
+from pxe.dhcp.chain import Chain
+from pxe.dhcp.client import describe, is_pxe, sub_options
+from pxe.dhcp.codes import Kind
+from pxe.dhcp.leases import NEVER, Change, LeaseTable
+from pxe.dhcp.outcome import Note, Outcome
+from pxe.dhcp.ports import Boots, Host, Hosts, Lease
+from pxe.dhcp.replies import Asked
+from pxe.dhcp.subnet import FOR_EVER, MIN_LEASE_SECONDS, Mode, Subnet
+from pxe.dhcp.wire import NO_ADDRESS, REQUEST, Packet
+from pxe.dhcp.zones import Arrival, Zone, Zones
+
+
+class Responder:
+    """Decides for all networks. Raises nothing for whatever packet; what Hosts and Boots raise goes
+    through."""
+
+    def __init__(
+        self, subnets: Iterable[Subnet], domain: str, hosts: Hosts, boots: Boots, leases: Iterable[Lease] = ()
+    ) -> None:
+        self.zones = Zones(subnets, domain)
+        self.table = LeaseTable((pool for zone in self.zones.all for pool in zone.pools), hosts.reserved)
+        self.table.load(leases)
+        self.table.never.update(int(router) for zone in self.zones.all for router in zone.subnet.routers)
+        self._addresses = Addresses(self.table, hosts)
+        self._hosts = hosts
+        self._boots = boots
+        self._chain = Chain()
+
+    def handle(self, packet: Packet, arrival: Arrival, now: float) -> Outcome:
+        """Answer one request. An empty Outcome means silence."""
+        asked = self._understand(packet, arrival, now)
+        out = Outcome()
+        if asked is None:
+            return out
+        if asked.arrival.port != replies.SERVER_PORT:
+            self._boot_server(asked, out)
+        elif asked.place.home.subnet.mode is Mode.PROXY:
+            self._proxy(asked, out, now)
+        else:
+            self._authority(asked, out, now)
+        if any(reply.packet.file or codes.BOOT_FILE in reply.packet.options for reply in out.replies):
+            self._chain.sent(asked.client, asked.kind, now)
+        return out
+
+    def _understand(self, packet: Packet, arrival: Arrival, now: float) -> Asked | None:
+        """The facts of a request, or None when it is none or not for us."""
+        if packet.op != REQUEST:
+            return None
+        kind: Kind | None = None
+        message_type = packet.options.get(codes.MESSAGE_TYPE)
+        if message_type is not None:
+            if len(message_type) != 1 or not 1 <= message_type[0] <= 8:
+                return None
+            kind = Kind(message_type[0])
+        relay = packet.options.get(codes.RELAY_INFO)
+        inside = dict(sub_options(relay)) if relay else {}
+        place = self.zones.place(packet, arrival, inside.get(codes.LINK_SELECTION))
+        client = self._chain.look(describe(packet), kind, now)
+        if place is None or not client.mac:
+            return None
+        return Asked(packet, client, arrival, place, kind, inside)
+
+    # ---- where another server gives the addresses ----
+
+    def _proxy(self, asked: Asked, out: Outcome, now: float) -> None:
+        """RFC-wise no DHCP server at all: only boot data, only for boot programs, never an address."""
+        if not is_pxe(asked.client):
+            return
+        if asked.kind is Kind.DISCOVER:
+            self._boot_answer(asked, Kind.OFFER, out)
+        elif asked.kind is Kind.INFORM:
+            self._boot_answer(asked, Kind.ACK, out)
+        elif asked.kind is Kind.REQUEST:
+            # To the other server, heard because it is broadcast: the exchange is over, the file comes next.
+            self._chain.sent(asked.client, asked.kind, now)
+
+    def _boot_server(self, asked: Asked, out: Outcome) -> None:
+        """Port 4011: a machine that has its address asks a boot server directly (PXE 2.1 section 2.2.5)."""
+        if not is_pxe(asked.client) or asked.arrival.source == NO_ADDRESS:
+            return
+        if asked.kind in (Kind.REQUEST, Kind.INFORM):
+            self._boot_answer(asked, Kind.ACK, out)
+        elif asked.kind is Kind.DISCOVER:
+            self._boot_answer(asked, Kind.OFFER, out)
+
+    def _boot_answer(self, asked: Asked, kind: Kind, out: Outcome) -> None:
+        boot = self._boots.decide(asked.client, asked.place.server)
+        out.tell(asked, asked.kind, "asks what to boot", None, None)
+        if boot is None:
+            return
+        settings = {
+            code: value
+            for code, value in self._settings(asked, asked.place.home, None, out).items()
+            if code not in (codes.SUBNET_MASK, codes.ROUTERS, codes.BROADCAST_ADDRESS)
+        }
+        out.replies.append(replies.make(asked, kind, NO_ADDRESS, settings, boot, {}, proxy=True))
+        out.tell(asked, kind, f"told to load {boot.filename}", None, boot)
+
+    # ---- where we are the authority ----
+
+    def _authority(self, asked: Asked, out: Outcome, now: float) -> None:
+        host = self._hosts.find(asked.client)
+        match asked.kind:
+            case None:
+                self._bootp(asked, host, out, now)
+            case Kind.DISCOVER:
+                self._discover(asked, host, out, now)
+            case Kind.REQUEST:
+                self._request(asked, host, out, now)
+            case Kind.INFORM:
+                self._inform(asked, host, out)
+            case Kind.RELEASE:
+                self._release(asked, out, now)
+            case Kind.DECLINE:
+                self._decline(asked, out, now)
+
+    def _discover(self, asked: Asked, host: Host | None, out: Outcome, now: float) -> None:
+        out.tell(asked, Kind.DISCOVER, "looks for a server", None, None)
+        wanted = options.address_of(asked.packet.options.get(codes.REQUESTED_ADDRESS))
+        choice = self._addresses.choose(asked.client, host, asked.place, wanted, now)
+        if choice.address is None:
+            out.notes.append(Note(asked.client.mac, "dhcp.none", choice.why))
+            return
+        if not choice.reserved:
+            if self.table.doubtful(choice.address, now):
+                out.check = choice.address
+            self.table.offer(choice.address, asked.client, now)
+        self._give(asked, host, choice, Kind.OFFER, None, out)
+
+    def _request(self, asked: Asked, host: Host | None, out: Outcome, now: float) -> None:
+        """RFC 2131 section 4.3.2: the four states of a client, told apart by what it fills in."""
+        server = asked.packet.options.get(codes.SERVER_ID)
+        if server is not None and not self._is_us(server, asked):
+            self.table.withdraw(asked.client)
+            return
+        address = options.address_of(asked.packet.options.get(codes.REQUESTED_ADDRESS))
+        if asked.packet.ciaddr != NO_ADDRESS:
+            address = asked.packet.ciaddr
+        if address is None:
+            return
+        choice = self._addresses.confirm(asked.client, host, asked.place, address, now)
+        if choice.address is None:
+            out.replies.append(replies.refuse(asked, choice.why))
+            out.tell(asked, Kind.NAK, f"refused {address}: {choice.why}", address, None)
+            return
+        change = self._bind(asked, host, choice, out, now)
+        self._give(asked, host, choice, Kind.ACK, change, out)
+
+    def _is_us(self, server: bytes, asked: Asked) -> bool:
+        return server == asked.server_id or any(server == own.ip.packed for own in asked.arrival.addresses)
+
+    def _bind(self, asked: Asked, host: Host | None, choice: Choice, out: Outcome, now: float) -> Change:
+        assert choice.address is not None and choice.zone is not None
+        seconds = self._lease_seconds(asked, host, choice.zone)
+        expires = NEVER if seconds == FOR_EVER else now + seconds
+        name = (host.name if host else None) or asked.client.hostname
+        change = self.table.bind(choice.address, asked.client, expires, name)
+        out.changes.append(change)
+        return change
+
+    def _give(
+        self, asked: Asked, host: Host | None, choice: Choice, kind: Kind, change: Change | None, out: Outcome
+    ) -> None:
+        """OFFER or ACK of an address."""
+        assert choice.address is not None and choice.zone is not None
+        boot = self._boots.decide(asked.client, asked.place.server) if is_pxe(asked.client) else None
+        settings = self._settings(asked, choice.zone, host, out)
+        seconds = self._lease_seconds(asked, host, choice.zone)
+        times = {codes.LEASE_TIME: struct.pack("!I", seconds)}
+        asked_for = asked.packet.options.get(codes.PARAMETER_LIST, b"")
+        for code, share in ((codes.RENEWAL_TIME, 0.5), (codes.REBINDING_TIME, 0.875)):
+            if code in asked_for or code in settings:
+                ready = struct.pack("!I", FOR_EVER if seconds == FOR_EVER else int(seconds * share))
+                times[code] = settings.get(code, ready)
+        out.replies.append(
+            replies.make(
+                asked, kind, choice.address, settings, boot, times, change=change, safe=choice.reserved
+            )
+        )
+        loads = f", load {boot.filename}" if boot is not None else ""
+        why = f" ({choice.why})" if choice.why else ""
+        out.tell(asked, kind, f"{choice.address}{loads}{why}", choice.address, boot)
+
+    def _lease_seconds(self, asked: Asked, host: Host | None, zone: Zone) -> int:
+        """What the client asks for, up to what the host or the subnet allows."""
+        allowed = zone.subnet.lease_seconds
+        own = {**zone.subnet.options, **(host.options if host else {})}.get("dhcp-lease-time")
+        if own is not None:
+            allowed = int(own)
+        wanted = asked.packet.options.get(codes.LEASE_TIME, b"")
+        if len(wanted) != 4:
+            return allowed
+        return min(max(int.from_bytes(wanted, "big"), MIN_LEASE_SECONDS), allowed)
+
+    def _settings(self, asked: Asked, zone: Zone, host: Host | None, out: Outcome) -> dict[int, bytes]:
+        """All options for this client: the subnet's, the host's over them, and its name."""
+        ready = dict(zone.options)
+        if host is None:
+            return ready
+        if host.name:
+            ready[codes.HOST_NAME] = host.name.encode()
+        for name, value in host.options.items():
+            try:
+                code, data = options.encode(name, value)
+            except options.OptionError as error:
+                out.notes.append(Note(asked.client.mac, "dhcp.option", f"left out: {error}"))
+                continue
+            ready[code] = data
+        return ready
+
+    def _bootp(self, asked: Asked, host: Host | None, out: Outcome, now: float) -> None:
+        """RFC 1534: a reservation, or an address for ever where the subnet says so."""
+        choice = self._addresses.choose(asked.client, host, asked.place, None, now)
+        if choice.address is None or choice.zone is None:
+            return
+        change = None
+        if not choice.reserved:
+            if not choice.zone.subnet.bootp:
+                return
+            name = (host.name if host else None) or ""
+            change = self.table.bind(choice.address, asked.client, NEVER, name)
+            out.changes.append(change)
+        boot = self._boots.decide(asked.client, asked.place.server)
+        settings = self._settings(asked, choice.zone, host, out)
+        out.replies.append(
+            replies.make(asked, None, choice.address, settings, boot, {}, False, change, choice.reserved)
+        )
+        out.tell(asked, None, f"{choice.address}", choice.address, boot)
+
+    def _inform(self, asked: Asked, host: Host | None, out: Outcome) -> None:
+        """RFC 2131 section 4.3.5: settings for one who has an address; no lease, no times."""
+        if asked.packet.ciaddr == NO_ADDRESS:
+            return
+        boot = self._boots.decide(asked.client, asked.place.server) if is_pxe(asked.client) else None
+        zone = asked.place.zone_of(asked.packet.ciaddr) or asked.place.home
+        settings = self._settings(asked, zone, host, out)
+        out.replies.append(replies.make(asked, Kind.ACK, NO_ADDRESS, settings, boot, {}))
+        out.tell(asked, Kind.INFORM, "asks for settings", asked.packet.ciaddr, boot)
+
+    def _release(self, asked: Asked, out: Outcome, now: float) -> None:
+        change = self.table.release(asked.packet.ciaddr, asked.client, now)
+        if change is not None:
+            out.changes.append(change)
+            out.tell(asked, Kind.RELEASE, f"gave {asked.packet.ciaddr} back", asked.packet.ciaddr, None)
+
+    def _decline(self, asked: Asked, out: Outcome, now: float) -> None:
+        address = options.address_of(asked.packet.options.get(codes.REQUESTED_ADDRESS))
+        server = asked.packet.options.get(codes.SERVER_ID)
+        if address is None or (server is not None and not self._is_us(server, asked)):
+            return
+        change = self.table.decline(address, asked.client, now)
+        if change is not None:
+            out.changes.append(change)
+            text = f"found {address} in use by another machine; it is not given out for an hour"
+            out.tell(asked, Kind.DECLINE, text, address, None)

@@ -1,0 +1,211 @@
+"""DNS sockets, UDP and TCP; answers of our own zones are kept as bytes until the registry changes.
+
+Laws: a question is answered at most once, and never with more than it may be over its transport; a response
+is never answered (two servers would talk for ever); a TCP client that says nothing is let go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections import Counter
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pxe.dns import wire
+from pxe.dns.forward import Forwarder
+from pxe.dns.ports import Names
+from pxe.dns.resolver import Forward, Resolver
+from pxe.dns.wire import Answer, FormatError, Query
+from pxe.dns.zone import Zones
+from pxe.errors import WireError
+from pxe.sockets import Control, Listen, bind, destination, plain_address, source, want_destination
+
+__all__ = ["DnsServer", "Listen", "Zones"]
+
+log = logging.getLogger(__name__)
+_AT_ONCE = 64
+_KEPT = 50_000  # answers
+_BUFFER = 1 << 20
+_TCP_IDLE = 10.0  # seconds
+_TCP_MOST = 256  # connections
+
+
+@dataclass(slots=True)
+class _Socket:
+    sock: socket.socket
+    wildcard: bool
+
+
+class DnsServer:
+    """Answers for `zones` from `names`; forwards to `servers` (address, port) for the zones' networks; none:
+    refuses.
+
+    `await start()`, then `await close()`, on one running event loop.
+    """
+
+    def __init__(self, zones: Zones, names: Names, servers: Sequence[tuple[str, int]] = ()) -> None:
+        self._names = names
+        self._resolver = Resolver(zones, names, bool(servers))
+        self._forwarder = Forwarder(servers)
+        self._revision = -1
+        self._kept: dict[tuple[Any, ...], bytes] = {}
+        self._udp: list[_Socket] = []
+        self._tcp: list[asyncio.Server] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._connections = 0
+        self.bound: list[tuple[str, int]] = []
+        self.counts: Counter[str] = Counter()
+
+    async def start(self, places: Sequence[Listen]) -> None:
+        """Open UDP and TCP on each place; OSError, with the address in its text, when one cannot be
+        opened."""
+        for place in places:
+            try:
+                await self._open(place)
+            except OSError as error:
+                await self.close()
+                text = f"DNS on {place.address} port {place.port}: {error.strerror}"
+                raise OSError(error.errno, text) from error
+
+    async def _open(self, place: Listen) -> None:
+        udp = bind(place, socket.SOCK_DGRAM)
+        here = _Socket(udp, place.wildcard)
+        self._udp.append(here)
+        udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        if here.wildcard:
+            want_destination(udp)
+        port = udp.getsockname()[1]
+        tcp = bind(place, socket.SOCK_STREAM, port=port)
+        self._tcp.append(await asyncio.start_server(self._connected, sock=tcp))
+        asyncio.get_running_loop().add_reader(udp.fileno(), self._readable, here)
+        self.bound.append((place.address, port))
+
+    async def close(self) -> None:
+        """Stop; questions under way are dropped."""
+        for here in self._udp:
+            asyncio.get_running_loop().remove_reader(here.sock.fileno())
+            here.sock.close()
+        for server in self._tcp:
+            server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._udp, self._tcp, self.bound = [], [], []
+
+    def _readable(self, here: _Socket) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                raw, control, _, peer = here.sock.recvmsg(4096, 256)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                log.debug("DNS: %s", error)  # an ICMP error of an earlier reply; the socket is fine
+                continue
+            local = destination(control) if here.wildcard else ""
+            if local is not None and peer[1]:
+                self._asked(here, raw, peer, source(local) if local else [])
+
+    def _asked(self, here: _Socket, raw: bytes, peer: tuple[Any, ...], control: Control) -> None:
+        try:
+            reply = self._reply(raw, plain_address(peer), tcp=False)
+        except Exception:
+            log.exception("DNS question of %s failed", peer[0])
+            return
+        if isinstance(reply, Query):
+            self._spawn(self._forward_udp(here, reply, peer, control))
+        elif reply is not None:
+            self._send(here, reply, peer, control)
+
+    def _send(self, here: _Socket, reply: bytes, peer: tuple[Any, ...], control: Control) -> None:
+        try:
+            here.sock.sendmsg([reply], control, 0, peer)
+        except OSError as error:
+            log.debug("DNS reply to %s: %s", peer[0], error)  # lost, like any datagram; it is asked again
+
+    def _reply(self, raw: bytes, peer: str, tcp: bool) -> bytes | Query | None:
+        """The reply; a Query that must be forwarded; or None: say nothing."""
+        try:
+            query = wire.parse(raw)
+        except FormatError as error:
+            self.counts["malformed"] += 1
+            return error.reply
+        except WireError:
+            self.counts["malformed"] += 1
+            return None
+        self.counts["queries"] += 1
+        return self._own(query, peer, tcp)
+
+    def _own(self, query: Query, peer: str, tcp: bool) -> bytes | Query:
+        revision = self._names.revision()
+        if revision != self._revision or len(self._kept) > _KEPT:
+            self._kept.clear()
+            self._revision = revision
+        recursion = self._resolver.may_recurse(peer)
+        key = (query.labels, query.qtype, query.qclass, query.opcode, query.edns, query.room(tcp), recursion)
+        kept = self._kept.get(key)
+        if kept is not None:
+            return wire.reuse(kept, query)
+        answer = self._resolver.resolve(query, peer)
+        if isinstance(answer, Forward):
+            return query
+        reply = wire.build(query, answer, query.room(tcp))
+        if answer.authoritative:
+            self._kept[key] = reply
+        return reply
+
+    async def _forwarded(self, query: Query, tcp: bool) -> bytes:
+        self.counts["forwarded"] += 1
+        raw = await self._forwarder.resolve(query, tcp)
+        if raw is not None and len(raw) <= query.room(tcp):
+            return wire.reuse(raw, query)
+        if raw is not None:
+            return wire.truncated(query)
+        return wire.build(query, Answer(wire.SERVFAIL, recursion_available=True), query.room(tcp))
+
+    async def _forward_udp(
+        self, here: _Socket, query: Query, peer: tuple[Any, ...], control: Control
+    ) -> None:
+        reply = await self._forwarded(query, tcp=False)
+        self._send(here, reply, peer, control)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One TCP client: questions one after another (RFC 7766)."""
+        if self._connections >= _TCP_MOST:
+            writer.close()
+            return
+        self._connections += 1
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)
+        try:
+            await self._converse(reader, writer)
+        except (TimeoutError, ConnectionError, asyncio.IncompleteReadError):
+            log.debug("DNS over TCP: the client left")
+        finally:
+            self._connections -= 1
+            if task is not None:
+                self._tasks.discard(task)
+            writer.close()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = plain_address(writer.get_extra_info("peername"))
+        while True:
+            async with asyncio.timeout(_TCP_IDLE):
+                size = int.from_bytes(await reader.readexactly(2), "big")
+                raw = await reader.readexactly(size)
+            reply = self._reply(raw, peer, tcp=True)
+            if isinstance(reply, Query):
+                reply = await self._forwarded(reply, tcp=True)
+            if reply is None:
+                return
+            writer.write(len(reply).to_bytes(2, "big") + reply)
+            async with asyncio.timeout(_TCP_IDLE):
+                await writer.drain()
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,242 @@
+"""One request, from its route to its answer: the shell around the resolver.
+
+The law: a failure is one line for the client (and a traceback in the log when it is ours), never a missing
+answer; "failed" never becomes "not found". Calls into the house that may touch its database run in one worker
+thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TypeVar
+
+from aiohttp import web
+
+from pxe.catalogue import Entry, entry_of
+from pxe.http.forward import Forwarder
+from pxe.http.limits import Limits
+from pxe.http.ports import Denied, NodeRequest, Reply, Site, Wait
+from pxe.http.resolver import (
+    BootFile,
+    Forward,
+    NodeCall,
+    Public,
+    Refused,
+    Script,
+    Stored,
+    bearer,
+    route,
+    type_of,
+)
+from pxe.http.transfer import send
+from pxe.ports import PeerJournal
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+# What lies in public/ shares its origin with the admin's page: it may be looked at, but never act as the
+# admin.
+_PUBLIC = {"Content-Security-Policy": "sandbox", "X-Content-Type-Options": "nosniff"}
+_FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
+_SHORTEST_WAIT = 0.05  # seconds between two looks of a long poll, whatever the house asks for
+
+
+class Handlers:
+    """Answers requests. `worker` has one thread: the house's."""
+
+    def __init__(
+        self,
+        site: Site,
+        journal: PeerJournal,
+        forwarder: Forwarder | None,
+        worker: ThreadPoolExecutor,
+        limits: Limits,
+    ) -> None:
+        self._site, self._journal, self._forwarder = site, journal, forwarder
+        self._worker, self._limits = worker, limits
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The one entry point: every request of every listener."""
+        try:
+            await _go_on(request)
+            return await self._answer(request)
+        except ConnectionError:
+            return _cut(request)
+        except web.HTTPException as refused:
+            return _line(refused.status, refused.reason)
+        except FileNotFoundError as gone:
+            log.info("%s: %s", request.path, gone)
+            return _line(404, "not found")
+        except Exception:
+            if request.transport is None or request.transport.is_closing():
+                return _cut(request)  # broken off on purpose, and logged there
+            log.exception("%s %s failed", request.method, request.path)
+            return _line(500, "bootsrv failed on this request; its log has the details")
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        match route(request.method, request.raw_path):
+            case Forward():
+                if self._forwarder is None:
+                    return _line(404, "not found")
+                return await self._forwarder.forward(request, peer_of(request))
+            case Script() as script:
+                return await self._script(request, script)
+            case BootFile(name):
+                return await self._file(request, name, self._site.boot_file(name), {}, record=True)
+            case Public(name):
+                return await self._file(request, name, self._site.public(name), _PUBLIC)
+            case Stored() as stored:
+                return await self._stored(request, stored)
+            case NodeCall() as call:
+                return await self._node(request, call)
+            case Refused(status, text, allow):
+                return _line(status, text, {"Allow": allow} if allow else {})
+
+    async def _script(self, request: web.BaseRequest, script: Script) -> web.StreamResponse:
+        headers = {"Cache-Control": "no-store"}
+        if request.method != "GET":  # a look at it starts nothing: no token, no attempt
+            return web.Response(content_type="text/plain", charset="utf-8", headers=headers)
+        local = local_of(request)
+        text = await self._ask(lambda: self._site.boot_script(script.mac, script.query, local))
+        body = text.encode()
+        data = {"file": f"boot/{script.mac}/script.ipxe", "bytes": len(body)}
+        self._journal.record_peer(peer_of(request), "http.done", "boot script sent", data)
+        return web.Response(body=body, content_type="text/plain", charset="utf-8", headers=headers)
+
+    async def _file(
+        self,
+        request: web.BaseRequest,
+        name: str,
+        entry: Entry | None,
+        extra: dict[str, str],
+        record: bool = False,
+    ) -> web.StreamResponse:
+        if entry is None:
+            return _line(404, f"no file {name[:200]!r}")
+        if not record or request.method != "GET":
+            return await send(request, entry, type_of(name), extra)
+        return await self._recorded(request, name, entry)
+
+    async def _recorded(self, request: web.BaseRequest, name: str, entry: Entry) -> web.StreamResponse:
+        """Send a boot file and let the flight recorder know: it is a step of this machine's boot."""
+        peer, started, total = peer_of(request), time.monotonic(), 0
+        self._journal.record_peer(peer, "http.start", f"GET {name}", {"file": name, "size": entry.size})
+
+        def count(sent: int) -> None:
+            nonlocal total
+            total += sent
+
+        aborted = True
+        try:
+            response = await send(request, entry, type_of(name), {}, count)
+            aborted = False
+            return response
+        finally:
+            seconds = round(time.monotonic() - started, 4)
+            text = f"{name} {'broken off' if aborted else 'sent'}, {total} bytes in {seconds:.2f} s"
+            data = {"file": name, "bytes": total, "size": entry.size, "seconds": seconds, "aborted": aborted}
+            self._journal.record_peer(peer, "http.done", text, data)
+
+    async def _stored(self, request: web.BaseRequest, stored: Stored) -> web.StreamResponse:
+        token = bearer(request.headers.get("Authorization"))
+        found = await self._ask(lambda: self._site.store(stored.kind, stored.id, token))
+        if isinstance(found, Denied):
+            return _line(
+                found.status, found.text, {"WWW-Authenticate": "Bearer"} if found.status == 401 else {}
+            )
+        entry = _immutable(found, stored.id)
+        if entry is None:
+            return _line(404, "no such thing in the store")
+        return await send(request, entry, "application/octet-stream", _FOREVER)
+
+    async def _node(self, request: web.BaseRequest, call: NodeCall) -> web.StreamResponse:
+        """One call of the node API; a Wait is asked again until it is a Reply: a long poll without a
+        thread."""
+        asked = time.monotonic()
+        question = await self._question(request, call)
+        while isinstance(answer := await self._ask(partial(self._site.node, question)), Wait):
+            left = self._limits.longest_wait - (time.monotonic() - asked)
+            if left <= 0:
+                return web.Response(status=204)
+            await asyncio.sleep(max(_SHORTEST_WAIT, min(answer.seconds, left)))
+            question = replace(question, waited=time.monotonic() - asked)
+        return _reply(answer)
+
+    async def _question(self, request: web.BaseRequest, call: NodeCall) -> NodeRequest:
+        return NodeRequest(
+            method=request.method,
+            path=call.path,
+            query=call.query,
+            headers={name.lower(): value for name, value in request.headers.items()},
+            body=await self._body(request),
+            peer=peer_of(request),
+            token=bearer(request.headers.get("Authorization")),
+        )
+
+    async def _body(self, request: web.BaseRequest) -> bytes:
+        body = bytearray()
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > self._limits.node_body:
+                raise web.HTTPRequestEntityTooLarge(self._limits.node_body, len(body))
+        return bytes(body)
+
+    async def _ask(self, question: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, question)
+
+
+def peer_of(request: web.BaseRequest) -> str:
+    """The client's IP address; IPv4 over an IPv6 socket is plain IPv4, our Unix socket counts as this
+    machine."""
+    return _end(request, "peername") or "127.0.0.1"
+
+
+def local_of(request: web.BaseRequest) -> str:
+    """Our own address that the client reached; "" on our Unix socket."""
+    return _end(request, "sockname")
+
+
+def _end(request: web.BaseRequest, which: str) -> str:
+    name = request.transport.get_extra_info(which) if request.transport else None
+    if not isinstance(name, tuple):
+        return ""
+    address = ip_address(name[0].partition("%")[0])
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def _immutable(found: Path | bytes | None, ident: str) -> Entry | None:
+    """An entry whose version is its id: what the store holds under one id never changes."""
+    entry = None if found is None else entry_of(found)
+    return None if entry is None else Entry(entry.size, 0.0, ident, entry.path, entry.data)
+
+
+def _reply(answer: Reply) -> web.Response:
+    headers = dict(answer.headers)
+    if answer.status not in (204, 304):
+        headers.setdefault("Content-Type", answer.type)
+    return web.Response(status=answer.status, body=answer.body or None, headers=headers)
+
+
+def _line(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(status=status, text=text.rstrip("\n") + "\n", headers=headers)
+
+
+def _cut(request: web.BaseRequest) -> web.Response:
+    """The client is gone, or must see that its answer is not complete: nothing more is said to it."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=499)  # nobody reads it; nginx's number for this case
+
+
+async def _go_on(request: web.BaseRequest) -> None:
+    """Answer `Expect: 100-continue` (RFC 9110 §10.1.1); curl waits a second for it otherwise."""
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -1,0 +1,17 @@
+"""Bounds that keep one HTTP client from hurting the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bytes and seconds."""
+
+    node_body: int = 4 * 1024 * 1024  # one call of the node API
+    longest_wait: float = 60.0  # a long poll
+    idle: float = 75.0  # a keep-alive connection without a request
+    stalled: float = 300.0  # a transfer whose client takes nothing, or is gone without a word
+    backlog: int = 4096  # connections that wait to be accepted: a whole rack is switched on at once
+    farewell: float = 2.0  # what runs gets this long to end when the server stops

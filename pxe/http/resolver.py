@@ -1,0 +1,160 @@
+"""Which of our things a request means. Pure: text in, a route out; the route table is this page.
+
+    /boot/MAC/script.ipxe   what this machine should do now, as an iPXE script
+    /boot/NAME              kernel, initial RAM disk, loaders
+    /public/NAME            DATA_DIR/public, as it is
+    /store/KIND/ID          manifests, locators and packs of images, for the imager
+    /node/v1/...            the node API
+    everything else         is forwarded to the web process
+
+The law: any text gives a route, never an exception. NAME is only a key for a look-up; nothing here is a path.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, unquote
+
+_MAC = re.compile(r"[0-9a-f]{2}(?:([:-]?)[0-9a-f]{2})(?:\1[0-9a-f]{2}){4}", re.IGNORECASE)
+_ID = re.compile(r"[0-9a-zA-Z_-][0-9a-zA-Z._-]{0,199}")
+_STORE = frozenset({"manifests", "locators", "packs"})
+_READ = ("GET", "HEAD")
+
+_TYPES = {
+    "ipxe": "text/plain; charset=utf-8",
+    "cfg": "text/plain; charset=utf-8",
+    "ks": "text/plain; charset=utf-8",
+    "txt": "text/plain; charset=utf-8",
+    "log": "text/plain; charset=utf-8",
+    "html": "text/html; charset=utf-8",
+    "json": "application/json",
+    "xml": "application/xml",
+    "png": "image/png",
+    "gz": "application/gzip",
+    "iso": "application/x-iso9660-image",
+    "efi": "application/efi",  # UEFI HTTP Boot takes a file for a program by this type (UEFI 2.10, 24.7.3)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """/boot/MAC/script.ipxe"""
+
+    mac: str  # lower case, colons
+    query: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class BootFile:
+    """/boot/NAME"""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Public:
+    """/public/NAME"""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """/store/KIND/ID"""
+
+    kind: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCall:
+    """/node/v1/PATH"""
+
+    path: str
+    query: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Not ours: the web process answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request under our paths that cannot be answered; `text` is one line."""
+
+    status: int
+    text: str
+    allow: str = ""
+
+
+Route = Script | BootFile | Public | Stored | NodeCall | Forward | Refused
+
+
+def route(method: str, target: str) -> Route:
+    """The route of a request; `target` is the request target as it came, query and all."""
+    path, _, query = target.partition("?")
+    head, _, rest = path.lstrip("/").partition("/")
+    if head not in ("boot", "public", "store", "node"):
+        return Forward()
+    name = unquote(rest, errors="replace")
+    if head == "node":
+        return _node(method, name, query)
+    if method not in _READ:
+        return Refused(405, f"{method} is not possible here", "GET, HEAD")
+    if head == "store":
+        return _store(name)
+    if head == "public":
+        return Public(name)
+    mac, _, file = name.partition("/")
+    if file == "script.ipxe":
+        if (known := mac_of(mac)) is None:
+            return Refused(400, f"{mac[:40]!r} is not a MAC address")
+        return Script(known, query_of(query))
+    return BootFile(name)
+
+
+def _node(method: str, name: str, query: str) -> Route:
+    version, _, path = name.partition("/")
+    if version != "v1" or not path:
+        return Refused(404, "the node API is at /node/v1/")
+    if method not in ("GET", "POST"):
+        return Refused(405, f"{method} is not possible here", "GET, POST")
+    return NodeCall(path, query_of(query))
+
+
+def _store(name: str) -> Route:
+    kind, _, ident = name.partition("/")
+    if kind not in _STORE or not _ID.fullmatch(ident):
+        return Refused(404, "no such thing in the store")
+    return Stored(kind, ident)
+
+
+def mac_of(text: str) -> str | None:
+    """52-54-00-12-34-56, with colons or without either, in lower case and with colons; None: not a MAC."""
+    if not _MAC.fullmatch(text):
+        return None
+    digits = text.replace("-", "").replace(":", "").lower()
+    return ":".join(digits[i : i + 2] for i in range(0, 12, 2))
+
+
+def query_of(query: str) -> dict[str, str]:
+    """Query parameters; of a repeated one the first counts. More than 64 are not looked at."""
+    found: dict[str, str] = {}
+    for part in query.split("&")[:64]:
+        for name, value in parse_qsl(part, keep_blank_values=True, errors="replace"):
+            found.setdefault(name, value)
+    return found
+
+
+def type_of(name: str) -> str:
+    """The media type for a name's suffix."""
+    return _TYPES.get(name.rpartition(".")[2].lower(), "application/octet-stream")
+
+
+def bearer(header: str | None) -> str | None:
+    """The token of an Authorization header, or None."""
+    scheme, _, token = (header or "").partition(" ")
+    return (token.strip() or None) if scheme.lower() == "bearer" else None

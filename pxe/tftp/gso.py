@@ -1,0 +1,137 @@
+"""Sends a window of blocks with as few system calls as the kernel allows: UDP segmentation offload (Linux
+4.18+).
+
+The blocks are read from the file straight into their places between the headers of one buffer, and one call
+hands over up to 64 equal datagrams, which the kernel (or the card) cuts apart. Cards and paths that cannot do
+it answer EIO, EINVAL or EMSGSIZE; from then on this transfer sends plainly.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+import sys
+from array import array
+
+from pxe.tftp.source import Source
+from pxe.tftp.wire import DATA
+
+UDP_SEGMENT = 103
+_SEGMENTS = 64  # per call
+_BYTES = 65507  # largest UDP payload: the bound of one call
+_CANNOT = frozenset({errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.ENOPROTOOPT})
+_HEADER = struct.Struct("!HH")
+_SIZE = struct.Struct("=H")
+_SWAP = sys.byteorder == "little"
+
+
+class Outlet:
+    """The sending side of one transfer's connected socket; `window` is the most blocks in flight."""
+
+    __slots__ = (
+        "_block",
+        "_end",
+        "_frame",
+        "_gso",
+        "_numbers",
+        "_option",
+        "_places",
+        "_ready",
+        "_single",
+        "_sock",
+        "_source",
+    )
+
+    def __init__(self, sock: socket.socket, source: Source, blksize: int, window: int) -> None:
+        self._sock, self._source, self._block = sock, source, blksize
+        segment = blksize + 4
+        per_call = min(_SEGMENTS, _BYTES // segment)
+        self._gso = per_call if per_call > 1 and window > 1 else 0
+        self._option = [(socket.IPPROTO_UDP, UDP_SEGMENT, _SIZE.pack(segment))]
+        self._frame = memoryview(bytearray(segment * window if window > 1 else 0))
+        self._places: list[memoryview] = []
+        self._numbers: memoryview | None = None
+        self._ready: tuple[int, int] | None = None  # what is prepared: first block and how many
+        self._single = b""
+        self._end = 0  # of what is prepared in the frame
+        if window > 1:
+            self._prepare(segment, window)
+
+    def _prepare(self, segment: int, window: int) -> None:
+        for start in range(0, segment * window, segment):
+            _HEADER.pack_into(self._frame, start, DATA, 0)
+            self._places.append(self._frame[start + 4 : start + segment])
+        if segment % 2 == 0:  # all block numbers can be written at once
+            self._numbers = self._frame.cast("H")[1 :: segment // 2]
+
+    def window(self, first: int, numbers: list[int]) -> int:
+        """Send DATA blocks from number `first` of the file (counted from 1), as `numbers` on the wire.
+
+        Returns how many went out: fewer than asked means that the socket's buffer is full (try again when it
+        is writable). Raises NotYet when the bytes are not in memory, and OSError.
+        """
+        count = len(numbers)
+        if self._ready != (first, count):
+            self.prepare(first, numbers)
+        self._ready = None
+        if count == 1:
+            return self._one()
+        done, end = 0, self._end
+        while done < count:
+            went = self._call(done, min(self._gso or 1, count - done), end)
+            if not went:
+                break
+            done += went
+        return done
+
+    def prepare(self, first: int, numbers: list[int]) -> None:
+        """Have what `window` will be called with next ready, while the client is busy with the last window.
+
+        Raises as `window` does.
+        """
+        count, size = len(numbers), self._block
+        self._ready = None
+        if count == 1:
+            payload = self._source.read((first - 1) * size, size)
+            self._single = _HEADER.pack(DATA, numbers[0]) + payload
+        else:
+            held = self._source.into(self._places[:count], (first - 1) * size)
+            self._head(numbers)
+            self._end = held + 4 * count
+        self._ready = (first, count)
+
+    def _head(self, numbers: list[int]) -> None:
+        if self._numbers is None:
+            for i, number in enumerate(numbers):
+                _HEADER.pack_into(self._frame, i * (self._block + 4), DATA, number)
+            return
+        packed = array("H", numbers)
+        if _SWAP:
+            packed.byteswap()
+        self._numbers[: len(numbers)] = memoryview(packed)
+
+    def _one(self) -> int:
+        try:
+            self._sock.send(self._single)
+        except BlockingIOError:
+            return 0
+        return 1
+
+    def _call(self, at: int, count: int, end: int) -> int:
+        """Send `count` blocks in one call; how many went out (after a refusal, the first one alone)."""
+        segment = self._block + 4
+        raw = self._frame[at * segment : min((at + count) * segment, end)]
+        try:
+            if count == 1:
+                self._sock.send(raw)
+            else:
+                self._sock.sendmsg([raw], self._option)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            if count == 1 or error.errno not in _CANNOT:
+                raise
+            self._gso = 0
+            return self._call(at, 1, end)
+        return count

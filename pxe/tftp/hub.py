@@ -1,0 +1,139 @@
+"""An asyncio selector that serves transfers' sockets itself. Linux.
+
+A boot in lockstep is one small datagram in and one out, a hundred thousand times; a turn of the event loop
+for each costs more than the answer. So sockets that are watched here are served as soon as epoll names them,
+and the loop gets its turn when anything else has happened, or after TURN: that is how late a timer may be.
+Everything else works as with asyncio's own selector.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import select
+import selectors
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+TURN = 0.001  # seconds
+_AT_ONCE = 64
+_IN, _OUT = select.EPOLLIN, select.EPOLLOUT
+
+
+class Watch(Protocol):
+    """Who calls back for readable sockets."""
+
+    def watch(self, fd: int, ready: Callable[[], None]) -> None:
+        """Call `ready` whenever `fd` can be read; it must not raise."""
+
+    def unwatch(self, fd: int) -> None:
+        """Before `fd` is closed."""
+
+
+class LoopWatch:
+    """The plain way, on any event loop."""
+
+    def watch(self, fd: int, ready: Callable[[], None]) -> None:
+        """See Watch."""
+        asyncio.get_running_loop().add_reader(fd, ready)
+
+    def unwatch(self, fd: int) -> None:
+        """See Watch."""
+        asyncio.get_running_loop().remove_reader(fd)
+
+
+class HotSelector(selectors.BaseSelector):
+    """For `asyncio.SelectorEventLoop`; it is a Watch as well. One thread's."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._keys: dict[int, selectors.SelectorKey] = {}
+        self._hot: dict[int, Callable[[], None]] = {}
+
+    def watch(self, fd: int, ready: Callable[[], None]) -> None:
+        """See Watch."""
+        self._hot[fd] = ready
+        self._tell(fd)
+
+    def unwatch(self, fd: int) -> None:
+        """See Watch."""
+        if self._hot.pop(fd, None) is not None:
+            self._tell(fd)
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        """See selectors."""
+        fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
+        if fd in self._keys:
+            raise KeyError(f"{fileobj!r} is registered")
+        return self.modify(fileobj, events, data)
+
+    def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        """See selectors."""
+        fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
+        key = self._keys[fd] = selectors.SelectorKey(fileobj, fd, events, data)
+        self._tell(fd)
+        return key
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        """See selectors."""
+        key = self._keys.pop(fileobj if isinstance(fileobj, int) else fileobj.fileno())
+        self._tell(key.fd)
+        return key
+
+    def _tell(self, fd: int) -> None:
+        """Have epoll know what we want of `fd` now."""
+        key = self._keys.get(fd)
+        asked = key.events if key is not None else 0
+        wanted = _IN if fd in self._hot or asked & selectors.EVENT_READ else 0
+        wanted |= _OUT if asked & selectors.EVENT_WRITE else 0
+        try:
+            if wanted:
+                self._epoll.modify(fd, wanted)
+            else:
+                self._epoll.unregister(fd)
+        except FileNotFoundError:
+            if wanted:
+                self._epoll.register(fd, wanted)
+        except OSError:
+            if wanted:
+                raise  # a closed descriptor left epoll by itself
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """See selectors; serves what is watched meanwhile."""
+        poll, hot = self._epoll.poll, self._hot
+        events = poll(_wait(timeout), max(_AT_ONCE, len(self._keys)))
+        until = time.monotonic() + TURN
+        found: list[tuple[selectors.SelectorKey, int]] = []
+        while events:
+            for fd, event in events:
+                if fd in hot and event & ~_OUT:
+                    hot[fd]()
+                    event &= _OUT  # errors are the watcher's, too
+                if event and (key := self._keys.get(fd)) is not None:
+                    found.append((key, _mask(event) & key.events))
+            if found or timeout == 0 or not hot or time.monotonic() >= until:
+                break
+            events = poll(TURN, _AT_ONCE)
+        return found
+
+    def close(self) -> None:
+        """See selectors."""
+        self._epoll.close()
+        self._keys.clear()
+        self._hot.clear()
+
+    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
+        """See selectors."""
+        return self._keys
+
+
+def _wait(timeout: float | None) -> float:
+    """Whole milliseconds, rounded up: rounded down, the loop would spin until a timer is due."""
+    return -1.0 if timeout is None else math.ceil(max(0.0, timeout) * 1e3) * 1e-3
+
+
+def _mask(event: int) -> int:
+    """An error wakes readers and writers alike."""
+    read = selectors.EVENT_READ if event & ~_OUT else 0
+    return read | (selectors.EVENT_WRITE if event & ~_IN else 0)

@@ -1,0 +1,163 @@
+"""A client reads: moves blocks from a source to the client as the Sender says.
+
+Steps of the flight recorder: `tftp.start` when the client took the first answer (a mere size probe, which
+firmware ends with an ERROR, leaves no trace), then `tftp.done` or `tftp.error`.
+"""
+
+from __future__ import annotations
+
+import socket
+
+from pxe.errors import WireError
+from pxe.ports import PeerJournal
+from pxe.tftp.exchange import Call, Exchange
+from pxe.tftp.gso import Outlet
+from pxe.tftp.hub import Watch
+from pxe.tftp.session import Burst, Sender
+from pxe.tftp.source import NotYet, Source
+from pxe.tftp.wire import ACK, Code, Error, parse
+
+_ACK_HEAD = bytes((0, ACK))
+
+
+class Reading(Exchange):
+    """One read transfer."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        call: Call,
+        journal: PeerJournal,
+        watch: Watch,
+        source: Source,
+        sender: Sender,
+    ) -> None:
+        super().__init__(sock, call, journal, watch)
+        self._source = source
+        self._sender = sender
+        self._outlet = Outlet(sock, source, sender.terms.blksize, sender.terms.windowsize)
+        self._warming = False
+        self._waiting: Burst | None = None  # cannot be sent yet: disk or socket buffer
+
+    def begin(self) -> None:
+        """Send the OACK or the first window."""
+        super().begin()
+        self._do(self._sender.start(self._loop.time()))
+
+    def asked_again(self) -> None:
+        """Send the first answer again, if it is old enough."""
+        self._do(self._sender.asked_again(self._loop.time()))
+
+    def close(self) -> None:
+        """Give everything back."""
+        if not self._closed:
+            super().close()
+            if not self._warming:
+                self._source.close()
+
+    def _received(self, raw: bytes, now: float) -> None:
+        if raw[:2] == _ACK_HEAD and len(raw) >= 4:  # the fast path: no objects for an ACK
+            self._do(self._sender.ack(raw[2] << 8 | raw[3], now))
+            if not self.answered and self._sender.answered:
+                self._started()
+            return
+        try:
+            packet = parse(raw)
+        except WireError:
+            return
+        if isinstance(packet, Error):
+            self._refused(packet.text or f"error {packet.code}")
+
+    def _expired(self, now: float) -> None:
+        self._do(self._sender.tick(now))
+
+    def _refused(self, reason: str) -> None:
+        if not self._sender.answered:
+            self.close()  # a size probe, or a request that was never meant
+            return
+        self._sender.gone(reason)
+        self._ended()
+
+    def _do(self, action: Burst | bytes | None) -> None:
+        if self._sender.done or self._sender.failed:
+            self._ended()
+            return
+        if isinstance(action, Burst):
+            self._send(action)
+        elif action is not None:
+            self._put(action)
+        self._arm(self._sender.deadline)
+
+    def _send(self, burst: Burst) -> None:
+        if self._warming:
+            self._waiting = burst
+            return
+        try:
+            sent = self._outlet.window(burst.first, self._sender.numbers(burst.first, burst.blocks))
+        except NotYet:
+            self._warm(burst)
+            return
+        except ConnectionError as error:
+            self._refused(f"the client's port is closed ({error.strerror})")
+            return
+        except OSError as error:
+            self._fail(Code.OTHER, error.strerror or str(error))
+            return
+        if sent == burst.blocks and (following := self._sender.foreseen()) is not None:
+            self._foresee(following)
+        if sent < burst.blocks:
+            self._waiting = Burst(burst.first + sent, burst.blocks - sent)
+            self._loop.add_writer(self._sock.fileno(), self._writable)
+        elif self._waiting is not None:
+            self._waiting = None
+            self._loop.remove_writer(self._sock.fileno())
+
+    def _foresee(self, burst: Burst) -> None:
+        """Have the next window ready before it is asked for."""
+        try:
+            self._outlet.prepare(burst.first, self._sender.numbers(burst.first, burst.blocks))
+        except (NotYet, OSError):
+            return  # it will be said when the window is due
+
+    def _writable(self) -> None:
+        self._loop.remove_writer(self._sock.fileno())
+        rest, self._waiting = self._waiting, None
+        if rest is not None:
+            self._send(rest)
+
+    def _warm(self, burst: Burst) -> None:
+        """Have a thread fetch the blocks from the disk; the newest burst is sent when they are there."""
+        self._warming, self._waiting = True, burst
+        size = self._sender.terms.blksize
+        args = ((burst.first - 1) * size, burst.blocks * size)
+        future = self._loop.run_in_executor(None, self._source.warm, *args)
+        future.add_done_callback(lambda _: self._warmed(future.exception()))
+
+    def _warmed(self, error: BaseException | None) -> None:
+        self._warming = False
+        rest, self._waiting = self._waiting, None
+        if self._closed:
+            self._source.close()
+        elif error is not None:
+            self._fail(Code.OTHER, f"reading failed: {error}")
+        elif rest is not None:
+            self._send(rest)
+
+    def _started(self) -> None:
+        self.answered = True
+        terms, size = self._sender.terms, self._source.size
+        text = f"{self.call.name}, {size} bytes"
+        self._note("tftp.start", text, bytes=0, size=size, blksize=terms.blksize, windowsize=terms.windowsize)
+
+    def _ended(self) -> None:
+        if self._closed:
+            return
+        if self._sender.failed:
+            self._fail(Code.OTHER, self._sender.failed, tell=False)
+            return
+        if not self.answered:
+            self._started()
+        size = self._source.size
+        text = f"{self.call.name} sent, {size} bytes in {self.seconds:.2f} s"
+        self._note("tftp.done", text, bytes=size, size=size, resent=self._sender.resent)
+        self.close()
