@@ -1,0 +1,1 @@
+"""How images are stored, moved and put on disks."""

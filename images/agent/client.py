@@ -1,0 +1,151 @@
+"""The node's way to the server: JSON over one kept-alive connection, ranges of packs, the boot's token.
+
+The law: a call either returns the server's answer or raises. What may pass by itself (server restarting,
+cable pulled, 5xx) is tried again for ever with growing pauses; what will not (4xx) raises `Refused` at
+once. Python 3.8, standard library only. Node API: see the server's `nodeapi`.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import threading
+import time
+from typing import Any, Callable
+from urllib.parse import urlsplit
+
+from images.errors import ImageError
+
+PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # seconds; the last one repeats
+TIMEOUT = 20.0  # seconds without a byte
+PASSING = (408, 425, 429, 500, 502, 503, 504)
+FAILURES = (OSError, http.client.HTTPException)
+Notice = Callable[[str], None]
+
+
+class Refused(ImageError):
+    """The server said no (4xx): trying again would not help."""
+
+    def __init__(self, status: int, what: str) -> None:
+        super().__init__(f"the server refused {what} (HTTP {status})")
+        self.status = status
+
+
+class Client:
+    """One thread's connection. `copy()` for another thread: http.client is not made to be shared."""
+
+    def __init__(self, base: str, token: str, notice: Notice = lambda text: None, give_up: float = 0) -> None:
+        """`base` is http://HOST:PORT. `notice` hears why we wait. `give_up` seconds; 0 means never."""
+        parts = urlsplit(base)
+        if parts.scheme != "http" or not parts.hostname:
+            raise ImageError(f"bootsrv.url={base} is not an http:// address")
+        self._where = (parts.hostname, parts.port or 80)
+        self._base, self._token, self._notice, self._give_up = base, token, notice, give_up
+        self._connection: http.client.HTTPConnection | None = None
+        self.stopping = threading.Event()
+        self.date: str | None = None  # the server's clock at its last answer
+
+    def copy(self) -> Client:
+        """The same server and token, its own connection; stops together with the original."""
+        other = Client(self._base, self._token, self._notice, self._give_up)
+        other.stopping = self.stopping
+        return other
+
+    @property
+    def local_address(self) -> str | None:
+        """Our address as the server sees it, while connected."""
+        if self._connection is None or self._connection.sock is None:
+            return None
+        return str(self._connection.sock.getsockname()[0])
+
+    def get_json(self, path: str, timeout: float = TIMEOUT) -> dict[str, Any] | None:
+        """The JSON object at `path`; None for 204 (nothing there yet)."""
+        status, body = self.call("GET", path, timeout=timeout)
+        if status == 204 or not body:
+            return None
+        answer = json.loads(body)
+        if not isinstance(answer, dict):
+            raise ImageError(f"the server's answer to {path} is no object")
+        return answer
+
+    def get(self, path: str) -> bytes:
+        """A whole resource (manifest, locator)."""
+        return self.call("GET", path)[1]
+
+    def get_range(self, path: str, start: int, length: int) -> bytes:
+        """`length` bytes from `start`. A server that sends something else counts as a passing failure."""
+        headers = {"Range": f"bytes={start}-{start + length - 1}"}
+
+        def good(status: int, body: bytes) -> bool:
+            return status == 206 and len(body) == length
+
+        return self.call("GET", path, headers=headers, good=good)[1]
+
+    def post_json(self, path: str, value: Any, timeout: float = TIMEOUT) -> None:
+        """Sends JSON; the answer's body is of no interest."""
+        body = json.dumps(value, separators=(",", ":")).encode()
+        self.call("POST", path, body, {"Content-Type": "application/json"}, timeout)
+
+    def post_text(self, path: str, text: str) -> None:
+        """Sends plain text."""
+        self.call(
+            "POST", path, text.encode("utf-8", "replace"), {"Content-Type": "text/plain; charset=utf-8"}
+        )
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        timeout: float = TIMEOUT,
+        good: Callable[[int, bytes], bool] = lambda status, body: 200 <= status < 300,
+    ) -> tuple[int, bytes]:
+        """One request, repeated until it is answered for good.
+
+        Raises Refused, or OSError after `give_up`.
+        """
+        started, attempt = time.monotonic(), 0
+        while True:
+            try:
+                status, answer = self._once(method, path, body, headers or {}, timeout)
+                if good(status, answer):
+                    return status, answer
+                if 400 <= status < 500 and status not in PASSING:
+                    raise Refused(status, f"{method} {path.partition('?')[0]}")
+                problem = f"HTTP {status}" if status >= 400 else "a cut off answer"
+            except FAILURES as error:
+                problem = str(error) or type(error).__name__
+            self.close()
+            if self.stopping.is_set() or 0 < self._give_up <= time.monotonic() - started:
+                raise ConnectionError(f"{method} {path.partition('?')[0]}: {problem}")
+            self._pause(attempt, problem)
+            attempt += 1
+
+    def _once(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str], timeout: float
+    ) -> tuple[int, bytes]:
+        connection = self._connection
+        if connection is None:
+            connection = self._connection = http.client.HTTPConnection(*self._where, timeout=timeout)
+        connection.timeout = timeout
+        if connection.sock is not None:
+            connection.sock.settimeout(timeout)
+        connection.request(method, path, body, {"Authorization": f"Bearer {self._token}", **headers})
+        response = connection.getresponse()
+        self.date = response.getheader("Date")
+        return response.status, response.read()
+
+    def _pause(self, attempt: int, problem: str) -> None:
+        """Waits; a spread keeps a hall of machines from asking a restarted server in the same instant."""
+        seconds = PAUSES[min(attempt, len(PAUSES) - 1)] * random.uniform(0.7, 1.3)  # noqa: S311
+        if attempt >= 2:
+            self._notice(f"server does not answer ({problem}); trying again")
+        self.stopping.wait(seconds)
+
+    def close(self) -> None:
+        """Drops the connection; the next call makes a new one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

@@ -1,0 +1,210 @@
+"""What touches the whole disk: choosing it, wiping it, partitioning, making file systems, mounting.
+
+The law: nothing here runs before a `DiskPlan` exists, and the first thing it does is to make the disk
+unbootable (boot code, tables, old file systems), so that power may fail at any moment after it. The boot
+loader comes last, elsewhere. Python 3.8, standard library only; uses sfdisk and mkfs.*.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import struct
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Callable
+
+from images.agent.run import run
+from images.diskplan import partition_path, sfdisk_script
+from images.errors import BadInput, ImageError
+from images.layout import MIB, DiskPlan, Extent
+from images.sizes import human
+
+HEAD = 4 * MIB  # boot code, GPT and the first partition's head
+BLKDISCARD, BLKZEROOUT = 0x1277, 0x127F  # linux/fs.h; argument: start and length in bytes
+CLEAR_STEP = 1 << 30
+TAIL = 2 * MIB  # backup GPT, old RAID superblocks
+NODE_PATIENCE = 15.0  # seconds for the kernel to show new partitions
+# What file systems of the last years agree on: older e2fsprogs refuse these two, and no boot loader misses
+# them.
+EXT4 = ("-O", "^orphan_file,^metadata_csum_seed", "-E", "lazy_itable_init=1,lazy_journal_init=1", "-m", "1")
+XFS = ("-i", "nrext64=0", "-m", "rmapbt=0")  # both are defaults that kernels before 5.19 cannot mount
+
+
+def choose_disk(disks: Sequence[Mapping[str, Any]], wanted: str | None, need: int) -> Mapping[str, Any]:
+    """The disk to image: by path, "serial:X", "model:X"; or the smallest fixed one of `need` bytes."""
+    usable = [d for d in disks if not d["read_only"]]
+    if not usable:
+        raise BadInput(
+            "this machine has no disk that can be written" if disks else "this machine has no disk"
+        )
+    if wanted:
+        kind, _, value = wanted.partition(":")
+        key = kind if value and kind in ("serial", "model", "wwn") else "path"
+        found = [d for d in usable if d.get(key) == (value if key != "path" else os.path.realpath(wanted))]
+        if not found:
+            have = ", ".join(f"{d['path']} (serial {d['serial']})" for d in usable)
+            raise BadInput(f"no disk {wanted}; this machine has {have}")
+        if len(found) > 1:
+            raise BadInput(f"{wanted} names {len(found)} disks: {', '.join(d['path'] for d in found)}")
+        return found[0]
+    fixed = [d for d in usable if not d["removable"] and d["transport"] != "usb"]
+    fits = sorted((d["size"], d["path"]) for d in fixed if d["size"] >= need)
+    if not fits:
+        have = ", ".join(f"{d['path']} {human(d['size'])}" for d in fixed) or "only removable ones"
+        raise BadInput(f"no disk is large enough: the image needs {human(need)}, this machine has {have}")
+    return next(d for d in fixed if d["path"] == fits[0][1])
+
+
+def release(disk: str, mounts: Path = Path("/proc/self/mounts"), swaps: Path = Path("/proc/swaps")) -> None:
+    """Unmounts whatever an earlier, broken run left mounted from this disk, innermost first."""
+    ours = re.compile(re.escape(disk) + r"(p?\d+)?")  # /dev/sda1 but not /dev/sdaa
+    rows = [line.split() for line in mounts.read_text().splitlines()]
+    for row in reversed(rows):
+        if ours.fullmatch(row[0]):
+            run(["umount", row[1].replace("\\040", " ")])
+    for line in swaps.read_text().splitlines()[1:]:
+        if ours.fullmatch(line.split()[0]):
+            run(["busybox", "swapoff", line.split()[0]])
+
+
+def wipe(disk: str, old: Sequence[tuple[int, int]], new: Sequence[Extent]) -> None:
+    """Zeroes boot code, tables and every place where a file system could be found again.
+
+    `old` are (start, size) in bytes of the partitions that were there. The very first sectors go first, and
+    are on the disk before anything else is written.
+    """
+    handle = os.open(disk, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)  # EXCL: fails while anything is mounted
+    try:
+        size = os.lseek(handle, 0, os.SEEK_END)
+        _zero(handle, 0, HEAD, size)
+        os.fsync(handle)
+        _zero(handle, size - TAIL, TAIL, size)
+        for start, length in (*old, *((e.start, e.size) for e in new)):
+            _zero(handle, start, min(MIB, length), size)
+            _zero(handle, start + max(0, length - MIB), min(MIB, length), size)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def clear(disk: str, say: Callable[[str], None]) -> None:
+    """Discards the whole disk; one that cannot discard is overwritten with zeros, which may take hours."""
+    handle = os.open(disk, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
+    try:
+        size = os.lseek(handle, 0, os.SEEK_END)
+        try:
+            fcntl.ioctl(handle, BLKDISCARD, struct.pack("QQ", 0, size))
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL):
+                raise
+            for start in range(0, size, CLEAR_STEP):
+                if start % (16 * CLEAR_STEP) == 0:
+                    say(f"{disk} cannot discard: overwriting it, {human(start)} of {human(size)} done")
+                fcntl.ioctl(handle, BLKZEROOUT, struct.pack("QQ", start, min(CLEAR_STEP, size - start)))
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _zero(handle: int, start: int, length: int, size: int) -> None:
+    begin = max(0, min(start, size))
+    os.pwrite(handle, bytes(max(0, min(length, size - begin))), begin)
+
+
+def old_partitions(disk: str, root: Path = Path("/sys/block")) -> list[tuple[int, int]]:
+    """(start, size) in bytes of the partitions the kernel knows on this disk."""
+    folder = root / Path(disk).name
+    parts = [p for p in folder.glob(f"{folder.name}*") if (p / "partition").exists()]
+    return [(int((p / "start").read_text()) * 512, int((p / "size").read_text()) * 512) for p in parts]
+
+
+def partition(disk: str, plan: DiskPlan, disk_guid: str, guids: Sequence[str]) -> None:
+    """Writes the table and waits until every partition has its device with the right size."""
+    script = sfdisk_script(plan, disk_guid, guids)
+    run(["sfdisk", "--quiet", "--lock=yes", "--wipe=always", "--wipe-partitions=always", disk], script)
+    for extent in plan.extents:
+        _wait_for_partition(disk, extent)
+
+
+def _wait_for_partition(disk: str, extent: Extent) -> None:
+    path = Path(partition_path(disk, extent.number))
+    size = Path("/sys/class/block") / path.name / "size"
+    end = time.monotonic() + NODE_PATIENCE
+    while not (path.exists() and size.exists() and int(size.read_text()) * 512 == extent.size):
+        if time.monotonic() > end:
+            raise ImageError(f"{path} did not appear with {extent.size} bytes after partitioning")
+        time.sleep(0.02)
+
+
+def format_partition(path: str, extent: Extent, uuid: str, files: int) -> None:
+    """Makes the file system with this UUID. `files`: inodes that the image needs on root."""
+    part = extent.partition
+    label = part.label or ("" if part.role == "data" else part.role)
+    if part.fs == "ext4":
+        inodes = max(extent.size // 16384, files * 2, 1024)
+        named = ["-L", label] if label else []
+        run(["mkfs.ext4", "-F", "-q", "-U", uuid, "-N", str(inodes), *EXT4, *named, path])
+    elif part.fs == "xfs":
+        named = ["-L", label] if label else []
+        run(["mkfs.xfs", "-f", "-q", *XFS, "-m", f"uuid={uuid}", *named, path])
+    elif part.fs == "vfat":
+        named = ["-n", label.upper()] if label else []
+        run(["mkfs.vfat", "-F", "32", "-i", uuid.replace("-", ""), *named, path])
+    elif part.fs == "swap":
+        run(["mkswap", "-q", "-U", uuid, *(["-L", label] if label else []), path])
+
+
+def new_uuid(fs: str) -> str:
+    """A random UUID as this file system writes it (VFAT: eight hex digits, "ABCD-1234")."""
+    raw = bytearray(os.urandom(16))
+    raw[6], raw[8] = raw[6] & 0x0F | 0x40, raw[8] & 0x3F | 0x80
+    text = raw.hex()
+    if fs == "vfat":
+        return f"{text[:4]}-{text[8:12]}".upper()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+
+def mount_all(disk: str, plan: DiskPlan, target: Path) -> None:
+    """Mounts root and what belongs below it, outermost first; the ESP and swap stay out.
+
+    (VFAT keeps no owners, so an image's files below /boot/efi must not land on it.) Barriers are off: until
+    the final unmount nobody will boot this disk anyway.
+    """
+    extents = [e for e in plan.extents if e.partition.mount and e.partition.fs in ("ext4", "xfs")]
+    for extent in sorted(extents, key=lambda e: e.partition.mount or ""):
+        where = target / (extent.partition.mount or "/").lstrip("/")
+        where.mkdir(parents=True, exist_ok=True)
+        options = "noatime,nobarrier" if extent.partition.fs == "ext4" else "noatime"
+        run(
+            [
+                "mount",
+                "-t",
+                extent.partition.fs,
+                "-o",
+                options,
+                partition_path(disk, extent.number),
+                str(where),
+            ]
+        )
+
+
+def unmount_all(target: Path, mounts: Path = Path("/proc/self/mounts")) -> None:
+    """Unmounts everything at or below `target`, innermost first."""
+    rows = [line.split()[1] for line in mounts.read_text().splitlines()]
+    for where in reversed(rows):
+        if where == str(target) or where.startswith(f"{target}/"):
+            run(["umount", where.replace("\\040", " ")])
+
+
+def check_filesystem(path: str, fs: str) -> None:
+    """A read-only check by the file system's own tool. CommandFailed names what it found."""
+    if fs == "ext4":
+        run(["e2fsck", "-f", "-n", path])
+    elif fs == "xfs":
+        run(["xfs_repair", "-n", path])
+    elif fs == "vfat":
+        run(["fsck.fat", "-n", path])

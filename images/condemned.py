@@ -1,0 +1,76 @@
+"""Packs that gc wants gone: marked first, deleted later, so that whoever still counts on them is not hurt.
+
+A marked pack is offered to no writer any more. It is deleted when the grace time has passed (a node may be
+fetching by an old locator) and every session that began before the mark has ended. A session that saw its
+chunks earlier and publishes in the meantime takes the pack back here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from images.disk import sync_dir, write_file
+from images.errors import BadInput, ChunkMissing
+from images.index import Index
+from images.pack import SUFFIX, delete_pack, read_trailer
+
+if TYPE_CHECKING:
+    from images.store import ImageStore
+
+_DAMAGED = b"damaged"
+
+
+def marked(store: ImageStore) -> dict[bytes, float]:
+    """Raw pack id -> when it was marked (epoch seconds)."""
+    return {bytes.fromhex(path.name): path.stat().st_mtime for path in _marks(store)}
+
+
+def _marks(store: ImageStore) -> list[Path]:
+    return [path for path in store.condemned.iterdir() if path.suffix == ""]
+
+
+def condemn(store: ImageStore, index: Index, packs: Iterable[bytes], damaged: bool = False) -> None:
+    """Mark packs and stop offering them; `damaged` ones are never taken back. Call under the store's lock."""
+    wanted = list(packs)
+    for pack in wanted:
+        write_file(store.condemned / pack.hex(), _DAMAGED if damaged else b"")
+    index.drop(wanted)
+
+
+def delete_due(store: ImageStore, now: float, grace: float, oldest_session: float | None) -> list[bytes]:
+    """Delete what is due; returns the raw ids. Call under the store's lock."""
+    gone = []
+    for pack, since in marked(store).items():
+        if now - since < grace or (oldest_session is not None and oldest_session <= since):
+            continue
+        delete_pack(store.packs / (pack.hex() + SUFFIX))
+        (store.condemned / pack.hex()).unlink(missing_ok=True)
+        gone.append(pack)
+    if gone:
+        sync_dir(store.condemned)
+    return gone
+
+
+def restore(store: ImageStore, index: Index, ids: Iterable[bytes]) -> None:
+    """Make sure every chunk is in a pack that stays; take marked packs back for it. Raises ChunkMissing."""
+    missing = {id for id in ids if not index.has(id)}
+    if not missing:
+        return
+    for pack in marked(store):
+        if (store.condemned / pack.hex()).read_bytes() == _DAMAGED:
+            continue
+        try:
+            trailer = read_trailer(store.packs / (pack.hex() + SUFFIX))
+        except (BadInput, FileNotFoundError):
+            continue
+        if missing.isdisjoint(row.id for row in trailer.chunks):
+            continue
+        index.add(trailer)
+        (store.condemned / pack.hex()).unlink(missing_ok=True)
+        missing = {id for id in missing if not index.has(id)}
+        if not missing:
+            return
+    some = ", ".join(id.hex()[:12] for id in list(missing)[:3])
+    raise ChunkMissing(f"{len(missing)} chunks ({some} ...) vanished while this was written; import it again")

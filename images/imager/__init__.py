@@ -1,0 +1,1 @@
+"""Builds the imager: the small RAM system that runs on a node while it is imaged."""

@@ -1,0 +1,1 @@
+"""Where images come from: a directory, an archive, a container image, a recipe."""

@@ -1,0 +1,40 @@
+"""Look at what was given and pick the importer for it: the one entry for CLI and page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from images.errors import BadInput
+from images.importing.from_directory import import_directory
+from images.importing.from_oci import import_oci, is_layout
+from images.importing.from_tar import import_tar
+from images.progress import Progress, silent
+from images.store import ImageStore
+from images.tree_reader import EXCLUDES
+from images.versions import Version
+
+
+def import_image(
+    store: ImageStore,
+    name: str,
+    source: Path,
+    comment: str = "",
+    meta: Mapping[str, Any] | None = None,
+    excludes: Iterable[str] = EXCLUDES,
+    progress: Progress = silent,
+) -> Version:
+    """Make `source` (directory, tar of any compression, container image) the next version of `name`.
+
+    `excludes` matter for directories alone. Raises BadInput when it is none of these or damaged, OSError.
+    """
+    if not source.exists():
+        raise BadInput(f"{source} does not exist")
+    if is_layout(source):
+        return import_oci(store, name, source, comment, meta, progress)
+    if source.is_dir():
+        return import_directory(store, name, source, comment, meta, excludes, progress)
+    if source.is_file():
+        return import_tar(store, name, source, comment, meta, progress)
+    raise BadInput(f"{source} is neither a directory nor a file")

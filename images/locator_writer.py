@@ -1,0 +1,44 @@
+"""Build a version's locator (locator.py has the form) from the index: done at publish and after gc moved
+chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from images.compress import zstd_frame
+from images.errors import ChunkMissing
+from images.index import Index
+from images.locator import HEAD, MAGIC, U8, U32, U64, column
+
+
+def build(manifest: str, ids: Iterable[bytes], index: Index) -> tuple[bytes, int]:
+    """(locator, stored bytes) for the manifest with that hex id and its chunk ids (repeats are fine).
+
+    Stored bytes are each chunk's share of its frames. Raises ChunkMissing when a pack is gone.
+    """
+    wanted = sorted(set(ids))
+    packs: dict[bytes, int] = {}
+    frames: dict[tuple[bytes, int], int] = {}
+    table: list[tuple[int, int, int, int, int]] = []
+    places: list[tuple[int, int, int]] = []
+    share = 0.0
+    for id in wanted:
+        where = index.find(id)
+        if where is None:
+            raise ChunkMissing(f"chunk {id.hex()} is in no pack; run `bootsrv image verify`")
+        frame = (where.pack, where.frame)
+        if frame not in frames:
+            frames[frame] = len(table)
+            pack = packs.setdefault(where.pack, len(packs))
+            table.append((pack, where.offset, where.stored, where.raw, where.codec))
+        places.append((frames[frame], where.inner, where.length))
+        share += where.stored * where.length / max(where.raw, 1)
+    body = b"".join(packs)
+    for number, kind in enumerate((U32, U64, U32, U32, U8)):
+        body += column(kind, [row[number] for row in table])
+    body += b"".join(wanted)
+    for number in range(3):
+        body += column(U32, [place[number] for place in places])
+    head = HEAD.pack(MAGIC, bytes.fromhex(manifest), len(packs), len(table), len(wanted), len(body))
+    return head + zstd_frame(body, level=9), round(share)

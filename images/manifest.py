@@ -1,0 +1,285 @@
+"""What one version of an image holds: a header line, then one JSON line per file, in depth-first order.
+
+Law: reading is strict. A path that could leave the tree, a repeated or out-of-order path, a parent that is no
+directory, a key or type this format does not know: each is `BadInput`, before anything touches a disk.
+Names are bytes. They travel as JSON text through surrogateescape, so that any byte but NUL and "/" survives.
+Order: paths compare component by component, therefore a directory's whole content follows it at once and a
+writer can finish each directory when it leaves it.
+
+Runs on nodes as well: Python 3.8, standard library only. Knows nothing of packs, keys or compression.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+from images.errors import BadInput
+
+FORMAT = 1
+HASH = "sha256"
+TYPES = ("dir", "file", "symlink", "hardlink", "fifo", "char", "block", "socket")
+_DIGEST = 32
+_U32 = 2**32 - 1
+_SIZE = 2**63 - 1
+_TIME = 2**63 * 10**9 - 1  # nanoseconds: seconds are 64 bits
+_KEYS = {"path", "type", "mode", "uid", "gid", "user", "group", "mtime", "size"}
+_KEYS |= {"target", "rdev", "xattrs", "extents", "chunks"}
+
+
+class Chunk(NamedTuple):
+    """A run of file bytes: `id` is its sha256 (32 bytes), `length` in bytes, at least 1."""
+
+    id: bytes
+    length: int
+
+
+class Entry(NamedTuple):
+    """One name in the tree. `path` is relative, without leading slash; b"" is the root directory itself.
+
+    A `hardlink` carries only path and target: its target is the first name of that file, which came earlier.
+    `chunks` cover the data in order; with `extents` (offset, length) only those ranges hold data, the rest
+    up to `size` is a hole. `mtime_ns` is nanoseconds since the epoch; `rdev` is (major, minor).
+    """
+
+    path: bytes
+    type: str
+    mode: int = 0
+    uid: int = 0
+    gid: int = 0
+    user: str = ""
+    group: str = ""
+    mtime_ns: int = 0
+    size: int = 0
+    target: bytes = b""
+    rdev: tuple[int, int] | None = None
+    xattrs: Mapping[str, bytes] = {}
+    extents: tuple[tuple[int, int], ...] | None = None
+    chunks: tuple[Chunk, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The path for a person: printable, never used to open anything."""
+        return "/" + self.path.decode("utf-8", "backslashreplace")
+
+
+@dataclass(frozen=True)
+class Header:
+    """The first line. `parent` and version ids are sha256 hex of a manifest's text; `created` is epoch
+    seconds.
+    """
+
+    name: str
+    number: int
+    created: float
+    comment: str = ""
+    parent: str | None = None
+    kind: str = "tree"
+    files: int = 0
+    bytes: int = 0  # logical size of all files, holes not counted
+    meta: Mapping[str, Any] = field(default_factory=dict)  # os_release, kernel_args, recipe, architecture ...
+    hash: str = HASH
+    format: int = FORMAT
+
+
+def order(path: bytes) -> bytes:
+    """Sort key: component by component (no name contains NUL, so NUL sorts as the separator)."""
+    return path.replace(b"/", b"\0")
+
+
+def to_text(raw: bytes) -> str:
+    """Name bytes as JSON-safe text; `to_bytes` is its exact inverse."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def to_bytes(text: str) -> bytes:
+    """Name text back to bytes. Raises BadInput when it is no text that `to_text` makes."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as err:
+        raise BadInput(f"manifest: name {text!r} is not decodable") from err
+
+
+def write_header(header: Header) -> bytes:
+    """The header as its line, newline included."""
+    return _line(asdict(header))
+
+
+def write_entry(entry: Entry) -> bytes:
+    """One entry as its line, newline included. Fields at their default are left out."""
+    row: dict[str, Any] = {"path": to_text(entry.path), "type": entry.type}
+    if entry.type == "hardlink":
+        row["target"] = to_text(entry.target)
+        return _line(row)
+    row.update(mode=entry.mode, uid=entry.uid, gid=entry.gid, mtime=entry.mtime_ns)
+    if entry.user:
+        row["user"] = entry.user
+    if entry.group:
+        row["group"] = entry.group
+    if entry.type == "symlink":
+        row["target"] = to_text(entry.target)
+    if entry.rdev is not None:
+        row["rdev"] = list(entry.rdev)
+    if entry.xattrs:
+        row["xattrs"] = {k: base64.b64encode(v).decode("ascii") for k, v in sorted(entry.xattrs.items())}
+    if entry.type == "file":
+        row["size"] = entry.size
+        if entry.extents is not None:
+            row["extents"] = [list(extent) for extent in entry.extents]
+        if entry.chunks:
+            row["chunks"] = [[chunk.id.hex(), chunk.length] for chunk in entry.chunks]
+    return _line(row)
+
+
+def line_start(path: bytes) -> bytes:
+    """How the line of every entry with that path begins."""
+    return b'{"path":' + json.dumps(to_text(path)).encode("ascii") + b","
+
+
+def read_header(line: bytes) -> Header:
+    """Parse the first line. Raises BadInput; a newer format says so by name."""
+    row = _parse(line, "header")
+    if row.get("format") != FORMAT:
+        raise BadInput(f"manifest: format {row.get('format')!r} is not one this program knows; update it")
+    if row.get("hash") != HASH:
+        raise BadInput(f"manifest: hash {row.get('hash')!r} is not one this program knows; update it")
+    try:
+        header = Header(**row)
+    except TypeError as err:
+        raise BadInput(f"manifest: header: {err}") from err
+    wanted = ((header.name, str), (header.number, int), (header.created, (int, float)), (header.comment, str))
+    more = ((header.kind, str), (header.files, int), (header.bytes, int), (header.meta, dict))
+    if not all(isinstance(value, kind) for value, kind in wanted + more):
+        raise BadInput("manifest: header: a field has the wrong type")
+    return header
+
+
+def read_entries(lines: Iterable[bytes]) -> Iterator[Entry]:
+    """Parse and check every following line, one at a time. Raises BadInput at the first that breaks the
+    law.
+    """
+    parents: list[bytes] = []  # the directories that enclose the current place, root first
+    last: bytes | None = None
+    for line in lines:
+        entry = parse_entry(line)
+        key = order(entry.path)
+        if last is None and (entry.path != b"" or entry.type != "dir"):
+            raise BadInput("manifest: the first entry must be the root directory")
+        if last is not None and key <= last:
+            raise BadInput(f"manifest: {entry.name} is repeated or out of order")
+        if last is not None:
+            parent = entry.path.rpartition(b"/")[0]
+            while parents and parents[-1] != parent:
+                parents.pop()
+            if not parents:
+                raise BadInput(f"manifest: {entry.name} has no directory to be in")
+        if entry.type == "hardlink" and order(entry.target) >= key:
+            raise BadInput(f"manifest: hard link {entry.name} points forward")
+        if entry.type == "dir":
+            parents.append(entry.path)
+        last = key
+        yield entry
+    if last is None:
+        raise BadInput("manifest: holds no entries")
+
+
+def parse_entry(line: bytes) -> Entry:
+    """One line to an entry, checked by itself (order is the business of `read_entries`). Raises BadInput."""
+    row = _parse(line, "entry")
+    try:
+        entry = _entry(row)
+    except (KeyError, TypeError, ValueError, AttributeError) as err:
+        raise BadInput(f"manifest: entry {str(row.get('path'))!r}: {err!r}") from err
+    _check(entry)
+    return entry
+
+
+def _entry(row: dict[str, Any]) -> Entry:
+    unknown = set(row) - _KEYS
+    if unknown:
+        raise ValueError(f"unknown keys {sorted(unknown)}")
+    extents, rdev = row.get("extents"), row.get("rdev")
+    return Entry(
+        path=to_bytes(row["path"]),
+        type=row["type"],
+        mode=_natural(row.get("mode", 0)),
+        uid=_natural(row.get("uid", 0)),
+        gid=_natural(row.get("gid", 0)),
+        user=row.get("user", ""),
+        group=row.get("group", ""),
+        mtime_ns=int(row.get("mtime", 0)),
+        size=_natural(row.get("size", 0)),
+        target=to_bytes(row.get("target", "")),
+        rdev=None if rdev is None else (_natural(rdev[0]), _natural(rdev[1])),
+        xattrs={str(k): base64.b64decode(v, validate=True) for k, v in row.get("xattrs", {}).items()},
+        extents=None if extents is None else tuple((_natural(a), _natural(b)) for a, b in extents),
+        chunks=tuple(_chunk(digest, length) for digest, length in row.get("chunks", ())),
+    )
+
+
+def _natural(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r} is not a whole number from 0")
+    return value
+
+
+def _chunk(digest: str, length: int) -> Chunk:
+    raw = binascii.unhexlify(digest)
+    if len(raw) != _DIGEST or _natural(length) == 0:
+        raise ValueError("bad chunk")
+    return Chunk(raw, length)
+
+
+def safe(path: bytes) -> bool:
+    """Whether `path` names a place inside the tree and nothing else (no "..", no "//", no NUL, not
+    absolute).
+    """
+    if path == b"":
+        return True
+    return b"\0" not in path and all(
+        part not in (b"", b".", b"..") and len(part) <= 255 for part in path.split(b"/")
+    )
+
+
+def _check(entry: Entry) -> None:
+    """The rules of a single entry. Raises BadInput."""
+    if entry.type not in TYPES:
+        raise BadInput(f"manifest: {entry.name}: unknown type {entry.type!r}")
+    if not safe(entry.path) or (entry.type == "hardlink" and not (entry.target and safe(entry.target))):
+        raise BadInput(f"manifest: {entry.name} would leave the tree")
+    if entry.type == "symlink" and (not entry.target or b"\0" in entry.target):
+        raise BadInput(f"manifest: {entry.name}: a link without a target")
+    if entry.type in ("char", "block") and entry.rdev is None:
+        raise BadInput(f"manifest: {entry.name}: a device without a number")
+    ids = (entry.uid, entry.gid, *(entry.rdev or ()))
+    if entry.mode > 0o7777 or max(ids) > _U32 or abs(entry.mtime_ns) > _TIME or entry.size > _SIZE:
+        raise BadInput(f"manifest: {entry.name}: a number is larger than any file system keeps")
+    if entry.type != "file":
+        return
+    data, end = entry.size, 0
+    if entry.extents is not None:
+        data = 0
+        for offset, length in entry.extents:
+            if offset < end or length == 0 or offset + length > entry.size:
+                raise BadInput(f"manifest: {entry.name}: its data ranges overlap or exceed its size")
+            data, end = data + length, offset + length
+    if data != sum(chunk.length for chunk in entry.chunks):
+        raise BadInput(f"manifest: {entry.name}: its chunks do not add up to its size")
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    return json.dumps(row, separators=(",", ":"), ensure_ascii=True).encode("ascii") + b"\n"
+
+
+def _parse(line: bytes, what: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line.decode("ascii"))
+    except (ValueError, RecursionError) as err:
+        raise BadInput(f"manifest: damaged {what}: {err}") from err
+    if not isinstance(row, dict):
+        raise BadInput(f"manifest: damaged {what}: not an object")
+    return row

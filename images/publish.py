@@ -1,0 +1,105 @@
+"""The last step of every import: number it, write and sign its manifest, write its locator, name it.
+
+Law: in that order, each durable before the next; the catalogue's rename is the moment the version exists.
+All of it happens under the store's lock, so that two publishers take turns and gc never looks half-way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import zstandard
+
+from images import catalogue, signature
+from images.condemned import restore
+from images.disk import create, locked, publish_file, temp_path, write_all, write_file
+from images.errors import BadInput, ImageNotFound
+from images.index import Index
+from images.locator_writer import build
+from images.manifest import Header, write_header
+from images.sealed import MAGIC, PREFIX
+from images.spool import Spool
+from images.versions import Version, check_name
+
+if TYPE_CHECKING:
+    from images.store import ImageStore
+
+_LEVEL = 9
+
+
+def publish(
+    store: ImageStore, index: Index, tree: Spool, name: str, comment: str, parent: str | None,
+    meta: dict[str, Any], now: float,
+) -> Version:  # fmt: skip
+    """See Session.publish."""
+    check_name(name)
+    ids, files, size = _count(tree)
+    if files <= 1:
+        raise BadInput(f"image {name}: there is nothing in it")
+    with locked(store.lock):
+        restore(store, index, ids)
+        try:
+            book = catalogue.load(store.names_dir, name)
+        except ImageNotFound:
+            book = catalogue.Catalogue(name)
+        last = book.latest()
+        if parent is None and last is not None:
+            parent = book.versions[last].id
+        header = Header(name, book.next, now, comment, parent, "tree", files, size, meta)
+        temp, id = _seal(store, header, tree)
+        try:
+            data, stored = build(id, ids, index)
+            publish_file(temp, store.manifests / id)
+        except BaseException:
+            temp.unlink(missing_ok=True)
+            raise
+        write_file(store.locators / id, data, store.temp)
+        version = Version(name, book.next, id, "tree", now, comment, parent, files, size, stored, (), meta)
+        book.versions[book.next] = version
+        book.next += 1
+        catalogue.save(store.names_dir, store.temp, book)
+        return book.get(version.number)
+
+
+def _count(tree: Spool) -> tuple[set[bytes], int, int]:
+    """Chunk ids, entries, and bytes of data, each hard-linked file counted once."""
+    ids: set[bytes] = set()
+    files = size = 0
+    for entry in tree.entries():
+        files += 1
+        size += sum(chunk.length for chunk in entry.chunks)
+        ids.update(chunk.id for chunk in entry.chunks)
+    return ids, files, size
+
+
+def _seal(store: ImageStore, header: Header, tree: Spool) -> tuple[Path, str]:
+    """The signed manifest as a durable temporary file, and its id."""
+    path = temp_path(store.temp, "manifest")
+    fd = create(path)
+    hasher = hashlib.sha256()
+    packer = zstandard.ZstdCompressor(level=_LEVEL).compressobj()
+    try:
+        write_all(fd, bytes(PREFIX))
+        for line in _lines(header, tree):
+            hasher.update(line)
+            write_all(fd, packer.compress(line))
+        write_all(fd, packer.flush())
+        digest = hasher.digest()
+        os.lseek(fd, 0, os.SEEK_SET)
+        write_all(fd, MAGIC + digest + signature.sign(store.private_key(), digest))
+        os.fsync(fd)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(fd)
+    return path, digest.hex()
+
+
+def _lines(header: Header, tree: Spool) -> Iterator[bytes]:
+    yield write_header(header)
+    yield from tree.lines()

@@ -1,0 +1,166 @@
+"""Entries on their way into a manifest: they come in any order, are replaced and removed, and leave sorted.
+
+Archives name things more than once, link to what came before, and (container layers) take things away again.
+As in a file system, a name points to a record and a hard link is a second name of the same record: whatever
+happens to one name, the other keeps its content. Records wait in a file; per name only a key and an offset
+are kept, so 200,000 entries cost about 30 MB.
+
+Law: what comes out obeys manifest.py: sorted, each parent a directory, the first name of a file carries it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from images.errors import BadInput
+from images.manifest import Entry, line_start, order, parse_entry, safe, write_entry
+
+_LINKS = 40  # as the kernel: more symlinks on one way are a loop
+
+
+class Spool:
+    """The growing tree. Single-threaded."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = tempfile.TemporaryFile(dir=folder, prefix="spool.", suffix=".tmp")  # noqa: SIM115
+        self._names: dict[bytes, int] = {}  # order key -> offset of its record
+        self._dirs: set[bytes] = set()
+        self._symlinks: dict[bytes, bytes] = {}
+        self._end = 0
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._file.close()
+
+    def add(self, entry: Entry, through_links: bool = False) -> None:
+        """Put an entry (no hard link) at its path; what was there goes, but a directory keeps its content.
+
+        `through_links`: a parent that is a symlink leads to where it points inside the tree, as unpacking an
+        archive does (a layer that adds lib/x where lib is a link to usr/lib). Raises BadInput for unsafe
+        paths.
+        """
+        if not safe(entry.path):
+            raise BadInput(f"{entry.name}: this path would leave the tree")
+        if through_links:
+            entry = entry._replace(path=self.resolve_parent(entry.path))
+        self._replace(entry.path, keep_content=entry.type == "dir")
+        key = order(entry.path)
+        self._file.seek(self._end)
+        self._names[key] = self._end
+        self._end += self._file.write(write_entry(entry))
+        if entry.type == "dir":
+            self._dirs.add(key)
+        elif entry.type == "symlink":
+            self._symlinks[key] = entry.target
+
+    def link(self, path: bytes, target: bytes, through_links: bool = False) -> None:
+        """Make `path` another name of what `target` is now. Raises BadInput when there is no such file."""
+        if not safe(path) or not safe(target):
+            raise BadInput(f"hard link {path!r}: this path would leave the tree")
+        if through_links:
+            path, target = self.resolve_parent(path), self.resolve_parent(target)
+        old, key = order(target), order(path)
+        record = self._names.get(old)
+        if record is None or old in self._dirs:
+            raise BadInput(f"hard link {path!r}: its target {target!r} did not come before it")
+        if old == key:
+            return
+        self._replace(path, keep_content=False)
+        self._names[key] = record
+        if old in self._symlinks:
+            self._symlinks[key] = self._symlinks[old]
+
+    def remove(self, path: bytes) -> None:
+        """Take away a name and all below it; a name that is not there is fine."""
+        key = order(path)
+        self._forget(key)
+        self.empty(path)
+
+    def empty(self, path: bytes, keep: Collection[bytes] = ()) -> None:
+        """Take away all below a directory but the paths in `keep` and the directories that lead to them."""
+        prefix = order(path) + b"\0" if path else b""
+        kept = {order(one) for one in keep}
+        for key in list(kept):
+            while key:
+                key = key.rpartition(b"\0")[0]
+                kept.add(key)
+        for name in [n for n in self._names if n and n.startswith(prefix) and n not in kept]:
+            self._forget(name)
+
+    def has(self, path: bytes) -> bool:
+        """Whether the tree has that name now."""
+        return order(path) in self._names
+
+    def resolve_parent(self, path: bytes) -> bytes:
+        """The path with every parent that is a symlink replaced by where it leads. Raises BadInput for
+        loops.
+        """
+        if not self._symlinks:
+            return path
+        todo = path.split(b"/")[::-1]
+        done: list[bytes] = []
+        followed = 0
+        while todo:
+            part = todo.pop()
+            if part in (b"", b"."):
+                continue
+            if part == b"..":
+                done = done[:-1]  # above the root is the root, as in chroot
+                continue
+            target = self._symlinks.get(b"\0".join([*done, part])) if todo else None
+            if target is None:
+                done.append(part)
+                continue
+            followed += 1
+            if followed > _LINKS:
+                raise BadInput(f"{path!r}: its directories are a loop of links")
+            if target.startswith(b"/"):
+                done = []
+            todo.extend(target.split(b"/")[::-1])
+        return b"/".join(done)
+
+    def entries(self) -> Iterator[Entry]:
+        """All entries in manifest order. Parents that never came are made: root-owned, mode 755, time 0."""
+        return (parse_entry(line) for line in self.lines())
+
+    def lines(self) -> Iterator[bytes]:
+        """The same as lines of a manifest; most are as they were spooled, which saves parsing them again."""
+        self._fill_parents()
+        first: dict[int, bytes] = {}  # record -> its first name
+        for key in sorted(self._names):
+            path, record = key.replace(b"\0", b"/"), self._names[key]
+            if record in first:
+                yield write_entry(Entry(path, "hardlink", target=first[record]))
+                continue
+            first[record] = path
+            self._file.seek(record)
+            line = self._file.readline()
+            same = line.startswith(line_start(path))
+            yield line if same else write_entry(parse_entry(line)._replace(path=path))
+
+    def _fill_parents(self) -> None:
+        missing: set[bytes] = set()
+        for key in [*self._names, b"x"]:
+            parent = key
+            while parent:
+                parent = parent.rpartition(b"\0")[0]
+                if parent in self._dirs or parent in missing:
+                    break
+                missing.add(parent)
+        for key in sorted(missing):
+            if key in self._names:
+                raise BadInput(f"/{key!r} is no directory but has content")
+            self.add(Entry(key.replace(b"\0", b"/"), "dir", mode=0o755))
+
+    def _replace(self, path: bytes, keep_content: bool) -> None:
+        key = order(path)
+        if key in self._dirs and not keep_content:
+            self.empty(path)
+        self._forget(key)
+
+    def _forget(self, key: bytes) -> None:
+        self._names.pop(key, None)
+        self._dirs.discard(key)
+        self._symlinks.pop(key, None)

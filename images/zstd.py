@@ -1,0 +1,90 @@
+"""Decompression for the node: libzstd through ctypes, because its Python may have nothing but the standard
+library.
+
+Law: the output size is bounded by what the caller says it expects; damaged input is `BadInput`, never a
+crash. Calls into the library release the interpreter lock, so frames decompress beside the network.
+
+Python 3.8, standard library only. Compression lives in compress.py, on the server alone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import Any
+
+from images.errors import BadInput, ImageError
+
+_STEP = 1 << 18
+
+
+class _Buffer(ctypes.Structure):
+    _fields_ = (("data", ctypes.c_void_p), ("size", ctypes.c_size_t), ("pos", ctypes.c_size_t))
+
+
+@lru_cache(maxsize=1)
+def _library() -> Any:
+    for name in ("libzstd.so.1", ctypes.util.find_library("zstd")):
+        if not name:
+            continue
+        try:
+            lib = ctypes.CDLL(name)
+        except OSError:
+            continue
+        size, pointer = ctypes.c_size_t, ctypes.c_void_p
+        lib.ZSTD_decompress.argtypes = (pointer, size, pointer, size)
+        lib.ZSTD_decompress.restype = size
+        lib.ZSTD_isError.argtypes = (size,)
+        lib.ZSTD_isError.restype = ctypes.c_uint
+        lib.ZSTD_getErrorName.argtypes = (size,)
+        lib.ZSTD_getErrorName.restype = ctypes.c_char_p
+        lib.ZSTD_createDStream.restype = pointer
+        lib.ZSTD_freeDStream.argtypes = (pointer,)
+        lib.ZSTD_decompressStream.argtypes = (pointer, ctypes.POINTER(_Buffer), ctypes.POINTER(_Buffer))
+        lib.ZSTD_decompressStream.restype = size
+        return lib
+    raise ImageError("libzstd.so.1 is missing on this machine; install the package libzstd1")
+
+
+def _checked(lib: Any, code: int) -> int:
+    if lib.ZSTD_isError(code):
+        raise BadInput("zstd: " + lib.ZSTD_getErrorName(code).decode("ascii", "replace"))
+    return int(code)
+
+
+def decompress(frame: bytes, size: int) -> bytes:
+    """One whole frame of exactly `size` bytes. Raises BadInput when it is damaged or has another size."""
+    lib = _library()
+    out = ctypes.create_string_buffer(max(size, 1))
+    written = _checked(lib, lib.ZSTD_decompress(out, size, bytes(frame), len(frame)))
+    if written != size:
+        raise BadInput(f"zstd: {written} bytes came out where {size} were promised")
+    return ctypes.string_at(out, size)
+
+
+def decompress_stream(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """A stream of any size, in constant memory. Raises BadInput on damage or a cut-off end."""
+    lib = _library()
+    stream = lib.ZSTD_createDStream()
+    if not stream:
+        raise MemoryError("zstd: no memory for a stream")
+    out = ctypes.create_string_buffer(_STEP)
+    left = 1  # what the library hints is missing; 0 at a frame's end
+    try:
+        for piece in pieces:
+            held = ctypes.create_string_buffer(piece, len(piece))
+            source = _Buffer(ctypes.cast(held, ctypes.c_void_p), len(piece), 0)
+            while True:  # until all input is taken and the library holds no output back
+                target = _Buffer(ctypes.cast(out, ctypes.c_void_p), _STEP, 0)
+                call = lib.ZSTD_decompressStream(stream, ctypes.byref(target), ctypes.byref(source))
+                left = _checked(lib, call)
+                if target.pos:
+                    yield ctypes.string_at(out, target.pos)
+                if source.pos == source.size and target.pos < _STEP:
+                    break
+    finally:
+        lib.ZSTD_freeDStream(stream)
+    if left:
+        raise BadInput("zstd: the stream ends in the middle")
