@@ -1,0 +1,58 @@
+"""The appliance as its callers hold it: one object, the verbs under their nouns.
+
+    appliance.nodes     add, adopt, add_range, set, remove, list, show     (appliance/nodes.py)
+    appliance.groups    list, set_options                                  (appliance/groups.py)
+    appliance.identities  of, set                                          (appliance/identities.py)
+    appliance.leases    list, release                                      (appliance/leases.py)
+    appliance.roster    page, unknown, waiting, tally                      (appliance/roster.py)
+    appliance.deploys   reimage, retry, cancel                             (appliance/deploys.py)
+    appliance.images    list, show, resolve, import, tag, remove, gc ...   (appliance/images.py)
+    appliance.watch     explain, timeline, events, log                     (appliance/watch.py)
+    appliance.users     check, set_password, api tokens                    (appliance/users.py)
+
+Safe to share between threads. Verbs raise Invalid, NotFound, Conflict for what a person got wrong; OSError
+for the rest.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from bootsrv.appliance.deploys import Deploys
+from bootsrv.appliance.groups import Groups
+from bootsrv.appliance.identities import Identities
+from bootsrv.appliance.images import Images
+from bootsrv.appliance.leases import Leases
+from bootsrv.appliance.nodes import Nodes
+from bootsrv.appliance.roster import Roster
+from bootsrv.appliance.users import Users
+from bootsrv.appliance.watch import Watch
+from bootsrv.config import Config
+from bootsrv.registry.registry import Registry
+
+
+class Appliance:
+    """All verbs. `clock` gives epoch seconds."""
+
+    def __init__(self, config: Config, registry: Registry, clock: Callable[[], float] = time.time) -> None:
+        self.config = config
+        self.registry = registry
+        self.images = Images(config, registry)
+        self.deploys = Deploys(config, registry, self.images, clock)
+        self.nodes = Nodes(config, registry, self.images, clock)
+        self.groups = Groups(registry)
+        self.leases = Leases(registry, clock)
+        self.identities = Identities(registry, clock)
+        self.roster = Roster(registry)
+        self.watch = Watch(config, registry, clock)
+        self.users = Users(registry, clock)
+
+    @classmethod
+    def open(cls, config: Config) -> Appliance:
+        """With the registry of this configuration, made if there is none. Raises OSError."""
+        return cls(config, Registry.open(config.registry_file))
+
+    def close(self) -> None:
+        """Close what this thread has opened."""
+        self.registry.close()

@@ -1,0 +1,69 @@
+"""What a machine boots: the only place that decides it. Pure; DHCP, TFTP, HTTP, CLI and UI all show its
+result.
+
+Decided anew at every request from the registry's record of the node; nothing is written ahead that could
+drift from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bootsrv.model import BootMode, Node, NodeState
+
+
+class Action(StrEnum):
+    """What is done with a machine that asks."""
+
+    LOCAL = "local"  # go on to its own disk
+    IMAGER = "imager"  # start the RAM system
+    NONE = "none"  # leave it alone: offer no boot file
+
+
+class Purpose(StrEnum):
+    """What the imager is started for."""
+
+    DEPLOY = "deploy"
+    DISCOVER = "discover"
+    HOLD = "hold"  # show an error and wait for a person
+
+
+@dataclass(frozen=True, slots=True)
+class BootPlan:
+    """The decision, and why in words for a person."""
+
+    action: Action
+    reason: str
+    purpose: Purpose | None = None
+    image: str | None = None  # NAME@NUMBER to be written
+
+
+def decide(node: Node | None, discover: bool = True) -> BootPlan:
+    """The plan for a node, or for a machine nobody registered (None)."""
+    if node is None or node.state is NodeState.DISCOVERED:
+        return _unknown(discover)
+    if node.state is NodeState.FAILED:
+        reason = (
+            f"imaging failed ({node.error or 'no reason was reported'}); waits until it is told to try again"
+        )
+        return BootPlan(Action.IMAGER, reason, Purpose.HOLD)
+    if node.armed is not None:
+        again = f", attempt {node.armed.attempts + 1}" if node.armed.attempts else ""
+        return BootPlan(
+            Action.IMAGER, f"armed for {node.armed.image}{again}", Purpose.DEPLOY, node.armed.image
+        )
+    if node.state is NodeState.IMAGING or node.half_written:
+        # Only the report of the imager ends this state: without an arming, the disk is still suspect.
+        return BootPlan(Action.IMAGER, "its disk is half written; waits for `bootsrv reimage`", Purpose.HOLD)
+    if node.mode is BootMode.DISCOVER:
+        return BootPlan(Action.IMAGER, "set to boot the imager and wait", Purpose.DISCOVER)
+    if node.state is NodeState.REGISTERED:
+        return BootPlan(Action.LOCAL, "registered, no imaging asked for: its own disk")
+    return BootPlan(Action.LOCAL, f"{node.state}, nothing armed: its own disk")
+
+
+def _unknown(discover: bool) -> BootPlan:
+    if not discover:
+        return BootPlan(Action.NONE, "not registered, and nodes.discover is off: left alone")
+    return BootPlan(Action.IMAGER, "not registered: the imager tells what it is and waits", Purpose.DISCOVER)

@@ -1,0 +1,107 @@
+"""What every command shares: the configuration, the appliance (opened when first used), and how results are
+shown.
+
+Nothing heavy is imported here: `bootsrv --help` must come at once.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from bootsrv.appliance.appliance import Appliance
+    from bootsrv.config import Config
+
+
+class Context:
+    """One run of the command line."""
+
+    def __init__(self, config_file: str | None) -> None:
+        self._config_file = config_file
+
+    @cached_property
+    def config(self) -> Config:
+        """The configuration. Raises ConfigError."""
+        from bootsrv.config import find_file, load
+
+        return load(find_file(self._config_file))
+
+    @cached_property
+    def appliance(self) -> Appliance:
+        """The verbs. Raises OSError when the data directory cannot be used."""
+        from bootsrv.appliance.appliance import Appliance
+
+        return Appliance.open(self.config)
+
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+pass_context = click.make_pass_decorator(Context)
+as_json = click.option("--json", "json_", is_flag=True, help="Print JSON.")
+
+
+def show_json(value: object) -> None:
+    """JSON on stdout, readable by people too."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def show_table(headings: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
+    """Aligned columns; `empty` is said on stderr when there are no rows, so that stdout stays clean."""
+    texts = [["" if cell is None else harmless(str(cell)) for cell in row] for row in rows]
+    if not texts:
+        click.echo(empty, err=True)
+        return
+    widths = [max(len(row[place]) for row in [list(headings), *texts]) for place in range(len(headings))]
+    for row in [list(headings), *texts]:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def show_fields(fields: Mapping[str, object]) -> None:
+    """One thing, a line for each field that says something."""
+    shown = {name: value for name, value in fields.items() if value not in (None, "", [], {}, ())}
+    width = max(map(len, shown), default=0)
+    for name, value in shown.items():
+        click.echo(harmless(f"{name.ljust(width)}  {_plain(value)}"))
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(str(item) for item in value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
+
+
+def harmless(text: str) -> str:
+    """Text that a machine told us (its maker, a file name, an error), without what would steer a terminal."""
+    return _CONTROL.sub("?", text)
+
+
+def on_terminal() -> bool:
+    """Whether a person watches: progress bars there, plain lines elsewhere."""
+    return sys.stderr.isatty()
+
+
+def options_of(pairs: Sequence[str]) -> dict[str, Any] | None:
+    """`NAME=VALUE` words to DHCP options. A value in JSON is taken as such; an empty one removes the
+    option."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.strip():
+            raise click.BadParameter(f"{pair!r} is not NAME=VALUE")
+        found[name.strip()] = _value(value.strip()) if value.strip() else None
+    return found or None
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        parts = [part.strip() for part in text.split(",")]
+        return parts if len(parts) > 1 else text

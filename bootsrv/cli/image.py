@@ -1,0 +1,176 @@
+"""`bootsrv image`: bring images into the store and look after them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from bootsrv.cli.context import Context, as_json, pass_context, show_fields, show_json, show_table
+from bootsrv.cli.progress import progress_of
+
+
+@click.group()
+def image() -> None:
+    """Bring images into the store and look after them."""
+
+
+@image.command(name="import")
+@click.argument("name")
+@click.argument("source", required=False, type=click.Path(exists=True, path_type=Path))
+@click.option("--recipe", help="Build it from packages: a recipe's name (see `image recipes`) or a file.")
+@click.option("--comment", default="", help="A line for the list.")
+@click.option("--exclude", "excludes", multiple=True, metavar="PATTERN", help="Leave out (directories only).")
+@as_json
+@pass_context
+def import_(
+    context: Context,
+    name: str,
+    source: Path | None,
+    recipe: str | None,
+    comment: str,
+    excludes: tuple[str, ...],
+    json_: bool,
+) -> None:
+    """Make SOURCE (a directory, a tar, a container image) or a recipe the next version of NAME."""
+    from bootsrv.records import version_record
+    from images.sizes import human
+
+    if (source is None) == (recipe is None):
+        raise click.UsageError("give a SOURCE or a --recipe")
+    verbs = context.appliance.images
+    with progress_of(f"importing {name}") as told:
+        if recipe is not None:
+            made = verbs.import_recipe(name, recipe, comment, told)
+        else:
+            assert source is not None
+            made = verbs.import_source(name, source, comment, excludes, told)
+    if json_:
+        show_json(version_record(made))
+        return
+    room = f"{human(made.bytes)}, {human(made.stored_bytes)} in the store"
+    click.echo(f"{made.ref}: {made.files} files, {room}")
+    for warning in made.meta.get("warnings", ()):
+        click.echo(f"warning: {warning}", err=True)
+
+
+@image.command()
+@as_json
+@pass_context
+def recipes(context: Context, json_: bool) -> None:
+    """The recipes that come with the program."""
+    found = context.appliance.images.recipes()
+    if json_:
+        show_json(list(found))
+        return
+    for name in found:
+        click.echo(name)
+
+
+@image.command(name="list")
+@click.argument("name", required=False)
+@as_json
+@pass_context
+def list_(context: Context, name: str | None, json_: bool) -> None:
+    """Every version of every image, or of one."""
+    from datetime import datetime
+
+    from bootsrv.records import version_record
+    from images.sizes import human
+
+    found = context.appliance.images.list(name)
+    if json_:
+        show_json([version_record(version) for version in found])
+        return
+    rows = [
+        (
+            version.ref,
+            f"{datetime.fromtimestamp(version.created):%Y-%m-%d %H:%M}",
+            human(version.bytes),
+            version.files,
+            ",".join(version.tags),
+            version.comment,
+        )
+        for version in found
+    ]
+    headings = ("VERSION", "CREATED", "SIZE", "FILES", "TAGS", "COMMENT")
+    show_table(headings, rows, "there is no image yet: bootsrv image import NAME --recipe debian-12")
+
+
+@image.command()
+@click.argument("ref")
+@as_json
+@pass_context
+def show(context: Context, ref: str, json_: bool) -> None:
+    """One version: REF is NAME, NAME@NUMBER or NAME@TAG."""
+    from datetime import datetime
+
+    from bootsrv.records import version_record
+    from images.sizes import human
+
+    record = version_record(context.appliance.images.resolve(ref))
+    if json_:
+        show_json(record)
+        return
+    meta = record.pop("meta")
+    record["created"] = f"{datetime.fromtimestamp(record['created']):%Y-%m-%d %H:%M:%S}"
+    for key in ("bytes", "stored_bytes"):
+        record[key] = f"{record[key]} ({human(record[key])})"
+    show_fields({**record, **meta})
+
+
+@image.command()
+@click.argument("ref")
+@click.argument("tag")
+@click.option("--remove", is_flag=True, help="Take the tag away instead; REF is the image's name.")
+@pass_context
+def tag(context: Context, ref: str, tag: str, remove: bool) -> None:
+    """Point TAG at the version REF, so that NAME@TAG means it."""
+    if remove:
+        context.appliance.images.untag(ref, tag)
+        click.echo(f"{ref}@{tag} removed")
+        return
+    made = context.appliance.images.tag(ref, tag)
+    click.echo(f"{made.name}@{tag} is {made.ref}")
+
+
+@image.command()
+@click.argument("ref")
+@pass_context
+def remove(context: Context, ref: str) -> None:
+    """Remove one version. The room comes back with `image gc`."""
+    click.echo(f"{context.appliance.images.remove(ref).ref} removed")
+
+
+@image.command()
+@as_json
+@pass_context
+def gc(context: Context, json_: bool) -> None:
+    """Give back the room of what no version uses."""
+    from images.sizes import human
+
+    with progress_of("collecting") as told:
+        done = context.appliance.images.gc(told)
+    if json_:
+        show_json(done._asdict())
+        return
+    click.echo(f"{human(done.freed)} freed: {done.deleted} packs deleted, {done.rewritten} rewritten")
+
+
+@image.command()
+@click.option("--repair", is_flag=True, help="Mend what can be mended.")
+@as_json
+@pass_context
+def verify(context: Context, repair: bool, json_: bool) -> None:
+    """Check every byte of the store. Exit code 1 when something is wrong."""
+    with progress_of("verifying") as told:
+        found = list(context.appliance.images.verify(told, repair))
+    if json_:
+        show_json([problem._asdict() for problem in found])
+    else:
+        for problem in found:
+            click.echo(f"{problem.path}: {problem.text}\n    {problem.repair}")
+        if not found:
+            click.echo("everything is as it was stored")
+    sys.exit(1 if found else 0)

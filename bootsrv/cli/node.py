@@ -1,0 +1,243 @@
+"""`bootsrv node`: register machines and look at them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from bootsrv.cli.context import Context, as_json, options_of, pass_context, show_fields, show_json, show_table
+
+if TYPE_CHECKING:
+    from bootsrv.appliance.nodes import Wanted
+    from bootsrv.model import Node
+
+F = TypeVar("F", bound=Callable[..., Any])
+HEADINGS = ("NAME", "STATE", "ADDRESS", "METHOD", "IMAGE", "RUNS", "MAC", "GROUPS")
+
+
+def _fields(command: F) -> F:
+    """The options that say what a node is to be."""
+    for option in reversed(
+        (
+            click.option("--mac", "macs", multiple=True, help="A MAC address; give it again for more."),
+            click.option("--address", help="IPv4 address; of a range: the first one."),
+            click.option("--method", help="reserved, dynamic, static or untouched."),
+            click.option("--image", help="NAME, NAME@NUMBER or NAME@TAG."),
+            click.option("--group", "groups", multiple=True, help="A group; give it again for more."),
+            click.option("--disk", help="/dev/NAME or serial:NUMBER; default: the smallest that fits."),
+            click.option(
+                "--option", "options", multiple=True, metavar="NAME=VALUE", help="A DHCP option by ISC name."
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.group()
+def node() -> None:
+    """Register machines and look at them."""
+
+
+@node.command()
+@click.argument("nodes")
+@_fields
+@click.option("--no-arm", is_flag=True, help="Do not image it at its first boot.")
+@pass_context
+def add(context: Context, /, nodes: str, no_arm: bool, **given: Any) -> None:
+    """Register a node, or a range of them: n[01-32] with the first --address.
+
+    With an image, each is imaged once, at its next network boot.
+    """
+    from bootsrv import nodeset
+
+    names = nodeset.expand(nodes)
+    wanted = _wanted(given)
+    if len(names) > 1 and len(wanted.macs or ()) not in (0, len(names)):
+        raise click.UsageError(
+            f"{len(names)} nodes and {len(wanted.macs or ())} MACs: give one for each, or none"
+        )
+    verbs = context.appliance
+    with verbs.registry.transaction():
+        made = [
+            verbs.nodes.add(_of_place(wanted, name, place, len(names)), arm=not no_arm)
+            for place, name in enumerate(names)
+        ]
+    _told(made)
+
+
+def _of_place(wanted: Wanted, name: str, place: int, count: int) -> Wanted:
+    from bootsrv import names
+
+    address = names.address(wanted.address) + place if wanted.address else None
+    macs = wanted.macs if count == 1 else list(wanted.macs or ())[place : place + 1]
+    return replace(wanted, name=name, address=address, macs=macs)
+
+
+@node.command()
+@click.argument("machine")
+@click.argument("name", required=False)
+@click.option("--name", "named", help="The same as the argument.")
+@_fields
+@click.option("--no-arm", is_flag=True, help="Do not image it now.")
+@pass_context
+def adopt(
+    context: Context, /, machine: str, name: str | None, named: str | None, no_arm: bool, **given: Any
+) -> None:
+    """Give MACHINE (a MAC of the unknown list) a NAME and, with --image, image it."""
+    chosen = name or named
+    if chosen is None:
+        raise click.UsageError("a name is missing: bootsrv node adopt MAC NAME")
+    wanted = replace(_wanted(given), name=chosen, macs=list(given["macs"]) or None)
+    _told([context.appliance.nodes.adopt(machine, wanted, arm=not no_arm)])
+
+
+@node.command(name="set")
+@click.argument("nodes")
+@_fields
+@click.option("--name", help="A new name (one node only).")
+@click.option("--mode", help="What it boots when nothing is armed: local or discover.")
+@click.option("--clear", multiple=True, help="Take away: address, image or disk.")
+@pass_context
+def set_(
+    context: Context, /, nodes: str, name: str | None, mode: str | None, clear: tuple[str, ...], **given: Any
+) -> None:
+    """Change registered NODES. A new image is used at the next imaging; see `bootsrv reimage`."""
+    if not (name or mode or clear or any(given.values())):
+        raise click.UsageError("nothing to change: say what, such as --image NAME")
+    verbs = context.appliance
+    chosen = verbs.nodes.select(nodes)
+    told = {"mac": given["macs"], "address": given["address"], "name": name}
+    single = [key for key, value in told.items() if value]
+    if len(chosen) > 1 and single:
+        raise click.UsageError(f"--{single[0]} can be set for one node only")
+    given["groups"] = given["groups"] or None
+    wanted = replace(_wanted(given), name=name, macs=list(given["macs"]) or None, mode=mode, clear=clear)
+    with verbs.registry.transaction():
+        _told([verbs.nodes.set(f"#{found.id}", wanted) for found in chosen], "changed")
+
+
+@node.command(name="list")
+@click.argument("nodes", required=False)
+@click.option("--unknown", is_flag=True, help="Machines that were seen and are not registered.")
+@click.option("--all", "everything", is_flag=True, help="Both.")
+@as_json
+@pass_context
+def list_(context: Context, nodes: str | None, unknown: bool, everything: bool, json_: bool) -> None:
+    """The registered nodes."""
+    from bootsrv.records import node_record
+
+    verbs = context.appliance.nodes
+    found: list[Node] = []
+    if nodes is not None:
+        found = list(verbs.select(nodes))
+    else:
+        found += verbs.list() if not unknown or everything else []
+        found += verbs.unknown() if unknown or everything else []
+    if json_:
+        show_json([node_record(one) for one in found])
+        return
+    show_table(
+        HEADINGS, map(_row, found), "no machine is unknown" if unknown else "no node is registered yet"
+    )
+
+
+@node.command()
+@click.argument("name")
+@as_json
+@pass_context
+def show(context: Context, name: str, json_: bool) -> None:
+    """One node: what it is, what it runs, what it is made of."""
+    from bootsrv.records import node_record
+
+    found = context.appliance.nodes.show(name)
+    if json_:
+        show_json(node_record(found))
+        return
+    record = node_record(found)
+    facts = record.pop("facts")
+    for key in ("created", "last_seen"):
+        record[key] = _when(record[key])
+    show_fields({**record, **{f"facts.{key}": value for key, value in facts.items()}})
+
+
+@node.command()
+@click.argument("nodes")
+@click.option("--force", is_flag=True, help="Even one that is being imaged.")
+@pass_context
+def remove(context: Context, nodes: str, force: bool) -> None:
+    """Forget NODES. Their disks are not touched."""
+    verbs = context.appliance
+    chosen = verbs.nodes.select(nodes)
+    with verbs.registry.transaction():
+        for found in chosen:
+            verbs.nodes.remove(f"#{found.id}", force)
+    for found in chosen:
+        click.echo(f"{found.name or found.macs[0]} removed")
+
+
+@node.command(name="import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Only say what would be taken over.")
+@click.option("--dialect", type=click.Choice(("isc", "dnsmasq", "kea")), help="Default: seen from the file.")
+@click.option("--no-lookup", is_flag=True, help="Do not look up names that stand where addresses should.")
+@click.option("--keep-boot-files", is_flag=True, help="Set the old boot files and servers as options.")
+@as_json
+@pass_context
+def import_(
+    context: Context,
+    file: Path,
+    dry_run: bool,
+    dialect: str | None,
+    no_lookup: bool,
+    keep_boot_files: bool,
+    json_: bool,
+) -> None:
+    """Take over hosts and groups of an ISC dhcpd.conf, a dnsmasq.conf or a Kea configuration.
+
+    Prints its subnets as configuration, and a note for everything that is not taken over. Nothing is imaged
+    by this. A second import leaves the nodes alone that are there.
+    """
+    from bootsrv.cli import takeover
+
+    takeover.take_over(context, takeover.read(file, dialect, not no_lookup, keep_boot_files), dry_run, json_)
+
+
+def _wanted(given: dict[str, Any]) -> Wanted:
+    from bootsrv.appliance.nodes import Wanted
+
+    return Wanted(
+        macs=list(given["macs"]),
+        address=given["address"],
+        method=given["method"],
+        image=given["image"],
+        groups=list(given["groups"]) if given["groups"] else None,
+        disk=given["disk"],
+        options=options_of(given["options"]),
+    )
+
+
+def _told(nodes: list[Node], done: str = "registered") -> None:
+    for found in nodes:
+        armed = f", armed for {found.armed.image}" if found.armed else ""
+        address = f" at {found.address}" if found.address else ""
+        click.echo(f"{found.name} {done}{address}{armed}")
+
+
+def _row(found: Node) -> tuple[object, ...]:
+    state = f"{found.state}: {found.error}" if found.error else str(found.state)
+    image = f"{found.image} (armed)" if found.armed else found.image
+    return (
+        found.name or f"#{found.id}", state, found.address, found.method, image, found.running,
+        found.macs[0] if found.macs else None, ",".join(found.groups),
+    )  # fmt: skip
+
+
+def _when(at: float | None) -> str | None:
+    from datetime import datetime
+
+    return datetime.fromtimestamp(at).astimezone().isoformat(" ", "seconds") if at else None

@@ -1,0 +1,85 @@
+"""`bootsrv serve`: looks around, lays the ground, then supervises the processes that serve.
+
+    packets  DHCP, TFTP             bootsrv.packets
+    files    HTTP                   bootsrv.files
+    web      the page and the API   webui, spawned by its name: nothing here imports it
+
+Prints `ready` on stderr when all listeners are up, ends cleanly on SIGTERM.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+from bootsrv import preflight, privilege
+from bootsrv.config import Config
+from bootsrv.errors import BootsrvError
+from bootsrv.groundwork import prepare
+from bootsrv.listening import page_url
+from bootsrv.supervisor import Child, Supervisor
+
+log = logging.getLogger("bootsrv")
+MODULES = {"packets": "bootsrv.packets", "files": "bootsrv.files", "web": "webui"}
+
+
+def serve(config: Config) -> int:
+    """Run until SIGTERM or SIGINT. Raises BootsrvError or OSError when it cannot start."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="bootsrv: %(message)s")
+    os.umask(0o007)
+    _look_around(config)
+    config.data_dir.mkdir(parents=True, exist_ok=True)
+    identity = privilege.choose(config)
+    if identity.note:
+        log.warning("%s", identity.note)
+    ground = prepare(config, identity)
+    if not config.interfaces:
+        log.warning("no interface is listed in %s: nobody is answered, only the page is up", config.path)
+    if ground.password is not None:
+        _say(f"first login: user admin, password {ground.password}  (shown only this once)")
+    _say(f"page: {page_url(config)}")
+    children = [
+        Child(
+            name,
+            identity.command(name, [sys.executable, "-m", module, "--config", str(config.path.absolute())]),
+        )
+        for name, module in MODULES.items()
+    ]
+    return asyncio.run(_supervise(children))
+
+
+def _look_around(config: Config) -> None:
+    findings = preflight.look(config, preflight.AT_START)
+    for finding in findings:
+        _say(f"{finding.level}: {finding.what}: {finding.do}")
+    broken = [finding for finding in findings if finding.level is preflight.Level.ERROR]
+    if broken:
+        raise BootsrvError(f"not started: {broken[0].what}")
+
+
+async def _supervise(children: list[Child]) -> int:
+    supervisor = Supervisor(children)
+    loop = asyncio.get_running_loop()
+    starting = asyncio.ensure_future(supervisor.start())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _end, supervisor, starting)
+    try:
+        await starting
+    except asyncio.CancelledError:
+        return 0
+    _say("ready", plain=True)
+    await supervisor.run()
+    return 0
+
+
+def _end(supervisor: Supervisor, starting: asyncio.Future[None]) -> None:
+    supervisor.stop()
+    starting.cancel()
+
+
+def _say(text: str, plain: bool = False) -> None:
+    sys.stderr.write(f"{text}\n" if plain else f"bootsrv: {text}\n")
+    sys.stderr.flush()

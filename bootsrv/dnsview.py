@@ -1,0 +1,79 @@
+"""The registry as DNS sees it (`pxe.dns.ports.Names`): every node's name, and the server's own.
+
+A node without a fixed address has the one it holds a lease on. Looked up when asked; `revision` tells the
+engine how long an answer may be kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Address
+
+from bootsrv.config import Config
+from bootsrv.model import Node
+from bootsrv.registry.registry import Registry
+from pxe.dns.ports import Address, Record
+from pxe.dns.zone import Zones
+
+OWN_NAME = "bootsrv"  # the server's name in its domain, as long as no node has it
+
+
+def zones(config: Config) -> Zones:
+    """What we are authoritative for."""
+    return Zones(
+        config.domain, f"{OWN_NAME}.{config.domain}", tuple(subnet.cidr for subnet in config.subnets)
+    )
+
+
+class HouseNames:
+    """Implements `pxe.dns.ports.Names`. `own` gives the server's addresses."""
+
+    def __init__(
+        self,
+        config: Config,
+        registry: Registry,
+        own: Callable[[], Sequence[IPv4Address]],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._domain, self._registry, self._own, self._clock = config.domain, registry, own, clock
+        self._seen: tuple[int, int] | None = None
+        self._revision = 0
+
+    def revision(self) -> int:
+        """Changes with any name or address; read again only when something was written at all."""
+        seen = self._registry.changes()
+        if seen != self._seen:
+            self._revision, self._seen = self._registry.leases.names_revision(), seen
+        return self._revision
+
+    def lookup(self, name: str) -> Sequence[Record] | None:
+        """A node's or our own address."""
+        if name == self._domain:
+            return ()
+        label = name.removesuffix(f".{self._domain}")
+        node = self._registry.nodes.by_name(label)
+        if node is not None:
+            address = self._address(node)
+            return (Record("A", str(address)),) if address is not None else ()
+        if label == OWN_NAME:
+            return tuple(Record("A", str(address)) for address in self._own())
+        return None
+
+    def pointer(self, address: Address) -> str | None:
+        """Whose address it is."""
+        if not isinstance(address, IPv4Address):
+            return None
+        if address in self._own():
+            return f"{OWN_NAME}.{self._domain}"
+        node = self._registry.nodes.by_address(address)
+        if node is None:
+            holder = self._registry.leases.holder(address, self._clock())
+            node = self._registry.nodes.by_mac(holder) if holder is not None else None
+        return f"{node.name}.{self._domain}" if node is not None and node.name else None
+
+    def _address(self, node: Node) -> IPv4Address | None:
+        if node.address is not None:
+            return node.address
+        now = self._clock()
+        return next((a for mac in node.macs if (a := self._registry.leases.of_mac(mac, now))), None)

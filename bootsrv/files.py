@@ -1,0 +1,78 @@
+"""`python -m bootsrv.files --config FILE`: HTTP for machines and people.
+
+Scripts, kernels, images and the node API are answered here; everything else goes to the web process over its
+socket. Also tidies the flight recorder once an hour.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+
+from bootsrv import child, payload
+from bootsrv.appliance.images import Images
+from bootsrv.config import Config
+from bootsrv.listening import listen_on
+from bootsrv.peers import Peers
+from bootsrv.recorder import Recorder
+from bootsrv.registry.registry import Registry
+from bootsrv.site import HouseSite
+from pxe.http.server import HttpServer
+
+log = logging.getLogger(__name__)
+LOOK_SECONDS = 5.0
+TIDY_SECONDS = 3600.0
+KEEP_SECONDS = 90 * 86400.0
+
+
+async def serve(config: Config, stop: asyncio.Event) -> int:
+    """Open the sockets, answer until stopped or until our addresses changed."""
+    registry = Registry.open(config.registry_file)
+    recorder = Recorder(registry, Peers(registry))
+    site = HouseSite(config, registry, Images(config, registry), payload.catalogue(config))
+    server = HttpServer(site, recorder, config.run_dir / "web.sock")
+    recorder.start()
+    places = listen_on(config)
+    try:
+        await server.start(places if config.http.enabled else [], config.run_dir / "http.sock")
+        child.ready()
+        tidying = asyncio.create_task(_tidy(registry))
+        moved = await _watch(config, places, stop)
+        tidying.cancel()
+    finally:
+        await server.close()
+        recorder.close()
+    return child.MOVED if moved else 0
+
+
+async def _watch(config: Config, places: list[tuple[str, int]], stop: asyncio.Event) -> bool:
+    """True when an interface got or lost an address: then new sockets are due."""
+    while not stop.is_set():
+        try:
+            await asyncio.wait_for(stop.wait(), LOOK_SECONDS)
+        except TimeoutError:
+            if set(listen_on(config)) != set(places):
+                log.info("our addresses changed: opening new sockets")
+                return True
+    return False
+
+
+async def _tidy(registry: Registry) -> None:
+    """Forget what happened long ago."""
+    while True:
+        try:
+            await asyncio.to_thread(registry.events.prune, time.time() - KEEP_SECONDS)
+        except OSError:
+            log.exception("old events could not be removed")
+        await asyncio.sleep(TIDY_SECONDS)
+
+
+def main() -> int:
+    """Serves until SIGTERM."""
+    return child.run("files", serve)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

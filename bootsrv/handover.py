@@ -1,0 +1,55 @@
+"""`autoexec.ipxe`: a recent iPXE for EFI asks for it beside itself before it does anything else, with the
+address that the firmware got. Implements `pxe.catalogue.Generated`.
+
+Answered, it goes to the machine's script at once and spares itself a second round of DHCP with its waits:
+6 s of each boot with OVMF and a 2025 iPXE, from the loader's last byte to the script. The script itself is
+still fetched over HTTP: there, and only there, attempts are counted and tokens issued. Whose address it is is
+looked up anew; a machine we cannot name is told nothing, and its iPXE asks DHCP as usual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address, IPv4Interface, ip_address
+from pathlib import Path
+
+from bootsrv import bootplan, scripts
+from bootsrv.config import Config
+from bootsrv.peers import Peers
+from bootsrv.registry.registry import Registry
+from pxe import ipxe
+
+NAME = "autoexec.ipxe"
+
+
+class Handover:
+    """`ours`: our addresses with their networks, now."""
+
+    def __init__(
+        self,
+        config: Config,
+        registry: Registry,
+        peers: Peers,
+        ours: Callable[[], Iterable[IPv4Interface]],
+    ) -> None:
+        self._config, self._registry, self._peers, self._ours = config, registry, peers, ours
+
+    def find(self, name: str, peer: str) -> bytes | Path | None:
+        """The script for the machine at `peer`."""
+        if name.rpartition("/")[2].lower() != NAME or not self._config.http.enabled:
+            return None
+        server, mac = self._server(peer), self._peers.mac_of(peer)
+        if server is None or mac is None or self._left_alone(mac):
+            return None
+        base = f"http://{server}:{self._config.http.port}"
+        return ipxe.handover(mac, scripts.script_url(mac, base, {"server": str(server)})).encode()
+
+    def _left_alone(self, mac: str) -> bool:
+        """DHCP offers such a machine nothing, so its iPXE is not ours to direct either."""
+        plan = bootplan.decide(self._registry.nodes.by_mac(mac), self._config.nodes.discover)
+        return plan.action is bootplan.Action.NONE
+
+    def _server(self, peer: str) -> IPv4Address | None:
+        """Our address on the machine's network; None: it is behind a router, and only DHCP's relay knows."""
+        address = ip_address(peer)
+        return next((own.ip for own in self._ours() if address in own.network), None)

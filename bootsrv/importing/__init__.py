@@ -1,0 +1,1 @@
+"""Other DHCP servers' configuration files, read into our nouns."""

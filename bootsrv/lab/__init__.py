@@ -1,0 +1,1 @@
+"""A lab of virtual machines with real firmware, in a network namespace of its own."""

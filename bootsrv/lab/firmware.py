@@ -1,0 +1,94 @@
+"""The firmware and the accelerator a virtual machine runs with: where they are and QEMU's arguments for them.
+
+BIOS is SeaBIOS with QEMU's iPXE option ROM (a 2019 build on Debian 12: just what old machines have); its
+console goes to the serial port. UEFI is OVMF with its own network stack: `romfile=` keeps QEMU's iPXE out,
+which would otherwise replace OVMF's driver and breaks shim ("Malformed binary").
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+
+from bootsrv.lab.errors import LabError
+
+QEMU = "qemu-system-x86_64"
+OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
+OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
+IPXE_ROMS = Path("/usr/lib/ipxe/qemu")
+
+# Writes 0x10 to the debug port, which ends QEMU with status 0x21: mov al,0x10; out 0xf4,al; hlt
+_PROBE_SECTOR = bytes([0xB0, 0x10, 0xE6, 0xF4, 0xF4]).ljust(510, b"\0") + b"\x55\xaa"
+_PROBE_STATUS = 0x21
+_PROBE_SECONDS = 3.0
+
+
+class Firmware(StrEnum):
+    """What a virtual machine starts with."""
+
+    BIOS = "bios"
+    UEFI = "uefi"
+
+
+def check_tools(kinds: set[Firmware]) -> None:
+    """Raise LabError naming the package when QEMU or a firmware is missing."""
+    if shutil.which(QEMU) is None:
+        raise LabError(f"the lab needs {QEMU}: apt-get install qemu-system-x86")
+    if Firmware.UEFI in kinds and not OVMF_CODE.exists():
+        raise LabError(f"the lab needs {OVMF_CODE}: apt-get install ovmf")
+    if Firmware.BIOS in kinds and not IPXE_ROMS.exists():
+        raise LabError(f"the lab needs {IPXE_ROMS}: apt-get install ipxe-qemu")
+
+
+def arguments(kind: Firmware, home: Path) -> list[str]:
+    """QEMU's arguments for `kind`; the UEFI variables are kept in `home` and survive a power cycle."""
+    if kind is Firmware.BIOS:
+        return ["-machine", "pc,graphics=off"]  # graphics=off: SeaBIOS and iPXE talk to the serial port
+    variables = home / "vars.fd"
+    if not variables.exists():
+        shutil.copyfile(OVMF_VARS, variables)
+    return [
+        "-machine", "q35,smm=off",
+        "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF_CODE}",
+        "-drive", f"if=pflash,unit=1,format=raw,file={variables}",
+        "-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n",
+    ]  # fmt: skip
+
+
+def nic_rom(kind: Firmware) -> str:
+    """The `romfile` property for a network card."""
+    return ",romfile=" if kind is Firmware.UEFI else ""
+
+
+@cache
+def accelerator() -> list[str]:
+    """QEMU's arguments for the fastest accelerator that was seen to work on this host.
+
+    /dev/kvm existing proves nothing: nested virtualisation can accept a guest and then hang it. So KVM is
+    used only after a boot sector ran to its end in it, within three seconds.
+    """
+    if Path("/dev/kvm").exists() and _kvm_works():
+        return ["-accel", "kvm", "-cpu", "host"]
+    return ["-accel", "tcg,thread=multi", "-cpu", "max"]
+
+
+def _kvm_works() -> bool:
+    with tempfile.NamedTemporaryFile(prefix="bootsrv-kvm-") as sector:
+        sector.write(_PROBE_SECTOR)
+        sector.flush()
+        command = [
+            QEMU, "-accel", "kvm", "-machine", "pc", "-m", "32", "-nodefaults", "-display", "none",
+            "-device", "isa-debug-exit,iobase=0xf4,iosize=1",
+            "-drive", f"file={sector.name},format=raw,if=ide,snapshot=on",
+        ]  # fmt: skip
+        try:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PROBE_SECONDS, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return False
+        return done.returncode == _PROBE_STATUS

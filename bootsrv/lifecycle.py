@@ -1,0 +1,63 @@
+"""The states of a machine and what moves it from one to the next. Pure: a node and an event in, the changed
+node out.
+
+The law: only `deploy.done` disarms. Until then the disk is not to be booted, whatever happens to the machine
+or to us, so a power cut in the middle leaves it armed and the next boot images again, a bounded number of
+times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from bootsrv.model import Armed, Node, NodeState
+
+ON_ITS_WAY = (NodeState.ARMED, NodeState.IMAGING)
+
+
+def arm(node: Node, image: str, now: float, wipe: bool = False) -> Node:
+    """Ask for one imaging with `image` (NAME@NUMBER). Arming anew replaces an older arming and clears a
+    failure."""
+    return replace(node, state=NodeState.ARMED, armed=Armed(image, now, wipe), error=None)
+
+
+def disarm(node: Node) -> Node:
+    """Take an arming back, as long as no imager has touched the disk, for this arming or for an earlier
+    one."""
+    if node.armed is None or node.state is not NodeState.ARMED or node.half_written:
+        return node
+    state = NodeState.RUNNING if node.running else NodeState.REGISTERED
+    return replace(node, armed=None, state=state)
+
+
+def boot_started(node: Node, max_attempts: int) -> Node:
+    """The machine was handed the imager for its arming. Past the bound it is failed, and held for a
+    person."""
+    if node.armed is None or node.state not in ON_ITS_WAY:
+        return node
+    attempts = node.armed.attempts + 1
+    if attempts > max_attempts:
+        return replace(node, state=NodeState.FAILED, error=f"did not finish imaging in {max_attempts} boots")
+    return replace(node, armed=replace(node.armed, attempts=attempts))
+
+
+def reported(node: Node, kind: str, data: Mapping[str, Any]) -> Node:
+    """The node after an event that its imager or its system reported."""
+    if kind == "deploy.started" and node.armed is not None:
+        return replace(node, state=NodeState.IMAGING, error=None, running=None, half_written=True)
+    if kind == "deploy.done" and node.armed is not None:
+        return replace(node, state=NodeState.INSTALLED, armed=None, error=None, half_written=False)
+    if kind == "deploy.failed" and node.armed is not None:
+        return replace(node, state=NodeState.FAILED, error=_reason(data))
+    if kind == "home" and node.state in (NodeState.INSTALLED, NodeState.RUNNING, NodeState.REGISTERED):
+        return replace(
+            node, state=NodeState.RUNNING, running=str(data.get("image") or "") or node.running, error=None
+        )
+    return node
+
+
+def _reason(data: Mapping[str, Any]) -> str:
+    step, error = str(data.get("step") or ""), str(data.get("error") or "imaging failed")
+    return f"{step}: {error}"[:500] if step else error[:500]

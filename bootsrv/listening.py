@@ -1,0 +1,31 @@
+"""Where HTTP listens: only what the configuration names, and this machine itself."""
+
+from __future__ import annotations
+
+import logging
+
+from bootsrv.config import Config
+from pxe.dhcp.interfaces import addresses
+
+log = logging.getLogger(__name__)
+
+
+def listen_on(config: Config) -> list[tuple[str, int]]:
+    """(address, port) pairs: the address that is set, else this machine and the listed interfaces, nowhere
+    else."""
+    if config.http.address is not None:
+        return [(config.http.address, config.http.port)]
+    found = ["127.0.0.1"]
+    for name in config.interfaces:
+        try:
+            found += [str(address.ip) for address in addresses(name)]
+        except OSError as error:
+            log.info("interface %s: %s", name, error.strerror or error)
+    return [(address, config.http.port) for address in dict.fromkeys(found)]
+
+
+def page_url(config: Config) -> str:
+    """Where a person finds the page, as far as we can tell."""
+    address = listen_on(config)[-1][0]
+    host = "127.0.0.1" if address in ("0.0.0.0", "::") else address
+    return f"http://{f'[{host}]' if ':' in host else host}:{config.http.port}/"

@@ -1,0 +1,91 @@
+"""The nouns of the house: frozen records that every other file passes around.
+
+Times are seconds since the epoch (float, UTC). MAC addresses are lower-case and colon-separated, IPv4
+addresses are `ipaddress` objects. Nothing here does IO or knows how it is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Address
+from typing import Any
+
+
+class BootMode(StrEnum):
+    """What a node boots when nothing is armed."""
+
+    LOCAL = "local"
+    DISCOVER = "discover"
+
+
+class AddressMethod(StrEnum):
+    """How a node gets its address: the four methods SystemImager users know."""
+
+    RESERVED = "reserved"  # DHCP, always the registered address
+    DYNAMIC = "dynamic"  # DHCP, any address of a pool
+    STATIC = "static"  # DHCP while imaging, then written into the node's own files
+    UNTOUCHED = "untouched"  # the image's network files are left as they are
+
+
+class NodeState(StrEnum):
+    """Where a machine is in its life; each change is an event."""
+
+    DISCOVERED = "discovered"  # seen on the wire, nobody registered it yet
+    REGISTERED = "registered"  # has a name and perhaps an image
+    ARMED = "armed"  # will be imaged at its next boot
+    IMAGING = "imaging"  # the imager is at work; its disk must not be booted
+    INSTALLED = "installed"  # imaged, has not called home yet
+    RUNNING = "running"  # called home from its own disk
+    FAILED = "failed"  # imaging stopped with an error; waits for a retry
+
+
+@dataclass(frozen=True, slots=True)
+class Armed:
+    """One asked-for reimaging. It is gone once the imager reported success."""
+
+    image: str  # NAME@NUMBER, resolved when it was armed
+    at: float
+    wipe: bool = False
+    attempts: int = 0  # boots that started on it; a bound keeps a crashing machine from looping
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One machine. `id` is stable; name, MACs and address may change under it."""
+
+    id: int
+    name: str | None  # None while only discovered
+    macs: tuple[str, ...]
+    state: NodeState
+    address: IPv4Address | None = None
+    method: AddressMethod = AddressMethod.RESERVED
+    image: str | None = None  # NAME or NAME@TAG as the admin wrote it
+    mode: BootMode = BootMode.LOCAL
+    armed: Armed | None = None
+    groups: tuple[str, ...] = ()
+    options: Mapping[str, str | int | bool | list[str]] = field(default_factory=dict)  # DHCP, by ISC name
+    disk: str | None = None  # which disk to image: "/dev/vda", "serial:...", None = the smallest that fits
+    facts: Mapping[str, Any] = field(default_factory=dict)  # inventory as the imager reported it
+    firmware: str | None = None  # "bios" | "uefi", from the wire
+    running: str | None = None  # NAME@NUMBER it last called home with
+    error: str | None = None  # why it is FAILED
+    half_written: bool = False  # an imaging has begun on its disk and not ended: it must not be booted
+    created: float = 0.0
+    last_seen: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One step in a machine's life. `kind` is dotted (`dhcp.discover`, `deploy.progress`); `boot` groups a
+    timeline."""
+
+    id: int
+    at: float
+    node: int | None
+    mac: str | None
+    boot: int | None
+    kind: str
+    text: str
+    data: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,116 @@
+"""`python -m bootsrv.packets --config FILE`: DHCP, TFTP and DNS in one event loop.
+
+A process of its own, so that no page and no transfer over HTTP can delay a DHCP answer. With no interface
+listed it opens no socket at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from dataclasses import replace
+from functools import partial
+from ipaddress import IPv4Address, IPv4Interface
+
+from bootsrv import child, payload
+from bootsrv.config import Config
+from bootsrv.dhcpview import HouseBoots, HouseHosts
+from bootsrv.dnsview import HouseNames, zones
+from bootsrv.handover import Handover
+from bootsrv.peers import Peers
+from bootsrv.recorder import Recorder
+from bootsrv.registry.registry import Registry
+from pxe.dhcp.interfaces import addresses
+from pxe.dhcp.server import CHECK_SECONDS, DhcpConfig, DhcpServer
+from pxe.dhcp.subnet import Subnet
+from pxe.dns.server import DnsServer
+from pxe.sockets import Listen
+from pxe.tftp.hub import HotSelector, Watch
+from pxe.tftp.server import TftpServer
+
+log = logging.getLogger(__name__)
+
+
+async def serve(config: Config, stop: asyncio.Event, watch: Watch | None = None) -> int:
+    """Open the sockets, answer until stopped."""
+    registry = Registry.open(config.registry_file)
+    recorder = Recorder(registry, Peers(registry))
+    recorder.start()
+    handover = Handover(config, registry, Peers(registry), lambda: _interfaces(config))
+    tftp = TftpServer(payload.catalogue(config, [handover]), recorder, watch=watch)
+    dhcp = DhcpServer(
+        dhcp_config(config),
+        HouseHosts(registry),
+        HouseBoots(config, registry, recorder),
+        registry.leases,
+        recorder,
+    )
+    dns = DnsServer(
+        zones(config),
+        HouseNames(config, registry, lambda: _own(config)),
+        [(at, 53) for at in config.dns.forward],
+    )
+    try:
+        if not config.interfaces:
+            log.warning("no interface is listed in %s: nobody is answered", config.path)
+        if config.tftp.enabled and config.interfaces:
+            await tftp.start([Listen("0.0.0.0", config.tftp.port, name) for name in config.interfaces])
+        if config.dns.enabled and config.domain and config.interfaces:
+            await dns.start([Listen("0.0.0.0", config.dns.port, name) for name in config.interfaces])
+        if config.dhcp.enabled and config.interfaces:
+            await dhcp.start()
+        child.ready()
+        await stop.wait()
+    finally:
+        await dhcp.close()
+        await tftp.close()
+        await dns.close()
+        recorder.close()
+    return 0
+
+
+def dhcp_config(config: Config) -> DhcpConfig:
+    """The DHCP engine's part of the configuration."""
+    return DhcpConfig(
+        interfaces=config.interfaces,
+        subnets=tuple(_with_our_dns(config, subnet) for subnet in config.subnets),
+        domain=config.domain,
+        port=config.dhcp.port,
+        proxy_port=config.dhcp.proxy_port,
+        force=config.dhcp.force,
+        check_seconds=CHECK_SECONDS if config.dhcp.check_addresses else 0.0,
+    )
+
+
+def _with_our_dns(config: Config, subnet: Subnet) -> Subnet:
+    """Machines ask us for names where nobody said whom else to ask."""
+    ours = [str(address) for address in _own(config) if address in subnet.cidr]
+    if not (config.dns.enabled and config.domain and ours) or "domain-name-servers" in subnet.options:
+        return subnet
+    return replace(subnet, options={**subnet.options, "domain-name-servers": ours})
+
+
+def _own(config: Config) -> list[IPv4Address]:
+    """Our addresses on the listed interfaces, now."""
+    return [own.ip for own in _interfaces(config)]
+
+
+def _interfaces(config: Config) -> list[IPv4Interface]:
+    found: list[IPv4Interface] = []
+    for name in config.interfaces:
+        try:
+            found += addresses(name)
+        except OSError as error:
+            log.warning("interface %s: %s", name, error)
+    return found
+
+
+def main() -> int:
+    """Serves until SIGTERM."""
+    selector = HotSelector()
+    return child.run("packets", partial(serve, watch=selector), selector)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

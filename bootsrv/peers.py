@@ -1,0 +1,54 @@
+"""Whose IP address it is: TFTP and HTTP know a peer's address, the flight recorder wants a machine.
+
+Our own leases know best, then the registered addresses, then (beside another DHCP server) the kernel's
+neighbour table, which has just exchanged packets with that machine.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from ipaddress import AddressValueError, IPv4Address
+from pathlib import Path
+
+from bootsrv.names import try_mac
+from bootsrv.registry.registry import Registry
+
+NEIGHBOURS = Path("/proc/net/arp")
+COMPLETE = 0x2  # ATF_COM in linux/if_arp.h
+
+
+class Peers:
+    """Looks up machines by address. Not shared between threads."""
+
+    def __init__(
+        self, registry: Registry, neighbours: Path = NEIGHBOURS, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._registry, self._neighbours, self._clock = registry, neighbours, clock
+
+    def mac_of(self, address: str, now: float | None = None) -> str | None:
+        """The MAC of the machine at `address`, or None."""
+        try:
+            parsed = IPv4Address(address)
+        except AddressValueError:
+            return None
+        if parsed.is_loopback:
+            return None
+        holder = self._registry.leases.holder(parsed, self._clock() if now is None else now)
+        if holder is not None:
+            return holder
+        node = self._registry.nodes.by_address(parsed)
+        if node is not None and node.macs:
+            return node.macs[0]
+        return self._neighbour(address)
+
+    def _neighbour(self, address: str) -> str | None:
+        try:
+            rows = self._neighbours.read_text().splitlines()[1:]
+        except FileNotFoundError:
+            return None
+        for row in rows:
+            fields = row.split()
+            if len(fields) >= 4 and fields[0] == address and int(fields[2], 16) & COMPLETE:
+                return try_mac(fields[3])
+        return None

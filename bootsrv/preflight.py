@@ -1,0 +1,224 @@
+"""Looks for what will go wrong before it does: `bootsrv doctor`, and every start.
+
+A list of small checks; each finding says what is wrong and what to do about it. They only look, and change
+nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from bootsrv import firewall, payload
+from bootsrv.config import Config
+from bootsrv.listening import listen_on
+from bootsrv.portuse import Port, holder, taken
+from pxe.dhcp import interfaces
+from pxe.dhcp.probe import probe
+from pxe.dhcp.subnet import Mode
+
+LOW_BYTES, LOW_SHARE = 2 * 2**30, 0.05
+NEEDED = {10: "CAP_NET_BIND_SERVICE", 13: "CAP_NET_RAW"}  # bits of linux/capability.h
+
+
+class Level(StrEnum):
+    """How bad it is."""
+
+    ERROR = "error"  # it will not work
+    WARNING = "warning"  # part of it will not work, or not for long
+    OK = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    level: Level
+    what: str
+    do: str = ""
+
+
+Check = Callable[[Config], Iterator[Finding]]
+
+
+def look(config: Config, checks: Sequence[Check]) -> list[Finding]:
+    """What all checks find, in their order."""
+    return [finding for check in checks for finding in check(config)]
+
+
+def interfaces_usable(config: Config) -> Iterator[Finding]:
+    """Listed interfaces exist, are up and have an address on a configured subnet."""
+    if not config.interfaces:
+        yield Finding(
+            Level.WARNING,
+            "no interface is listed, so nobody is answered",
+            'set interfaces = ["NAME"] in the configuration',
+        )
+    for name in config.interfaces:
+        yield from _interface(config, name)
+
+
+def _interface(config: Config, name: str) -> Iterator[Finding]:
+    try:
+        found = interfaces.addresses(name)
+    except OSError:
+        known = ", ".join(name for _, name in socket.if_nameindex())
+        yield Finding(Level.ERROR, f"there is no interface {name}", f"this machine has {known}")
+        return
+    if not interfaces.is_up(name):
+        yield Finding(Level.WARNING, f"interface {name} is down", f"ip link set {name} up")
+    if not found:
+        yield Finding(
+            Level.WARNING,
+            f"interface {name} has no IPv4 address",
+            f"ip address add ADDRESS/PREFIX dev {name}",
+        )
+    elif config.subnets and not any(address.ip in s.cidr for address in found for s in config.subnets):
+        addresses = ", ".join(str(address) for address in found)
+        yield Finding(
+            Level.WARNING,
+            f"interface {name} ({addresses}) is on no configured subnet",
+            "add a [[subnets]] entry with its network, or correct `cidr`",
+        )
+
+
+def subnets_reachable(config: Config) -> Iterator[Finding]:
+    """There is a subnet to serve at all."""
+    if config.interfaces and config.dhcp.enabled and not config.subnets:
+        yield Finding(
+            Level.WARNING, "no subnet is configured, so DHCP answers nobody", "add a [[subnets]] entry"
+        )
+
+
+def ports_free(config: Config) -> Iterator[Finding]:
+    """Nobody else has our ports."""
+    for section, port in _wanted(config):
+        if taken(port):
+            who = holder(port) or "another program"
+            yield Finding(
+                Level.ERROR,
+                f"{port.protocol.upper()} port {port.number} is taken by {who}",
+                f"stop it, or set another [{section}] port",
+            )
+
+
+def ports_free_or_ours(config: Config) -> Iterator[Finding]:
+    """The same while the service may be running."""
+    return (finding for finding in ports_free(config) if "a bootsrv that runs" not in finding.what)
+
+
+def _wanted(config: Config) -> Iterator[tuple[str, Port]]:
+    for name in config.interfaces:
+        if config.dhcp.enabled:
+            yield "dhcp", Port("udp", config.dhcp.port, device=name)
+            yield "dhcp", Port("udp", config.dhcp.proxy_port, device=name)
+        if config.tftp.enabled:
+            yield "tftp", Port("udp", config.tftp.port, device=name)
+        if config.dns.enabled and config.domain:
+            yield "dns", Port("udp", config.dns.port, device=name)
+            yield "dns", Port("tcp", config.dns.port, device=name)
+    if config.http.enabled:
+        for address, number in listen_on(config)[:1]:
+            yield "http", Port("tcp", number, address)
+
+
+def capabilities(config: Config) -> Iterator[Finding]:
+    """We may open raw sockets and low ports."""
+    if not config.interfaces:
+        return
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            effective = int(line.split()[1], 16)
+            missing = [name for bit, name in NEEDED.items() if not effective >> bit & 1]
+            if missing:
+                yield Finding(Level.ERROR, f"missing {' and '.join(missing)}", "start it as root")
+
+
+def disk_room(config: Config) -> Iterator[Finding]:
+    """There is room for images and, more urgently, for leases."""
+    place = config.data_dir
+    while not place.exists():
+        place = place.parent
+    usage = shutil.disk_usage(place)
+    if usage.free < 64 * 2**20:
+        yield Finding(Level.ERROR, f"only {usage.free // 2**20} MiB are free on {place}", "make room")
+    elif usage.free < LOW_BYTES and usage.free < usage.total * LOW_SHARE:
+        yield Finding(
+            Level.WARNING,
+            f"only {usage.free / 2**30:.1f} GiB are free on {place}",
+            "make room before the next image",
+        )
+    if not os.access(place, os.W_OK):
+        yield Finding(Level.ERROR, f"{place} cannot be written", "start as root, or choose another data_dir")
+
+
+def payloads_there(config: Config) -> Iterator[Finding]:
+    """Loaders and the imager have been made."""
+    do = "./run setup makes them (or set payload_dir)"
+    if not any(name.endswith((".kpxe", ".efi")) for name in payload.files(config)):
+        yield Finding(Level.WARNING, f"no boot loaders in {payload.loaders_dir(config)}", do)
+    for name in ("vmlinuz", "initrd.img"):
+        if not (payload.imager_dir(config) / name).is_file():
+            yield Finding(Level.WARNING, f"no imager: {payload.imager_dir(config) / name} is missing", do)
+            return
+
+
+def firewall_open(config: Config) -> Iterator[Finding]:
+    """No packet filter drops what machines ask."""
+    if not config.interfaces:
+        return
+    sections = (config.dhcp, config.tftp, config.dns, config.http)
+    ports = [section.port for section in sections if section.enabled]
+    found = firewall.blocked(firewall.ruleset(), ports)
+    if found is not None:
+        chain, missing = found
+        listed = ", ".join(map(str, missing))
+        yield Finding(
+            Level.WARNING,
+            f"the firewall chain `{chain}` drops by default and no rule accepts port {listed}",
+            f"accept them on {', '.join(config.interfaces)}",
+        )
+
+
+def other_servers(config: Config) -> Iterator[Finding]:
+    """As authority we are alone; as proxy we are not. Takes two seconds for each interface."""
+    modes = {subnet.mode for subnet in config.subnets}
+    if not config.dhcp.enabled or not modes:
+        return
+    for name in config.interfaces:
+        if name not in (there for _, there in socket.if_nameindex()):
+            continue  # `interfaces_usable` has said it
+        try:
+            found = asyncio.run(probe(name))
+        except OSError as error:
+            yield Finding(
+                Level.WARNING, f"interface {name} cannot be listened on: {error}", "start it as root"
+            )
+            continue
+        if found and Mode.AUTHORITATIVE in modes:
+            yield Finding(
+                Level.ERROR,
+                f"{found[0]}, where we are the authority",
+                'switch that one off, or set mode = "proxy"',
+            )
+        elif not found and modes == {Mode.PROXY}:
+            yield Finding(
+                Level.WARNING,
+                f"no DHCP server answers on {name}, and in proxy mode we give no addresses",
+                'start one there, or set mode = "authoritative" with pools',
+            )
+
+
+# The server looks for rivals itself, when it opens its sockets and ever after.
+AT_START: Sequence[Check] = (
+    interfaces_usable, subnets_reachable, ports_free, capabilities, disk_room, payloads_there, firewall_open,
+)  # fmt: skip
+ALL: Sequence[Check] = (
+    *(ports_free_or_ours if check is ports_free else check for check in AT_START), other_servers,
+)  # fmt: skip

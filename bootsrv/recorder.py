@@ -1,0 +1,115 @@
+"""The flight recorder's pen: takes steps from the protocol engines and writes them to the registry, in
+batches.
+
+The engines call it from their event loops, so a call only appends to a queue; one thread looks up whose
+machine it was and writes. The law: recording never delays or fails an answer. What cannot be written (disk
+full) is logged and lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bootsrv.discovery import note_sighting
+from bootsrv.peers import Peers
+from bootsrv.registry.registry import Registry
+
+log = logging.getLogger(__name__)
+QUEUE = 50_000
+BATCH = 500
+TOGETHER = 50  # steps in one transaction: no lease waits for more than these to be stored
+GATHER_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    at: float
+    mac: str | None
+    address: str | None  # of the peer, where the MAC is not known
+    kind: str
+    text: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+    sighting: bool = False  # an unknown machine is to appear on the list
+    arch: int | None = None
+
+
+class Recorder:
+    """Implements `pxe.dhcp.ports.Journal` and `pxe.ports.PeerJournal`. `start` it, and `close` it to write
+    the rest."""
+
+    def __init__(self, registry: Registry, peers: Peers, clock: Callable[[], float] = time.time) -> None:
+        self._registry, self._peers, self._clock = registry, peers, clock
+        self._queue: queue.Queue[_Step | None] = queue.Queue(QUEUE)
+        self._thread = threading.Thread(target=self._write_all, name="recorder", daemon=True)
+        self.lost = 0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """Write what is queued and end; waits a few seconds at most."""
+        self._queue.put(None)
+        self._thread.join(5.0)
+
+    def record(self, mac: str, kind: str, text: str, data: Mapping[str, Any] | None = None) -> None:
+        """One step of the machine with this MAC."""
+        self._put(_Step(self._clock(), mac, None, kind, text, data or {}))
+
+    def record_peer(self, address: str, kind: str, text: str, data: Mapping[str, Any] | None = None) -> None:
+        """One step of the machine that has this IP address."""
+        self._put(_Step(self._clock(), None, address, kind, text, data or {}))
+
+    def sighting(self, mac: str, arch: int | None) -> None:
+        """A machine asked what to boot: if nobody knows it, it belongs on the list."""
+        self._put(_Step(self._clock(), mac, None, "", "", sighting=True, arch=arch))
+
+    def _put(self, step: _Step) -> None:
+        try:
+            self._queue.put_nowait(step)
+        except queue.Full:
+            self.lost += 1
+            if self.lost % 1000 == 1:
+                log.warning("flight recorder: %d steps lost, the registry is too slow", self.lost)
+
+    def _write_all(self) -> None:
+        going = True
+        try:
+            self._registry.relax()
+        except OSError as error:  # it will be slower, no more
+            log.warning("flight recorder: %s", error)
+        while going:
+            batch = [self._queue.get()]
+            if batch[0] is not None:
+                time.sleep(GATHER_SECONDS)
+            while len(batch) < BATCH and not self._queue.empty():
+                batch.append(self._queue.get())
+            going = None not in batch
+            try:
+                self._write([step for step in batch if step is not None])
+            except Exception:  # whatever it was: the next steps are to be written all the same
+                log.exception("flight recorder: %d steps could not be written", len(batch))
+        self._registry.close()
+
+    def _write(self, batch: list[_Step]) -> None:
+        for first in range(0, len(batch), TOGETHER):
+            with self._registry.transaction():
+                for step in batch[first : first + TOGETHER]:
+                    self._write_one(step)
+            time.sleep(0)
+
+    def _write_one(self, step: _Step) -> None:
+        mac = step.mac or self._peers.mac_of(step.address or "", step.at)
+        if step.sighting and mac is not None:
+            note_sighting(self._registry, mac, step.at, step.arch)
+            return
+        node = self._registry.nodes.id_of_mac(mac) if mac is not None else None
+        data = {**step.data, "address": step.address} if step.address else step.data
+        if node is not None:
+            self._registry.nodes.touch(node, step.at)
+        self._registry.events.add(step.at, step.kind, step.text, mac, node, data)

@@ -1,0 +1,94 @@
+"""The nouns as JSON-ready dictionaries: what the REST API, the event stream and `--json` give. Pure.
+
+Field names are those of the model; times are epoch seconds, sizes bytes, addresses text.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bootsrv.model import Event, Node
+from bootsrv.timeline import Boot, Progress
+from images.versions import Version
+
+Record = dict[str, Any]
+
+
+def node_record(node: Node) -> Record:
+    return {
+        "id": node.id,
+        "name": node.name,
+        "macs": list(node.macs),
+        "state": node.state.value,
+        "address": str(node.address) if node.address is not None else None,
+        "method": node.method.value,
+        "image": node.image,
+        "mode": node.mode.value,
+        "armed": _armed(node),
+        "groups": list(node.groups),
+        "options": dict(node.options),
+        "disk": node.disk,
+        "firmware": node.firmware,
+        "running": node.running,
+        "error": node.error,
+        "created": node.created,
+        "last_seen": node.last_seen,
+        "facts": dict(node.facts),
+    }
+
+
+def _armed(node: Node) -> Record | None:
+    if node.armed is None:
+        return None
+    armed = node.armed
+    return {"image": armed.image, "at": armed.at, "wipe": armed.wipe, "attempts": armed.attempts}
+
+
+def event_record(event: Event, name: str | None = None) -> Record:
+    return {
+        "id": event.id,
+        "at": event.at,
+        "node": event.node,
+        "name": name,
+        "mac": event.mac,
+        "boot": event.boot,
+        "kind": event.kind,
+        "text": event.text,
+        "data": dict(event.data),
+    }
+
+
+def boot_record(boot: Boot) -> Record:
+    return {
+        "id": boot.id,
+        "start": boot.start,
+        "end": boot.end,
+        "outcome": boot.outcome,
+        "stages": [{"name": stage.name, "start": stage.start, "end": stage.end} for stage in boot.stages],
+        "progress": progress_record(boot.progress),
+        "events": [event_record(event) for event in boot.events],
+    }
+
+
+def progress_record(progress: Progress | None) -> Record | None:
+    if progress is None:
+        return None
+    return {"done": progress.done, "total": progress.total, "rate": progress.rate, "eta": progress.eta}
+
+
+def version_record(version: Version) -> Record:
+    return {
+        "ref": version.ref,
+        "name": version.name,
+        "number": version.number,
+        "id": version.id,
+        "kind": version.kind,
+        "created": version.created,
+        "comment": version.comment,
+        "parent": version.parent,
+        "files": version.files,
+        "bytes": version.bytes,
+        "stored_bytes": version.stored_bytes,
+        "tags": list(version.tags),
+        "meta": dict(version.meta),
+    }

@@ -1,0 +1,199 @@
+"""Nodes: rows to frozen Node records and back. Uniqueness is the table's; clear sentences about it are the
+verbs'."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import IPv4Address
+from typing import Any
+
+import msgspec
+
+from bootsrv.model import AddressMethod, Armed, BootMode, Node, NodeState
+from bootsrv.registry.connection import Database
+
+_COLUMNS = (
+    "name", "state", "address", "method", "image", "mode", "armed_image", "armed_at", "armed_wipe",
+    "armed_attempts", "options", "disk", "facts", "firmware", "running", "error", "created", "last_seen",
+    "half_written",
+)  # fmt: skip
+_INSERT = f"INSERT INTO nodes ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+_UPDATE = f"UPDATE nodes SET {', '.join(c + '=?' for c in _COLUMNS)} WHERE id=?"  # noqa: S608
+# n9 before n10: by the stem, then by the number's length, then by the number
+BY_NAME = "rtrim(nodes.name, '0123456789'), length(nodes.name), nodes.name"
+_SELECT = """SELECT nodes.*,
+    (SELECT group_concat(mac, ' ') FROM (SELECT mac FROM macs WHERE node=nodes.id ORDER BY place)) AS macs,
+    (SELECT group_concat(name, ' ') FROM memberships WHERE node=nodes.id) AS groups FROM nodes"""
+
+
+class Nodes:
+    """The node table. A Node without id (0) is new."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def get(self, node_id: int) -> Node | None:
+        return self._first("WHERE nodes.id=?", node_id)
+
+    def by_name(self, name: str) -> Node | None:
+        return self._first("WHERE nodes.name=?", name.lower())
+
+    def by_mac(self, mac: str) -> Node | None:
+        return self._first("WHERE nodes.id=(SELECT node FROM macs WHERE mac=?)", mac)
+
+    def by_address(self, address: IPv4Address) -> Node | None:
+        return self._first("WHERE nodes.address=?", int(address))
+
+    def id_of_mac(self, mac: str) -> int | None:
+        """Only the id: what the flight recorder needs for every packet."""
+        row = self._db.one("SELECT node FROM macs WHERE mac=?", (mac,))
+        return int(row["node"]) if row is not None else None
+
+    def has_address(self, address: IPv4Address) -> bool:
+        """Whether a node has this address."""
+        return self._db.one("SELECT 1 FROM nodes WHERE address=?", (int(address),)) is not None
+
+    def list(self, states: Sequence[NodeState] = (), group: str | None = None) -> Sequence[Node]:
+        """Nodes in order of their names; all of them, or those in `states` and in `group`."""
+        where: list[str] = []
+        values: list[Any] = []
+        if states:
+            where.append(f"state IN ({', '.join('?' * len(states))})")
+            values += [str(state) for state in states]
+        if group is not None:
+            where.append("nodes.id IN (SELECT node FROM memberships WHERE name=?)")
+            values.append(group)
+        clause = f"WHERE {' AND '.join(where)}" if where else ""
+        rows = self._db.all(f"{_SELECT} {clause} ORDER BY nodes.name IS NULL, {BY_NAME}, nodes.id", values)
+        return [_node(row) for row in rows]
+
+    def names(self) -> Iterable[tuple[str, IPv4Address | None]]:
+        """(name, address) of every registered node; light enough for 100,000 of them."""
+        everything = f"SELECT name, address FROM nodes WHERE name IS NOT NULL ORDER BY {BY_NAME}"  # noqa: S608
+        for row in self._db.all(everything):
+            yield row["name"], _address(row["address"])
+
+    def count(self) -> Mapping[str, int]:
+        """How many nodes are in each state."""
+        return {row[0]: row[1] for row in self._db.all("SELECT state, count(*) FROM nodes GROUP BY state")}
+
+    def groups(self) -> Sequence[str]:
+        return [row[0] for row in self._db.all("SELECT DISTINCT name FROM memberships ORDER BY name")]
+
+    def group_sizes(self) -> dict[str, int]:
+        """How many nodes each group has."""
+        return {
+            row[0]: row[1] for row in self._db.all("SELECT name, count(*) FROM memberships GROUP BY name")
+        }
+
+    def all_group_options(self) -> dict[str, dict[str, Any]]:
+        """The options of every group that has some."""
+        return {
+            row[0]: msgspec.json.decode(row[1]) for row in self._db.all("SELECT name, options FROM groups")
+        }
+
+    def group_options(self, names: Sequence[str]) -> dict[str, Any]:
+        """DHCP options of these groups, merged in the groups' order."""
+        merged: dict[str, Any] = {}
+        for name in names:
+            row = self._db.one("SELECT options FROM groups WHERE name=?", (name,))
+            if row is not None:
+                merged.update(msgspec.json.decode(row["options"]))
+        return merged
+
+    def set_group_options(self, name: str, options: Mapping[str, Any]) -> None:
+        self._db.run(
+            "INSERT INTO groups VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET options=excluded.options",
+            (name, msgspec.json.encode(dict(options)).decode()),
+        )
+
+    def save(self, node: Node) -> Node:
+        """Insert (id 0) or update; returns it as stored. Call inside a transaction when it depends on a
+        read."""
+        with self._db.transaction():
+            if node.id:
+                self._db.run(_UPDATE, (*_values(node), node.id))
+                node_id = node.id
+            else:
+                node_id = int(self._db.run(_INSERT, _values(node)).lastrowid or 0)
+            self._save_lists(node_id, node)
+            stored = self.get(node_id)
+        if stored is None:
+            raise RuntimeError(f"node {node_id} vanished inside its own transaction")
+        return stored
+
+    def _save_lists(self, node_id: int, node: Node) -> None:
+        before = self.get(node_id)
+        if before is None or before.macs != node.macs:
+            self._db.run("DELETE FROM macs WHERE node=?", (node_id,))
+            for place, mac in enumerate(node.macs):
+                self._db.run("INSERT INTO macs VALUES (?, ?, ?)", (mac, node_id, place))
+        if before is None or set(before.groups) != set(node.groups):
+            self._db.run("DELETE FROM memberships WHERE node=?", (node_id,))
+            for group in sorted(set(node.groups)):
+                self._db.run("INSERT INTO memberships VALUES (?, ?)", (group, node_id))
+
+    def touch(self, node_id: int, now: float) -> None:
+        """Remember that the machine was heard of; written at most every ten seconds."""
+        self._db.run(
+            "UPDATE nodes SET last_seen=? WHERE id=? AND coalesce(last_seen, 0) < ?", (now, node_id, now - 10)
+        )
+
+    def remove(self, node_id: int) -> None:
+        self._db.run("DELETE FROM nodes WHERE id=?", (node_id,))
+
+    def forget_unknown(self, keep: int) -> None:
+        """Of the machines nobody registered, keep those that were seen last."""
+        self._db.run(
+            "DELETE FROM nodes WHERE id IN (SELECT id FROM nodes WHERE state='discovered'"
+            " ORDER BY last_seen DESC LIMIT -1 OFFSET ?)",
+            (keep,),
+        )
+
+    def _first(self, clause: str, value: Any) -> Node | None:
+        row = self._db.one(f"{_SELECT} {clause}", (value,))
+        return _node(row) if row is not None else None
+
+
+def _values(node: Node) -> tuple[Any, ...]:
+    armed = node.armed
+    return (
+        node.name.lower() if node.name else None, str(node.state),
+        int(node.address) if node.address is not None else None, str(node.method), node.image, str(node.mode),
+        armed.image if armed else None, armed.at if armed else None, armed.wipe if armed else None,
+        armed.attempts if armed else None, msgspec.json.encode(dict(node.options)).decode(), node.disk,
+        msgspec.json.encode(dict(node.facts)).decode(), node.firmware, node.running, node.error, node.created,
+        node.last_seen, node.half_written,
+    )  # fmt: skip
+
+
+def _node(row: sqlite3.Row) -> Node:
+    armed = None
+    if row["armed_image"] is not None:
+        armed = Armed(row["armed_image"], row["armed_at"], bool(row["armed_wipe"]), row["armed_attempts"])
+    return Node(
+        id=row["id"],
+        name=row["name"],
+        macs=tuple((row["macs"] or "").split()),
+        state=NodeState(row["state"]),
+        address=_address(row["address"]),
+        method=AddressMethod(row["method"]),
+        image=row["image"],
+        mode=BootMode(row["mode"]),
+        armed=armed,
+        groups=tuple(sorted((row["groups"] or "").split())),
+        options=msgspec.json.decode(row["options"]),
+        disk=row["disk"],
+        facts=msgspec.json.decode(row["facts"]),
+        firmware=row["firmware"],
+        running=row["running"],
+        error=row["error"],
+        created=row["created"],
+        last_seen=row["last_seen"],
+        half_written=bool(row["half_written"]),
+    )
+
+
+def _address(value: int | None) -> IPv4Address | None:
+    return IPv4Address(value) if value is not None else None

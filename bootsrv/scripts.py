@@ -1,0 +1,62 @@
+"""The boot plan in words that iPXE and the imager's kernel understand. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlencode
+
+from bootsrv.bootplan import Action, BootPlan
+from bootsrv.config import Config
+from bootsrv.model import Node
+from pxe import ipxe
+
+KERNEL = "imager/vmlinuz"
+INITRD = "imager/initrd.img"
+RETRY = "retry"  # in the query: asked again within one boot, by a script that failed
+
+
+def render(
+    plan: BootPlan, node: Node | None, mac: str, config: Config, base: str, token: str, again: str
+) -> str:
+    """The script for one machine. `base` is our URL as the machine sees it; `token` goes to its imager;
+    `again` is asked when something fails (see `again_url`)."""
+    who = node.name if node is not None and node.name else mac
+    note = f"{who}: {plan.reason}"
+    if plan.action is not Action.IMAGER or plan.purpose is None:
+        return ipxe.local(note, again)
+    line = cmdline(config, base, token, mac, str(plan.purpose))
+    return ipxe.imager(f"{base}/boot/{KERNEL}", f"{base}/boot/{INITRD}", line, note, again)
+
+
+def unready(node: Node | None, mac: str, again: str, reason: str) -> str:
+    """What a machine is told while we cannot give it the imager: why, and to ask again."""
+    who = node.name if node is not None and node.name else mac
+    return ipxe.message(f"{who}: {reason}", again, 15)
+
+
+def script_url(mac: str, base: str, query: Mapping[str, str]) -> str:
+    """Where a machine's script is."""
+    url = f"{base}/boot/{mac.replace(':', '-')}/script.ipxe"
+    return f"{url}?{urlencode(query)}" if query else url
+
+
+def again_url(mac: str, base: str, server: str, arch: int | None) -> str:
+    """Where a script that failed asks for the next one; says that it is still the same boot."""
+    query = {"server": server} if server else {}
+    if arch is not None:
+        query["arch"] = str(arch)
+    return script_url(mac, base, {**query, RETRY: "1"})
+
+
+def cmdline(config: Config, base: str, token: str, mac: str, purpose: str) -> str:
+    """The imager's kernel command line. The EFI stub finds its initrd only by `initrd=NAME`."""
+    words = [
+        f"bootsrv.url={base}",
+        f"bootsrv.token={token}",
+        f"bootsrv.mac={mac}",
+        f"bootsrv.purpose={purpose}",
+        *(f"console={console}" for console in config.imager.console),
+        f"initrd={INITRD.rpartition('/')[2]}",
+        *config.imager.kernel_args.split(),
+    ]
+    return " ".join(words)

@@ -1,0 +1,122 @@
+"""The house as the HTTP server sees it (`pxe.http.ports.Site`): scripts, boot files, the store, the node API.
+
+Boot files and public files are looked up in memory. The store opens only for the boot token of a machine
+that is to be imaged, and only with what its image consists of: packs hold other images' files as well.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from ipaddress import AddressValueError, IPv4Address
+from pathlib import Path
+
+from bootsrv import bootplan, lifecycle, scripts
+from bootsrv.appliance.images import Images
+from bootsrv.config import Config
+from bootsrv.discovery import note_sighting
+from bootsrv.errors import NotFound
+from bootsrv.model import Node
+from bootsrv.nodeapi import BOOT_SECONDS, NodeApi
+from bootsrv.registry.registry import Registry
+from images.locator import Locator
+from pxe.catalogue import Catalogue, Entry
+from pxe.http.ports import Denied, NodeRequest, Reply, Wait
+from pxe.loaders import architecture
+
+IMAGER_RUNS_ON = ("x86_64", "i386")  # a 64-bit x86 machine's BIOS announces itself as i386
+
+
+class HouseSite:
+    """Implements `pxe.http.ports.Site`."""
+
+    def __init__(
+        self,
+        config: Config,
+        registry: Registry,
+        images: Images,
+        catalogue: Catalogue,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._config, self._registry, self._images, self._clock = config, registry, images, clock
+        self._catalogue = catalogue
+        self._api = NodeApi(config, registry, images, clock)
+        self._packs: dict[str, frozenset[str]] = {}  # version id -> the packs it needs
+
+    def boot_script(self, mac: str, query: Mapping[str, str], local: str = "") -> str:
+        """What this machine is to do now. Handing out the imager for an arming counts as an attempt, once for
+        each boot: a script that asks again because a fetch failed has not started anything."""
+        now = self._clock()
+        server, arch = _address(query.get("server", "")) or _address(local), _arch(query.get("arch", ""))
+        base = f"http://{server or '127.0.0.1'}:{self._config.http.port}"
+        again = scripts.again_url(mac, base, server, arch)
+        with self._registry.transaction():
+            node: Node | None = self._registry.nodes.by_mac(mac)
+            plan = bootplan.decide(node, self._config.nodes.discover)
+            if plan.action is not bootplan.Action.IMAGER:
+                return scripts.render(plan, node, mac, self._config, base, "", again)
+            if self.boot_file(scripts.KERNEL) is None or self.boot_file(scripts.INITRD) is None:
+                reason = "this server has no imager yet (see `bootsrv doctor` there); asking again"
+                return scripts.unready(node, mac, again, reason)
+            node = note_sighting(self._registry, mac, now, arch)
+            if arch is not None and architecture(arch).cpu not in IMAGER_RUNS_ON:
+                reason = f"the imager is for x86 machines, and this is {architecture(arch).name}"
+                return scripts.unready(node, mac, again, reason)
+            same_boot = scripts.RETRY in query and node.armed is not None and node.armed.attempts > 0
+            started = node if same_boot else lifecycle.boot_started(node, self._config.nodes.max_attempts)
+            if started != node:
+                node = self._registry.nodes.save(started)
+            plan = bootplan.decide(node, self._config.nodes.discover)
+            token = self._registry.tokens.issue("boot", mac, now, BOOT_SECONDS, {"url": base})
+        return scripts.render(plan, node, mac, self._config, base, token, again)
+
+    def boot_file(self, name: str) -> Entry | None:
+        """A loader, or the imager's kernel and RAM disk."""
+        return self._catalogue.fixed(name)
+
+    def public(self, name: str) -> Entry | None:
+        """A file of the public directory."""
+        return self._catalogue.public(name)
+
+    def node(self, request: NodeRequest) -> Reply | Wait:
+        """The node API."""
+        return self._api.handle(request)
+
+    def store(self, kind: str, id: str, token: str | None) -> Path | bytes | Denied | None:
+        """A manifest, a locator or a pack of the image that the token's machine is to be imaged with."""
+        found = self._registry.tokens.check(token, self._clock()) if token else None
+        if found is None:
+            return Denied(401, "unknown or expired token")
+        node = self._registry.nodes.by_mac(found.subject) if found.purpose == "boot" else None
+        if node is None or node.armed is None:
+            return Denied(403, "this machine is not to be imaged")
+        try:
+            version = self._images.resolve(node.armed.image)
+        except NotFound:
+            return None
+        store = self._images.store()
+        if kind == "manifests" and id == version.id:
+            return store.manifest_path(id)
+        if kind == "locators" and id == version.id:
+            return store.locator_path(id) or store.locator(id)
+        if kind == "packs" and id in self._packs_of(version.id):
+            return store.pack_path(id)
+        return Denied(403, "that is not part of the image this machine is to be imaged with")
+
+    def _packs_of(self, version: str) -> frozenset[str]:
+        if version not in self._packs:
+            self._packs[version] = frozenset(Locator.parse(self._images.store().locator(version)).packs)
+        return self._packs[version]
+
+
+def _address(text: str) -> str:
+    """Our address as the machine sees it: DHCP told it, and it tells us; "" when it is none."""
+    try:
+        return str(IPv4Address(text))
+    except AddressValueError:
+        return ""
+
+
+def _arch(text: str) -> int | None:
+    """The architecture number of DHCP option 93, as the query has it."""
+    return int(text) if text.isdecimal() and text.isascii() and len(text) < 4 else None

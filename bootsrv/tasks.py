@@ -1,0 +1,126 @@
+"""What an imager is told to do: one node's record and the boot plan, as a task of the node API.
+
+The plan is `bootplan.decide`'s; here it is only filled with what the imager needs to carry it out. Keeps no
+state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bootsrv.bootplan import Action, BootPlan, Purpose
+from bootsrv.config import Config
+from bootsrv.model import Node, NodeState
+from bootsrv.registry.registry import Registry
+from images.layout import default_layout, layout_to_json, parse_layout
+from images.versions import Version
+
+HOSTS_LIMIT = 4096  # beyond this a hosts file is the wrong tool, and DNS has the names anyway
+
+
+def waiting(node: Node | None, plan: BootPlan) -> dict[str, Any] | None:
+    """The task of a machine that has nothing to deploy; None when it is to deploy."""
+    if plan.purpose is Purpose.DEPLOY:
+        return None
+    if plan.purpose is Purpose.HOLD:
+        return {"kind": "hold", "text": (node.error if node is not None else None) or plan.reason}
+    if node is None or node.state is NodeState.DISCOVERED:
+        return {"kind": "wait", "text": "not registered yet: waiting for a name and an image"}
+    if plan.action is Action.LOCAL and node.state is not NodeState.REGISTERED:
+        return {"kind": "reboot"}
+    if node.image is None:
+        return {"kind": "wait", "text": f"registered as {node.name}: waiting for an image"}
+    return {
+        "kind": "wait",
+        "text": f"registered as {node.name} with {node.image}: waiting for `bootsrv reimage`",
+    }
+
+
+def deploy_id(node: Node) -> str:
+    """Names one arming, so that a report about an older one changes nothing."""
+    return f"{node.id}-{node.armed.at:.3f}" if node.armed is not None else ""
+
+
+def deploy(
+    node: Node, mac: str, version: Version, config: Config, registry: Registry, base: str, home_token: str
+) -> dict[str, Any]:
+    """The deploy task. `home_token` is for the system's call home."""
+    layout = parse_layout(config.imager.layout) if config.imager.layout is not None else default_layout()
+    return {
+        "kind": "deploy",
+        "id": deploy_id(node),
+        "image": {
+            "ref": version.ref,
+            "name": version.name,
+            "number": version.number,
+            "manifest": version.id,
+            "url": f"/store/manifests/{version.id}",
+            "locator": f"/store/locators/{version.id}",
+        },
+        "disk": node.disk,
+        "wipe": bool(node.armed and node.armed.wipe),
+        "layout": layout_to_json(layout),
+        "node": identity(node, mac, version.meta, config, registry, base),
+        "callback": {"url": f"{base}/node/v1/home", "token": home_token},
+        "finish": config.imager.finish,
+    }
+
+
+def identity(
+    node: Node, mac: str, meta: Mapping[str, Any], config: Config, registry: Registry, base: str
+) -> dict[str, Any]:
+    """What makes the machine this node and no other: name, address, keys."""
+    subnet = config.subnet_of(node.address) if node.address is not None else None
+    options = {
+        **(subnet.options if subnet else {}),
+        **registry.nodes.group_options(node.groups),
+        **node.options,
+    }
+    server = base.removeprefix("http://").rpartition(":")[0]
+    own_dns = [server] if config.dns.enabled and config.domain else []
+    prefix = subnet.cidr.prefixlen if subnet is not None else 32
+    domain = str(options.get("domain-name") or config.domain)
+    return {
+        "name": node.name,
+        "domain": domain,
+        "address_method": str(node.method),
+        "mac": mac,
+        "address": f"{node.address}/{prefix}" if node.address is not None else None,
+        "gateway": _first(options.get("routers"))
+        or (str(subnet.routers[0]) if subnet and subnet.routers else None),
+        "dns": _texts(options.get("domain-name-servers")) or own_dns,
+        "search": _texts(options.get("domain-search")) or ([domain] if domain else []),
+        "hosts": _hosts(node, config, registry, domain),
+        "ssh_authorized_keys": list(config.nodes.ssh_authorized_keys),
+        "root_password_hash": config.nodes.root_password_hash,
+        "kernel_args": str(meta.get("kernel_args") or ""),
+    }
+
+
+def _hosts(node: Node, config: Config, registry: Registry, domain: str) -> list[list[str]]:
+    rows = [[str(node.address), *_both(node.name or "", domain)]] if node.address is not None else []
+    if not config.nodes.hosts:
+        return rows
+    others = [
+        (name, address)
+        for name, address in registry.nodes.names()
+        if address is not None and name != node.name
+    ]
+    if len(others) <= HOSTS_LIMIT:
+        rows += [[str(address), *_both(name, domain)] for name, address in others]
+    return rows
+
+
+def _both(name: str, domain: str) -> list[str]:
+    return [f"{name}.{domain}", name] if domain else [name]
+
+
+def _texts(value: object) -> list[str]:
+    if value is None:
+        return []
+    return [str(item) for item in value] if isinstance(value, list | tuple) else [str(value)]
+
+
+def _first(value: object) -> str | None:
+    return next(iter(_texts(value)), None)
