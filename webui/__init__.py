@@ -1,0 +1,1 @@
+"""How people see it: the web page and the REST API."""
