@@ -1,0 +1,192 @@
+"""HTTP: our server beside nginx, on loopback, in the same run; prints MB/s, CPU seconds per GiB, and the
+ratio.
+
+    python tests/bench/bench_http.py [--size-mib 1024] [--clients 1,64] [--rounds 5]
+
+The client throws the bytes away inside the kernel (MSG_TRUNC), so that what is measured is the server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import selectors
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+SERVER = """
+import asyncio, sys
+from pathlib import Path
+from pxe.catalogue import entry_of
+from pxe.http.server import HttpServer
+
+class Site:
+    def boot_file(self, name): return entry_of(Path(sys.argv[1]) / Path(name).name)
+    def record_peer(self, *args): pass
+
+async def main():
+    server = HttpServer(Site(), Site(), None)
+    await server.start([("127.0.0.1", int(sys.argv[2]))])
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+NGINX = """
+daemon off; master_process off; worker_processes 1; pid {run}/nginx.pid; error_log {run}/error.log;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off; sendfile on; tcp_nopush on; sendfile_max_chunk 0; keepalive_requests 1000000;
+  client_body_temp_path {run}/b; proxy_temp_path {run}/p; fastcgi_temp_path {run}/f;
+  uwsgi_temp_path {run}/u; scgi_temp_path {run}/s;
+  server {{ listen 127.0.0.1:{port}; location /boot/ {{ alias {root}/; }} }}
+}}
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def ours(root: Path, port: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", SERVER, str(root), str(port)])
+
+
+def nginx(root: Path, port: int) -> subprocess.Popen[bytes]:
+    run = Path(tempfile.mkdtemp(prefix="bench-nginx-"))
+    (run / "nginx.conf").write_text(NGINX.format(run=run, port=port, root=root))
+    return subprocess.Popen(
+        ["nginx", "-p", str(run), "-c", str(run / "nginx.conf"), "-e", str(run / "error.log")]
+    )
+
+
+def connect(port: int) -> socket.socket:
+    until = time.monotonic() + 10
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port))
+        except ConnectionRefusedError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+
+
+def fetch(port: int, name: str, size: int, clients: int, part: int | None) -> float:
+    """`clients` connections share `size` bytes; each asks for whole files or for `part`-sized ranges.
+    Seconds."""
+    each = size // clients
+    step = min(part or each, each)
+    watch = selectors.DefaultSelector()
+    left: dict[socket.socket, list[int]] = {}
+    for _ in range(clients):
+        sock = connect(port)
+        left[sock] = [0, 0]  # offset of the next range, body bytes still to come
+        watch.register(sock, selectors.EVENT_READ)
+    started = time.perf_counter()
+    for sock, state in left.items():
+        request(sock, name, state, step)
+    running = clients
+    while running:
+        for key, _ in watch.select():
+            sock = key.fileobj
+            assert isinstance(sock, socket.socket)
+            state = left[sock]
+            if not state[1]:
+                state[1] = head(sock)
+                continue
+            got = sock.recv_into(SINK, 1 << 20, socket.MSG_TRUNC)
+            assert got, "the server closed the connection"
+            state[1] -= got
+            if not state[1]:
+                if state[0] + step <= each:
+                    request(sock, name, state, step)
+                else:
+                    watch.unregister(sock)
+                    running -= 1
+    seconds = time.perf_counter() - started
+    for sock in left:
+        sock.close()
+    return seconds
+
+
+SINK = bytearray(1 << 20)
+
+
+def request(sock: socket.socket, name: str, state: list[int], step: int) -> None:
+    lines = (
+        f"GET /boot/{name} HTTP/1.1\r\nHost: bench\r\nRange: bytes={state[0]}-{state[0] + step - 1}\r\n\r\n"
+    )
+    sock.sendall(lines.encode())
+    state[0] += step
+    state[1] = 0
+
+
+def head(sock: socket.socket) -> int:
+    """Read the headers, if they are complete; how many bytes come behind them."""
+    seen = sock.recv(4096, socket.MSG_PEEK)
+    end = seen.find(b"\r\n\r\n")
+    if end < 0:
+        return 0
+    lines = sock.recv(end + 4).split(b"\r\n")
+    assert lines[0].split()[1] in (b"200", b"206"), lines[0]
+    return int(next(line for line in lines if line.lower().startswith(b"content-length:"))[15:])
+
+
+def cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--size-mib", type=int, default=1024)
+    options.add_argument("--clients", default="1,64")
+    options.add_argument("--rounds", type=int, default=5)
+    args = options.parse_args()
+    if shutil.which("nginx") is None:
+        sys.exit("nginx is not installed: there is nothing to compare with")
+    size = args.size_mib << 20
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        root.chmod(0o755)
+        with (root / "blob").open("wb") as file:
+            for _ in range(args.size_mib):
+                file.write(os.urandom(1 << 20))
+        ports = {"ours": free_port(), "nginx": free_port()}
+        servers = {"ours": ours(root, ports["ours"]), "nginx": nginx(root, ports["nginx"])}
+        try:
+            for clients in map(int, args.clients.split(",")):
+                for part in (None, 4 << 20):
+                    compare(servers, ports, size, clients, part, args.rounds)
+        finally:
+            for server in servers.values():
+                server.send_signal(signal.SIGTERM)
+                server.wait(10)
+
+
+def compare(servers, ports, size, clients, part, rounds) -> None:  # type: ignore[no-untyped-def]
+    speed: dict[str, list[float]] = {name: [] for name in servers}
+    spent: dict[str, float] = dict.fromkeys(servers, 0.0)
+    for _ in range(rounds):
+        for name, server in servers.items():
+            before = cpu(server.pid)
+            speed[name].append(size / fetch(ports[name], "blob", size, clients, part) / 1e6)
+            spent[name] += cpu(server.pid) - before
+    middle = {name: statistics.median(values) for name, values in speed.items()}
+    per_gib = {name: value / rounds / (size / 2**30) for name, value in spent.items()}
+    what = f"{clients:5} clients, {'whole' if part is None else '4 MiB ranges':>12}"
+    numbers = "  ".join(f"{name} {middle[name]:6.0f} MB/s {per_gib[name]:.2f} CPU s/GiB" for name in servers)
+    print(f"{what}: {numbers}  ratio {middle['ours'] / middle['nginx']:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

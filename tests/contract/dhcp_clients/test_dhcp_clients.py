@@ -1,0 +1,205 @@
+"""Real DHCP clients of other people get, renew and return a lease from our server.
+
+Two network namespaces joined by a veth pair; nothing leaves them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from dhcp_wire import MAC, NETNS, ROOT, Wire, eventually, need, run, wire
+
+__all__ = ["wire"]  # the fixture
+pytestmark = NETNS
+
+
+def udhcpc_script(wire: Wire) -> str:
+    script = wire.tmp / "udhcpc.sh"
+    script.write_text(
+        "#!/bin/sh\n"
+        f'env | grep -E "^(ip|subnet|router|dns|lease|hostname|mtu|search|domain|serverid)="'
+        f" > {wire.tmp}/$1\n"
+        '[ "$1" = bound ] || [ "$1" = renew ] && ip addr replace $ip/24 dev $interface\nexit 0\n'
+    )
+    script.chmod(0o755)
+    return str(script)
+
+
+class TestUdhcpc:
+    """busybox: what most initial RAM disks use."""
+
+    def test_lease_renew_release(self, wire: Wire) -> None:
+        wire.serve()
+        udhcpc = need("udhcpc")
+        process = wire.start(
+            udhcpc, "-f", "-R", "-i", "eth0", "-s", udhcpc_script(wire), "-O", "mtu", "-O", "search",
+            "-x", "hostname:probe1",
+        )  # fmt: skip
+        facts = dict(line.split("=", 1) for line in self.facts(wire, "bound"))
+        assert facts["ip"] == "10.93.0.100" and facts["subnet"] == "255.255.255.0"
+        assert facts["router"] == "10.93.0.1" and facts["dns"] == "10.93.0.1" and facts["lease"] == "60"
+        assert facts["mtu"] == "1400" and facts["search"] == "a.test b.test"
+        assert facts["domain"] == "cluster.test" and facts["serverid"] == "10.93.0.1"
+        process.send_signal(signal.SIGUSR1)  # renew now
+        eventually(lambda: len(wire.leases("bound")) >= 2)
+        assert set(wire.leases("bound")) == {"10.93.0.100"}
+        process.send_signal(signal.SIGUSR2)  # release
+        assert eventually(lambda: wire.leases("released")) == ["10.93.0.100"]
+        process.terminate()
+
+    def facts(self, wire: Wire, name: str) -> list[str]:
+        return eventually(
+            lambda: (wire.tmp / name).exists() and (wire.tmp / name).read_text().split("\n")[:-1]
+        )
+
+    def test_a_reservation(self, wire: Wire) -> None:
+        wire.serve(f"{MAC}=10.93.0.42")
+        udhcpc = need("udhcpc")
+        wire.on_client(udhcpc, "-f", "-q", "-n", "-i", "eth0", "-s", udhcpc_script(wire), "-O", "hostname")
+        facts = self.facts(wire, "bound")
+        assert "ip=10.93.0.42" in facts and "hostname=reserved-one" in facts
+
+    def test_a_restarted_server_knows_nothing_and_still_renews(self, wire: Wire) -> None:
+        """As after a lost lease file: the authority takes a client at its word while the address is free."""
+        first = wire.serve()
+        udhcpc = need("udhcpc")
+        process = wire.start(udhcpc, "-f", "-i", "eth0", "-s", udhcpc_script(wire))
+        self.facts(wire, "bound")
+        wire.stop(first, signal.SIGKILL)
+        wire.serve()
+        before = len(wire.leases("bound"))
+        process.send_signal(signal.SIGUSR1)
+        eventually(lambda: len(wire.leases("bound")) > before)
+        assert set(wire.leases("bound")) == {"10.93.0.100"} and not wire.events("dhcp.nak")
+
+    def test_a_proxy_leaves_it_alone(self, wire: Wire) -> None:
+        wire.serve(mode="proxy")
+        udhcpc = need("udhcpc")
+        output = wire.on_client(
+            udhcpc, "-f", "-n", "-t", "2", "-T", "1", "-i", "eth0", "-s", udhcpc_script(wire), check=False
+        )
+        assert "no lease" in output
+        assert wire.rows() == []
+
+
+class TestDhclient:
+    """ISC dhclient: Debian until 12."""
+
+    def test_lease_renew_release(self, wire: Wire) -> None:
+        dhclient = need("dhclient")
+        wire.serve()
+        leases, pid = wire.tmp / "dhclient.leases", wire.tmp / "dhclient.pid"
+        config = wire.tmp / "dhclient.conf"
+        config.write_text("request subnet-mask, routers, interface-mtu, domain-search; timeout 15;\n")
+        base = (dhclient, "-lf", str(leases), "-pf", str(pid), "-cf", str(config), "-sf", "/bin/true")
+        wire.on_client(*base, "-1", "-v", "eth0")
+        wire.stack.callback(lambda: pid.exists() and os.kill(int(pid.read_text()), signal.SIGTERM))
+        text = leases.read_text()
+        assert "fixed-address 10.93.0.100;" in text and "option interface-mtu 1400;" in text
+        assert 'option domain-search "a.test.", "b.test.";' in text
+        # It forks into the background and writes its pid a moment later.
+        eventually(lambda: pid.exists() and pid.read_text().strip())
+        os.kill(int(pid.read_text()), signal.SIGTERM)
+        eventually(lambda: not Path("/proc", pid.read_text().strip()).exists())
+        # It comes back with what it remembers: INIT-REBOOT.
+        wire.on_client(*base, "-1", "-v", "eth0")
+        assert wire.leases("bound") == ["10.93.0.100"] * 2
+        wire.on_client("ip", "address", "add", "10.93.0.100/24", "dev", "eth0")
+        wire.on_client(*base, "-r", "-v", "eth0")
+        pid.unlink(missing_ok=True)
+        assert eventually(lambda: wire.leases("released")) == ["10.93.0.100"]
+
+
+class TestDhcpcd:
+    """dhcpcd: Raspberry Pi OS, Alpine, ifupdown-ng. Sends a DUID, checks by ARP, likes option 121."""
+
+    def test_lease_and_release(self, wire: Wire) -> None:
+        dhcpcd = need("dhcpcd")
+        wire.serve(
+            options={"classless-static-routes": ["10.94.0.0/16 via 10.93.0.9", "default via 10.93.0.1"]}
+        )
+        process = wire.start(dhcpcd, "-4", "-B", "-f", "/dev/null", "--duid", "--script", "/bin/true",
+                             "-o", "classless_static_routes", "eth0")  # fmt: skip
+        eventually(lambda: "10.93.0.100/24" in wire.on_client("ip", "address", "show", "eth0"), 30)
+        routes = eventually(lambda: wire.on_client("ip", "route"))
+        assert "10.94.0.0/16 via 10.93.0.9" in routes and "default via 10.93.0.1" in routes
+        assert wire.leases("bound") == ["10.93.0.100"]
+        wire.on_client(dhcpcd, "-4", "-k", "eth0", check=False)
+        process.wait(15)
+        assert eventually(lambda: wire.leases("released")) == ["10.93.0.100"]
+
+
+class TestProbe:
+    """Our own look for other servers."""
+
+    PROGRAM = (
+        "import asyncio, sys; from pxe.dhcp.probe import probe;"
+        "found = asyncio.run(probe('eth0', 1.0)); print(*[f'{f.server} {f.offered}' for f in found])"
+    )
+
+    def look(self, wire: Wire) -> str:
+        environment = f"PYTHONPATH={ROOT}"
+        return wire.on_client("env", environment, sys.executable, "-c", self.PROGRAM).strip()
+
+    def test_finds_a_server_and_takes_nothing(self, wire: Wire) -> None:
+        wire.serve()
+        assert self.look(wire) == "10.93.0.1 10.93.0.100"
+        assert wire.leases("bound") == []
+
+    def test_a_proxy_is_no_dhcp_server(self, wire: Wire) -> None:
+        wire.serve(mode="proxy")
+        assert self.look(wire) == ""
+
+    def test_silence(self, wire: Wire) -> None:
+        assert self.look(wire) == ""
+
+
+class TestSecondAuthority:
+    """Two authorities on one wire give machines wrong addresses: the second does not start unless forced."""
+
+    PROGRAM = """
+import asyncio, sys
+from dhcp_house import House
+from pxe.dhcp.server import DhcpConfig, DhcpServer
+from pxe.dhcp.subnet import build_subnet
+from pxe.errors import ForeignServer
+
+async def main(mode, force):
+    house = House()
+    subnet = build_subnet({"cidr": "10.93.0.0/24", "mode": mode})
+    config = DhcpConfig(("eth0",), (subnet,), force=force == "force", probe_seconds=1.0)
+    server = DhcpServer(config, house, house, house, house)
+    try:
+        await server.start()
+    except ForeignServer as error:
+        print("refused:", error)
+        return
+    await server.close()
+    print("started")
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+    def begin(self, wire: Wire, mode: str, force: str = "") -> str:
+        run("ip", "-n", wire.client, "address", "add", "10.93.0.2/24", "dev", "eth0")
+        path = f"PYTHONPATH={ROOT}:{ROOT / 'tests/unit/pxe/dhcp'}"
+        return wire.on_client("env", path, sys.executable, "-c", self.PROGRAM, mode, force)
+
+    def test_refused_with_the_others_address(self, wire: Wire) -> None:
+        wire.serve()
+        output = self.begin(wire, "authoritative")
+        assert "refused: a DHCP server at 10.93.0.1 answers on eth0" in output and "force" in output
+
+    def test_forced(self, wire: Wire) -> None:
+        wire.serve()
+        assert self.begin(wire, "authoritative", "force").strip() == "started"
+
+    def test_a_proxy_belongs_there(self, wire: Wire) -> None:
+        wire.serve()
+        assert self.begin(wire, "proxy").strip() == "started"
+
+    def test_alone(self, wire: Wire) -> None:
+        assert self.begin(wire, "authoritative").strip() == "started"

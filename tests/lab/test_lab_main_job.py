@@ -1,0 +1,134 @@
+"""The main job on real firmware: from unknown to running from its own disk, to a second image and back.
+
+The tests are one story and run in this order. Both machines go through each part at the same time.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from labhouse import Cluster, adopt_in_page
+
+from bootsrv.lab.machine import Machine
+from bootsrv.model import NodeState
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
+# What the recipe keeps out of the image on purpose.
+LEFT_OUT = re.compile(r"missing +(c )?/usr/share/(doc|man|info|locale|lintian|bash-completion)\b")
+ADDRESSES = {"n1": "10.77.0.11", "n2": "10.77.0.12"}
+
+
+def ask(cluster: Cluster, name: str, command: str) -> str:
+    return cluster.lab.service.ssh.run(ADDRESSES[name], command).strip()
+
+
+def test_unknown_machines_show_up_and_tell_what_they_are(cluster: Cluster) -> None:
+    for machine in (cluster.uefi, cluster.bios):
+        node = cluster.wait(machine, lambda node: bool(node and node.facts), 180, "told what it is")
+        assert node.state is NodeState.DISCOVERED and node.name is None
+        facts = node.facts
+        assert machine.spec.mac in facts["macs"]
+        assert facts["firmware"] == node.firmware == machine.spec.firmware
+        assert facts["dmi"]["vendor"] == "bootsrv" and facts["dmi"]["serial"] == machine.spec.serial()
+        assert [disk["size"] for disk in facts["disks"]] == [machine.spec.disk << 20]
+        assert 0.8 < facts["memory"] / (machine.spec.memory << 20) <= 1
+    listed = {row["macs"][0] for row in cluster.lab.service.listing("node", "list", "--unknown")}
+    assert listed == {cluster.uefi.spec.mac, cluster.bios.spec.mac}
+
+
+def test_one_is_registered_in_the_page_the_other_by_command(cluster: Cluster) -> None:
+    shown = adopt_in_page(cluster.url, cluster.login, cluster.uefi.spec.mac, "n1", "debian", ADDRESSES["n1"])
+    assert "n1" in shown and ADDRESSES["n1"] in shown
+    said = cluster.lab.service.cli(
+        "node", "adopt", cluster.bios.spec.mac, "--name", "n2", "--image", "debian@1",
+        "--address", ADDRESSES["n2"], "--method", "static",
+    )  # fmt: skip
+    assert "n2" in said
+    for machine in (cluster.uefi, cluster.bios):
+        since = cluster.now()
+        cluster.wait(machine, lambda node: bool(node and node.state is not NodeState.ARMED), 30, "went on")
+        assert "dhcp.discover" not in [event.kind for event in cluster.since(machine, since)], (
+            "an assigned machine goes on without another power cycle"
+        )
+
+
+def test_both_run_from_their_own_disks_under_their_own_names(cluster: Cluster) -> None:
+    ids = set()
+    for name, machine in (("n1", cluster.uefi), ("n2", cluster.bios)):
+        node = cluster.wait_state(machine, NodeState.RUNNING, 420)
+        assert node.running == "debian@1" and node.armed is None
+        assert ask(cluster, name, "hostname -f") == f"{name}.cluster.test"
+        source, fstype = ask(cluster, name, "findmnt -nro SOURCE,FSTYPE /").split()
+        assert source.startswith("/dev/vda") and fstype == "ext4"
+        assert int(ask(cluster, name, "findmnt -bnro SIZE /")) > 3 << 30, (
+            "the root file system fills the disk"
+        )
+        efi = ask(cluster, name, "test -d /sys/firmware/efi && echo uefi || echo bios")
+        assert efi == machine.spec.firmware
+        assert ask(cluster, name, "systemctl --failed --no-legend") == ""
+        ids.add(ask(cluster, name, "cat /etc/machine-id"))
+        ids.add(ask(cluster, name, "cat /etc/ssh/ssh_host_ed25519_key.pub"))
+        assert ask(cluster, name, "findmnt --fstab -no SOURCE /").startswith("UUID=")
+        assert ADDRESSES[name] in ask(cluster, name, f"grep -w {name} /etc/hosts")
+    assert ADDRESSES["n1"] in ask(cluster, "n2", "grep -w n1 /etc/hosts"), "it knows who was there before"
+    assert len(ids) == 4, "every node has its own machine id and host key"
+
+
+def test_metadata_of_the_image_arrived_intact(cluster: Cluster) -> None:
+    assert ask(cluster, "n1", "stat -c '%a %U %G' /usr/bin/passwd") == "4755 root root"
+    assert ask(cluster, "n1", "stat -c '%a %G' /etc/shadow") == "640 shadow"
+    assert ask(cluster, "n1", "stat -c '%a' /tmp") == "1777"
+    perl = ask(cluster, "n1", "stat -c '%h %i' /usr/bin/perl /usr/bin/perl5.36.0").split("\n")
+    assert len(set(perl)) == 1 and perl[0].startswith("2 "), "hard links stay hard links"
+    changed = ask(cluster, "n1", "dpkg --verify --verify-format rpm dpkg coreutils systemd udev || true")
+    assert [line for line in changed.splitlines() if not LEFT_OUT.match(line)] == []
+
+
+def reimage_both(cluster: Cluster) -> int:
+    since = cluster.now()
+    cluster.lab.service.cli("reimage", "n[1-2]", "--image", "debian-b")
+    for machine in (cluster.uefi, cluster.bios):
+        assert cluster.node(machine).state is NodeState.ARMED
+        machine.reset()
+    return since
+
+
+def boot_code(machine: Machine) -> bytes:
+    with machine.disk.open("rb") as disk:
+        return disk.read(440)
+
+
+def test_reimaging_survives_a_server_restart_and_a_power_cut(cluster: Cluster) -> None:
+    assert any(boot_code(cluster.bios)), "it had a boot loader"
+    since = reimage_both(cluster)
+    cluster.wait_progress(cluster.uefi, 0.2, since, 240)
+    assert cluster.lab.service.stop() == 0
+    cluster.lab.service.start()
+
+    cluster.wait_progress(cluster.bios, 0.4, since, 240)
+    cluster.bios.cut()
+    assert not any(boot_code(cluster.bios)), "a half-written disk cannot be booted"
+    assert cluster.node(cluster.bios).state is NodeState.IMAGING
+    cut = cluster.now()
+    cluster.bios.on()
+    cluster.wait_event(cluster.bios, "imager.up", cut, 180)
+
+    for name, machine in (("n1", cluster.uefi), ("n2", cluster.bios)):
+        node = cluster.wait_state(machine, NodeState.RUNNING, 420)
+        assert node.running == "debian-b@1" and node.armed is None
+        assert ask(cluster, name, "cat /etc/bootsrv-edition") == "second"
+    kinds = [event.kind for event in cluster.since(cluster.uefi, since)]
+    assert kinds.count("imager.up") == 1, "the server's restart cost the node no second boot"
+
+
+def test_and_back_to_its_own_disk_without_another_imaging(cluster: Cluster) -> None:
+    before = {name: ask(cluster, name, "cat /proc/sys/kernel/random/boot_id") for name in ADDRESSES}
+    since = cluster.now()
+    for machine in (cluster.uefi, cluster.bios):
+        machine.reset()
+    for name, machine in (("n1", cluster.uefi), ("n2", cluster.bios)):
+        cluster.wait_event(machine, "home", since, 240)
+        assert ask(cluster, name, "cat /proc/sys/kernel/random/boot_id") != before[name]
+        kinds = [event.kind for event in cluster.since(machine, since)]
+        assert not any(kind.startswith(("imager.", "deploy.")) for kind in kinds)

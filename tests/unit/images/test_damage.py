@@ -1,0 +1,139 @@
+"""Every flipped bit is found: by `verify`, which names file and repair, and by readers first."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from imagestore import contents, make, noise, publish
+
+from images.errors import ImageError
+from images.sealed import PREFIX
+from images.store import ImageStore
+
+FILES = {"a": b"text " * 5000, "b": noise(40_000, 1), "c": noise(100, 2)}
+
+
+def damage(path: Path, bit: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[bit // 8] ^= 1 << bit % 8
+    path.chmod(0o640)
+    path.write_bytes(data)
+
+
+def some_bits(path: Path, count: int) -> list[int]:
+    """Each end of the file fully, the middle by sample; the same every time."""
+    size = path.stat().st_size * 8
+    edges = {*range(min(64, size)), *range(max(0, size - 64), size)}
+    return sorted(edges | {random.Random(count).randrange(size) for _ in range(count)})
+
+
+def places(store: ImageStore) -> list[tuple[Path, int]]:
+    folders = (store.packs, store.manifests, store.names_dir, store.locators)
+    found = [path for folder in folders for path in folder.iterdir()] + [store.root / "store.pub"]
+    return [(path, bit) for path in found for bit in some_bits(path, 150)]
+
+
+def test_flips(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    publish(store, "a", FILES)
+    assert not list(store.verify())
+    harmless = 0
+    spots = places(store)
+    for path, bit in spots:
+        damage(path, bit)
+        problems = list(store.verify())
+        try:
+            read = contents(store, "a")
+        except ImageError:
+            read = {}
+        assert read in ({}, FILES), f"bit {bit} of {path} reached a reader"
+        if not problems:  # zstd has a few bits that mean nothing: then everything must still be as it was
+            assert read == FILES and path.parent in (store.locators, store.manifests), (
+                f"bit {bit} of {path} unseen"
+            )
+            harmless += 1
+        assert all(problem.path and problem.text and problem.repair for problem in problems)
+        damage(path, bit)
+    assert not list(store.verify())
+    assert harmless < len(spots) / 50
+
+
+def test_nothing_of_a_damaged_manifest_is_told(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    path = store.manifests / publish(store, "a", {"a": b""}).id
+    told = set()
+    for bit in range(8 * PREFIX, 8 * path.stat().st_size, 3):
+        damage(path, bit)
+        told |= {one.text for one in store.verify() if one.path == str(path)}
+        damage(path, bit)
+    assert "a@1: damaged, its text does not match its hash" in told
+    assert not [text for text in told if "header" in text or str(path) in text]
+
+
+def test_verify_names_the_file_and_import_mends_it(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    publish(store, "a", FILES)
+    publish(store, "b", {"b": FILES["b"]})
+    pack = next(store.packs.iterdir())
+    damage(pack, 8 * 20_000)  # in the frame of a, b, c
+    problems = list(store.verify())
+    assert any(problem.path == str(pack) for problem in problems)
+    hurt = {problem.text for problem in problems if "lost chunks" in problem.text}
+    assert {"a@1: /b has lost chunks", "b@1: /b has lost chunks"} <= hurt
+    assert all("import the image again" in p.repair for p in problems if "lost" in p.text)
+    list(store.verify(repair=True))
+    again = publish(store, "a", FILES)
+    assert again.number == 2 and contents(store, "a") == FILES
+    list(store.verify(repair=True))
+    assert not list(store.verify())
+    assert contents(store, "a@1") == FILES and contents(store, "b") == {"b": FILES["b"]}
+
+
+def test_repair_keeps_what_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("images.session.FRAME", 50_000)
+    store = make(tmp_path)
+    files = {f"f{number}": noise(50_000, number) for number in range(10)}
+    publish(store, "a", files)
+    pack = next(store.packs.iterdir())
+    damage(pack, 8 * 125_000)  # in the third frame
+    problems = list(store.verify(repair=True))
+    assert [problem.text for problem in problems if "lost" in problem.text] == ["a@1: /f2 has lost chunks"]
+    publish(store, "b", files)
+    added = [path for path in store.packs.iterdir() if path.stat().st_size < 100_000]
+    assert len(added) == 1, "only the lost chunk was stored again"
+    list(store.verify(repair=True))
+    assert contents(store, "a") == files
+    store.gc(grace=0)
+    assert not pack.exists() and contents(store, "a") == files and not list(store.verify())
+
+
+def test_lost_files(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    publish(store, "a", FILES)
+    pack = next(store.packs.iterdir())
+    saved = pack.read_bytes()
+    pack.unlink()
+    with pytest.raises(ImageError, match="image verify"):
+        contents(store, "a")
+    assert {p.text for p in store.verify()} >= {"a@1: /b has lost chunks"}
+    pack.write_bytes(saved[:-1])
+    assert any(p.path == str(pack) for p in store.verify())
+    pack.write_bytes(saved)
+    assert not list(store.verify())
+    next(store.manifests.iterdir()).unlink()
+    assert [p.text for p in store.verify()] == ["a@1: its manifest is gone"]
+
+
+def test_a_damaged_catalogue_is_rebuilt(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    first, second = publish(store, "a", FILES), publish(store, "a", {"x": b"1"})
+    damage(store.names_dir / "a.book", 1000)
+    with pytest.raises(ImageError, match="--repair"):
+        store.versions()
+    assert len(list(store.verify())) == 1
+    list(store.verify(repair=True))
+    assert not list(store.verify())
+    assert [version.id for version in store.versions("a")] == [first.id, second.id]
+    assert publish(store, "a", {"x": b"2"}).number == 3

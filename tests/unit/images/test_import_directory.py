@@ -1,0 +1,103 @@
+"""Importing a living directory: what is left out, what changes meanwhile, what is mounted below."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from imagestore import contents, make
+
+from images.errors import BadInput
+from images.importing import from_directory
+from images.importing.from_directory import import_directory
+from images.tree_reader import DataReader, read_tree
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    made = tmp_path / "root"
+    for name in ("etc", "proc/1", "tmp", "var/log"):
+        (made / name).mkdir(parents=True)
+    (made / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\nodd:x:4711:4711::/:/bin/sh\nbad line\n")
+    (made / "etc/group").write_text("root:x:0:\nwheel:x:4711:\n")
+    (made / "proc/1/status").write_text("x")
+    (made / "tmp/x").write_text("x")
+    (made / "var/log/a.log").write_text("x")
+    return made
+
+
+def test_excludes(tmp_path: Path, root: Path) -> None:
+    store = make(tmp_path)
+    import_directory(store, "a", root)
+    paths = {entry.path for entry in store.manifest("a").entries()}
+    assert b"proc" in paths and b"tmp" in paths and not {b"proc/1", b"tmp/x"} & paths
+    assert b"var/log/a.log" in paths
+    import_directory(store, "a", root, excludes=("/var/log/*.log", "/proc"))
+    paths = {entry.path for entry in store.manifest("a").entries()}
+    assert b"var/log" in paths and b"tmp/x" in paths and not {b"proc", b"proc/1", b"var/log/a.log"} & paths
+
+
+def test_a_store_inside_its_source(root: Path) -> None:
+    store = make(root / "var")
+    for number in (1, 2):
+        import_directory(store, "a", root)
+        paths = [entry.path for entry in store.manifest(f"a@{number}").entries()]
+        assert b"var/log/a.log" in paths and not any(path.startswith(b"var/store") for path in paths)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
+def test_names_of_owners_are_the_trees_own(tmp_path: Path, root: Path) -> None:
+    os.chown(root / "tmp", 4711, 4711)
+    entry = next(found.entry for found in read_tree(root) if found.entry.path == b"tmp")
+    assert (entry.user, entry.group) == ("odd", "wheel")
+
+
+def test_not_a_root(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    with pytest.raises(BadInput, match="no /etc"):
+        import_directory(make(tmp_path), "a", tmp_path / "x")
+    with pytest.raises(BadInput, match="no directory"):
+        import_directory(make(tmp_path), "a", tmp_path / "missing")
+
+
+class Changing(DataReader):
+    """Changes the file under the reader, a number of times."""
+
+    times = 0
+    path = Path()
+    new = b""
+
+    def read(self, size: int) -> bytes:
+        data = super().read(size)
+        if data and Changing.times:
+            Changing.times -= 1
+            Changing.path.write_bytes(Changing.new)
+            os.utime(Changing.path, ns=(Changing.times, Changing.times))
+        return data
+
+
+@pytest.mark.parametrize("new", [b"longer than it was before", b"", b"sam"])
+@pytest.mark.parametrize("times", [1, 2, 99])
+def test_a_file_that_changes(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, new: bytes, times: int
+) -> None:
+    log = root / "var/log/a.log"
+    log.write_bytes(b"old")
+    monkeypatch.setattr(from_directory, "DataReader", Changing)
+    Changing.path, Changing.new, Changing.times = log, new, 0
+    store = make(tmp_path)
+    real = from_directory._file
+
+    def file(intake, entry, fd):  # type: ignore[no-untyped-def]
+        Changing.times = times if entry.path == b"var/log/a.log" else 0
+        return real(intake, entry, fd)
+
+    monkeypatch.setattr(from_directory, "_file", file)
+    version = import_directory(store, "a", root)
+    got = contents(store, "a")["var/log/a.log"]
+    warned = any("kept changing" in text for text in version.meta["warnings"])
+    if times < 3 or not new:  # an emptied file stops changing under this reader
+        assert got == new and not warned
+    else:
+        assert got in (b"old", new, new[:3]) and warned

@@ -1,0 +1,81 @@
+"""A house for tests: answers as told, remembers what it was asked. Runs an HttpServer on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pxe.catalogue import Catalogue, Entry
+from pxe.http.ports import Denied, NodeRequest, Reply, Wait
+from pxe.http.server import HttpServer, Limits
+
+
+class House:
+    """pxe.http.ports.Site and PeerJournal in one."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        (root / "public").mkdir(exist_ok=True)
+        self.files: dict[str, bytes | Path] = {}
+        self.catalogue = Catalogue(public=root / "public")
+        self.asked: list[NodeRequest] = []
+        self.answers: list[Reply | Wait | Exception] = []
+        self.events: list[tuple[str, str, dict[str, Any]]] = []
+        self.threads: set[str] = set()
+        self.stored: dict[tuple[str, str], bytes | Path | Denied] = {}
+
+    def boot_script(self, mac: str, query: Mapping[str, str], local: str = "") -> str:
+        self.threads.add(threading.current_thread().name)
+        return f"#!ipxe\n# {mac} {dict(query)} reached {local}\n"
+
+    def boot_file(self, name: str) -> Entry | None:
+        return Catalogue(fixed=self.files).fixed(name)
+
+    def public(self, name: str) -> Entry | None:
+        return self.catalogue.public(name)
+
+    def store(self, kind: str, id: str, token: str | None) -> Path | bytes | Denied | None:
+        if token != "good":
+            return Denied(401 if token is None else 403)
+        return self.stored.get((kind, id))
+
+    def node(self, request: NodeRequest) -> Reply | Wait:
+        self.threads.add(threading.current_thread().name)
+        self.asked.append(request)
+        answer = self.answers.pop(0) if self.answers else Reply(204)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def record_peer(self, address: str, kind: str, text: str, data: Mapping[str, Any] | None = None) -> None:
+        self.events.append((address, kind, dict(data or {})))
+
+
+class Running:
+    """An HttpServer on its own loop in a thread, for clients that block."""
+
+    def __init__(
+        self, house: House, web: Path | None = None, unix: Path | None = None, **limits: Any
+    ) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self._thread.start()
+        self.server = self.do(self._make(house, web, limits))
+        self.do(self.server.start([("127.0.0.1", 0), ("::1", 0)], unix))
+        self.port = self.server.bound[0][1]
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    async def _make(self, house: House, web: Path | None, limits: dict[str, Any]) -> HttpServer:
+        return HttpServer(house, house, web, Limits(**limits))
+
+    def do(self, coroutine: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(20)
+
+    def close(self) -> None:
+        self.do(self.server.close())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(5)
+        self.loop.close()
