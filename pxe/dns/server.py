@@ -7,6 +7,7 @@ is never answered (two servers would talk for ever); a TCP client that says noth
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 from collections import Counter
@@ -31,12 +32,28 @@ _KEPT = 50_000  # answers
 _BUFFER = 1 << 20
 _TCP_IDLE = 10.0  # seconds
 _TCP_MOST = 256  # connections
+_TRIES = 20  # ports, when any will do
 
 
 @dataclass(slots=True)
 class _Socket:
     sock: socket.socket
     wildcard: bool
+
+
+def _bind_both(place: Listen) -> tuple[socket.socket, socket.socket]:
+    """UDP and TCP on one port. With port 0 the kernel picks one that is free for UDP only, so another is tried
+    when some TCP connection has it."""
+    tries = 1
+    while True:
+        udp = bind(place, socket.SOCK_DGRAM)
+        try:
+            return udp, bind(place, socket.SOCK_STREAM, port=udp.getsockname()[1])
+        except OSError as error:
+            udp.close()
+            if place.port or error.errno != errno.EADDRINUSE or tries == _TRIES:
+                raise
+            tries += 1
 
 
 class DnsServer:
@@ -71,14 +88,13 @@ class DnsServer:
                 raise OSError(error.errno, text) from error
 
     async def _open(self, place: Listen) -> None:
-        udp = bind(place, socket.SOCK_DGRAM)
+        udp, tcp = _bind_both(place)
         here = _Socket(udp, place.wildcard)
         self._udp.append(here)
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
         if here.wildcard:
             want_destination(udp)
         port = udp.getsockname()[1]
-        tcp = bind(place, socket.SOCK_STREAM, port=port)
         self._tcp.append(await asyncio.start_server(self._connected, sock=tcp))
         asyncio.get_running_loop().add_reader(udp.fileno(), self._readable, here)
         self.bound.append((place.address, port))

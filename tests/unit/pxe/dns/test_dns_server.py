@@ -13,12 +13,31 @@ import dns.rrset
 import pytest
 from dns_house import DnsHouse
 
+from pxe.dns import server as dns_server
+from pxe.sockets import Listen
+
 
 @pytest.fixture
 def house():
     house = DnsHouse()
     yield house
     house.close()
+
+
+def test_any_free_port_is_one_that_is_free_for_tcp_too(house, monkeypatch):
+    busy = socket.create_server(("127.0.0.1", 0))
+    ports = [busy.getsockname()[1]]
+    bind = dns_server.bind
+
+    def unlucky(place, kind, address=None, port=None):
+        if kind == socket.SOCK_DGRAM and ports:
+            port = ports.pop()
+        return bind(place, kind, address, port)
+
+    monkeypatch.setattr(dns_server, "bind", unlucky)
+    udp, tcp = dns_server._bind_both(Listen("127.0.0.1", 0))
+    with udp, tcp, busy:
+        assert udp.getsockname() == tcp.getsockname() != busy.getsockname()
 
 
 class Upstream:
