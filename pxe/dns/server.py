@@ -42,8 +42,8 @@ class _Socket:
 
 
 def _bind_both(place: Listen) -> tuple[socket.socket, socket.socket]:
-    """UDP and TCP on one port. With port 0 the kernel picks one that is free for UDP only, so another is tried
-    when some TCP connection has it."""
+    """UDP and TCP on one port. For port 0 the kernel picks one that is free for UDP; when some TCP connection
+    has it, another is tried."""
     tries = 1
     while True:
         udp = bind(place, socket.SOCK_DGRAM)
