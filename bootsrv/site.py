@@ -19,6 +19,7 @@ from bootsrv.errors import NotFound
 from bootsrv.model import Node
 from bootsrv.nodeapi import BOOT_SECONDS, NodeApi
 from bootsrv.registry.registry import Registry
+from images.agent import bundle
 from images.locator import Locator
 from pxe.catalogue import Catalogue, Entry
 from pxe.http.ports import Denied, NodeRequest, Reply, Wait
@@ -77,6 +78,10 @@ class HouseSite:
     def public(self, name: str) -> Entry | None:
         """A file of the public directory."""
         return self._catalogue.public(name)
+
+    def agent(self, server: str) -> bytes:
+        """The one-file agent."""
+        return bundle.build(server)
 
     def node(self, request: NodeRequest) -> Reply | Wait:
         """The node API."""

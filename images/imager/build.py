@@ -22,10 +22,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from images.agent.sources import agent_files
 from images.errors import BadInput, ImageError
 from images.imager import modules
 from images.imager.contents import Contents, load, select
-from images.imager.overlay import HOME, MAIN, agent_files
+from images.imager.overlay import HOME, MAIN, START
 from images.imager.pack import pack
 from images.mirror import KEYRING, host_mirrors, signed_suites, sources
 
@@ -159,7 +160,7 @@ def _compile_agent(stage: Path, python: str) -> None:
     imager, only likes one.
     """
     home = stage / HOME
-    sources = {**agent_files(), "__main__.py": MAIN}
+    sources = {**agent_files(START), "__main__.py": MAIN}
     for name, source in sources.items():
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_bytes(source)

@@ -2,23 +2,20 @@
 signed by.
 
 So a change of the agent, or another appliance's key, needs no rebuild of the imager. The server calls
-`prepare` once at start and serves the result. The law: the agent's files are found by following its
-imports, so that what runs on a node can never miss a module of this room, and holds none of the rooms
-above.
+`prepare` once at start and serves the result. What the agent consists of, sources.py finds.
 """
 
 from __future__ import annotations
 
-import ast
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from images.agent.sources import agent_files
 from images.errors import BadInput
 from images.imager.cpio import Entry, archive, directory, file
 
-ROOM = Path(__file__).parents[1]  # images/
 START = "images.agent.__main__"
 HOME = "usr/lib/bootsrv/agent"  # /init runs this directory
 KEY = "etc/bootsrv/store.pub"
@@ -38,7 +35,7 @@ def prepare(imager: Path, out: Path, public_key: bytes) -> None:
 
 def overlay(public_key: bytes, extra: Mapping[str, bytes] | None = None) -> bytes:
     """The overlay's bytes. `extra`: more files, by path without leading slash."""
-    sources = {f"{HOME}/{name}": source for name, source in agent_files().items()}
+    sources = {f"{HOME}/{name}": source for name, source in agent_files(START).items()}
     contents = {KEY: public_key, **sources, f"{HOME}/__main__.py": MAIN, **(extra or {})}
     return b"".join(archive(_entries(contents)))
 
@@ -55,48 +52,6 @@ def combine(base: Path, addition: bytes, out: Path) -> None:
         target.flush()
         os.fsync(target.fileno())
     temporary.replace(out)
-
-
-def agent_files() -> dict[str, bytes]:
-    """Path (below the agent's directory) and source of each module of this room that the agent imports."""
-    found: dict[str, bytes] = {}
-    waiting = [START]
-    while waiting:
-        module = waiting.pop()
-        path = _source(module)
-        name = str(path.relative_to(ROOM.parent))
-        if name in found:
-            continue
-        found[name] = path.read_bytes()
-        waiting += _imports(found[name], name)
-        parts = module.split(".")
-        waiting += [".".join(parts[:n]) for n in range(1, len(parts))]
-    return dict(sorted(found.items()))
-
-
-def _imports(source: bytes, name: str) -> Iterator[str]:
-    """Modules of this room named by import statements anywhere in the file."""
-    for node in ast.walk(ast.parse(source, name)):
-        if isinstance(node, ast.Import):
-            yield from (a.name for a in node.names if a.name.split(".")[0] == ROOM.name)
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == ROOM.name:
-            base = node.module or ""
-            yield base
-            yield from (f"{base}.{a.name}" for a in node.names if _exists(f"{base}.{a.name}"))
-
-
-def _path(module: str) -> Path:
-    return ROOM.parent.joinpath(*module.split("."))
-
-
-def _exists(module: str) -> bool:
-    path = _path(module)
-    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
-
-
-def _source(module: str) -> Path:
-    path = _path(module)
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def _entries(contents: Mapping[str, bytes]) -> Iterator[Entry]:

@@ -1,8 +1,8 @@
-"""Hands requests on to the web process over its Unix socket, streaming both ways (uploads, server-sent
-events).
+"""Hands requests on to another process of ours over its Unix socket, streaming both ways (uploads,
+server-sent events).
 
-The law: nothing is buffered beyond one chunk, and the web process can trust X-Forwarded-For, because whatever
-the client wrote there is dropped. Hop-by-hop headers (RFC 9110 §7.6.1) end here.
+The law: nothing is buffered beyond one chunk, and the other process can trust X-Forwarded-For, because
+whatever the client wrote there is dropped. Hop-by-hop headers (RFC 9110 §7.6.1) end here.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ _HOP = frozenset(
 )
 _CLAIMS = ("x-forwarded-", "x-real-ip", "forwarded")
 DOWN = (
-    "The bootsrv web process is not running; booting machines goes on. Look at the log of `bootsrv serve`.\n"
+    "The bootsrv {} process is not running; booting machines goes on. Look at the log of `bootsrv serve`.\n"
 )
 
 
 class Forwarder:
-    """One upstream: the web process at `socket`."""
+    """One upstream: the process `name` at `socket`."""
 
-    def __init__(self, socket: Path) -> None:
-        self._socket = socket
+    def __init__(self, socket: Path, name: str = "web") -> None:
+        self._socket, self._name = socket, name
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
@@ -58,7 +58,7 @@ class Forwarder:
             await self._session.close()
 
     async def forward(self, request: web.BaseRequest, peer: str) -> web.StreamResponse:
-        """Answer `request` with what the web process says; 502 with one clear line when it is down."""
+        """Answer `request` with what that process says; 502 with one clear line when it is down."""
         assert self._session is not None, "start() comes first"
         has_body = request.body_exists and request.can_read_body
         try:
@@ -70,8 +70,8 @@ class Forwarder:
                 allow_redirects=False,
             )
         except (aiohttp.ClientConnectionError, FileNotFoundError) as error:
-            log.warning("web process: %s", error)
-            return web.Response(status=502, text=DOWN, headers={"Retry-After": "2"})
+            log.warning("%s process: %s", self._name, error)
+            return web.Response(status=502, text=DOWN.format(self._name), headers={"Retry-After": "2"})
         async with upstream:
             return await self._downward(request, upstream)
 
@@ -87,10 +87,10 @@ class Forwarder:
         except aiohttp.ClientError as error:
             # Headers are out, so the status cannot change any more; an unfinished body is what tells the
             # client.
-            log.warning("web process ended in the middle of %s: %s", request.path, error)
+            log.warning("%s process ended in the middle of %s: %s", self._name, request.path, error)
             if request.transport is not None:
                 request.transport.abort()
-            raise ConnectionResetError("the web process ended its answer early") from error
+            raise ConnectionResetError(f"the {self._name} process ended its answer early") from error
         await response.write_eof()
         return response
 

@@ -25,6 +25,7 @@ from pxe.http.forward import Forwarder
 from pxe.http.limits import Limits
 from pxe.http.ports import Denied, NodeRequest, Reply, Site, Wait
 from pxe.http.resolver import (
+    Agent,
     BootFile,
     Forward,
     NodeCall,
@@ -32,6 +33,8 @@ from pxe.http.resolver import (
     Refused,
     Script,
     Stored,
+    Upload,
+    authority_of,
     bearer,
     route,
     type_of,
@@ -59,9 +62,10 @@ class Handlers:
         forwarder: Forwarder | None,
         worker: ThreadPoolExecutor,
         limits: Limits,
+        intake: Forwarder | None = None,
     ) -> None:
         self._site, self._journal, self._forwarder = site, journal, forwarder
-        self._worker, self._limits = worker, limits
+        self._worker, self._limits, self._intake = worker, limits, intake
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The one entry point: every request of every listener."""
@@ -84,9 +88,11 @@ class Handlers:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         match route(request.method, request.raw_path):
             case Forward():
-                if self._forwarder is None:
-                    return _line(404, "not found")
-                return await self._forwarder.forward(request, peer_of(request))
+                return await self._forward(request, self._forwarder)
+            case Upload():
+                return await self._forward(request, self._intake)
+            case Agent():
+                return await self._agent(request)
             case Script() as script:
                 return await self._script(request, script)
             case BootFile(name):
@@ -99,6 +105,19 @@ class Handlers:
                 return await self._node(request, call)
             case Refused(status, text, allow):
                 return _line(status, text, {"Allow": allow} if allow else {})
+
+    async def _forward(self, request: web.BaseRequest, to: Forwarder | None) -> web.StreamResponse:
+        return _line(404, "not found") if to is None else await to.forward(request, peer_of(request))
+
+    async def _agent(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The agent talks to the address that it was fetched from: that one is known to work."""
+        host = authority_of(request.headers.get("Host"))
+        if host is None:
+            return _line(400, "the Host header names no server that an agent could talk to")
+        entry = entry_of(await self._ask(lambda: self._site.agent(f"http://{host}")))
+        assert entry is not None  # bytes always are one
+        headers = {"Cache-Control": "no-cache", "Vary": "Host"}
+        return await send(request, entry, "text/x-python; charset=utf-8", headers)
 
     async def _script(self, request: web.BaseRequest, script: Script) -> web.StreamResponse:
         headers = {"Cache-Control": "no-store"}

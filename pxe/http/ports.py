@@ -74,5 +74,8 @@ class Site(Protocol):
         """What /store/KIND/ID stands for: KIND is `manifests`, `locators` or `packs`, ID is [0-9a-zA-Z._-]+.
         What it names never changes: the ID is its ETag."""
 
+    def agent(self, server: str) -> bytes:
+        """The agent for running machines, made to talk to `server` (http://HOST:PORT)."""
+
     def node(self, request: NodeRequest) -> Reply | Wait:
         """The node API."""

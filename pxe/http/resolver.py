@@ -5,6 +5,8 @@
     /public/NAME            DATA_DIR/public, as it is
     /store/KIND/ID          manifests, locators and packs of images, for the imager
     /node/v1/...            the node API
+    /agent                  the agent for running machines, one file
+    /capture/v1/...         uploads of captured machines, for the process that takes them in
     everything else         is forwarded to the web process
 
 The law: any text gives a route, never an exception. NAME is only a key for a look-up; nothing here is a path.
@@ -21,6 +23,7 @@ _MAC = re.compile(r"[0-9a-f]{2}(?:([:-]?)[0-9a-f]{2})(?:\1[0-9a-f]{2}){4}", re.I
 _ID = re.compile(r"[0-9a-zA-Z_-][0-9a-zA-Z._-]{0,199}")
 _STORE = frozenset({"manifests", "locators", "packs"})
 _READ = ("GET", "HEAD")
+_AUTHORITY = re.compile(r"(?:[0-9a-zA-Z.-]{1,253}|\[[0-9a-fA-F:.]{2,45}\])(?::[0-9]{1,5})?")
 
 _TYPES = {
     "ipxe": "text/plain; charset=utf-8",
@@ -77,6 +80,16 @@ class NodeCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Agent:
+    """/agent"""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """/capture/v1/PATH: the intake process answers."""
+
+
+@dataclass(frozen=True, slots=True)
 class Forward:
     """Not ours: the web process answers."""
 
@@ -90,20 +103,24 @@ class Refused:
     allow: str = ""
 
 
-Route = Script | BootFile | Public | Stored | NodeCall | Forward | Refused
+Route = Script | BootFile | Public | Stored | NodeCall | Agent | Upload | Forward | Refused
 
 
 def route(method: str, target: str) -> Route:
     """The route of a request; `target` is the request target as it came, query and all."""
     path, _, query = target.partition("?")
     head, _, rest = path.lstrip("/").partition("/")
-    if head not in ("boot", "public", "store", "node"):
+    if head == "capture" and rest.startswith("v1/"):
+        return Upload()
+    if head not in ("boot", "public", "store", "node") and (head != "agent" or rest):
         return Forward()
     name = unquote(rest, errors="replace")
     if head == "node":
         return _node(method, name, query)
     if method not in _READ:
         return Refused(405, f"{method} is not possible here", "GET, HEAD")
+    if head == "agent":
+        return Agent()
     if head == "store":
         return _store(name)
     if head == "public":
@@ -147,6 +164,11 @@ def query_of(query: str) -> dict[str, str]:
         for name, value in parse_qsl(part, keep_blank_values=True, errors="replace"):
             found.setdefault(name, value)
     return found
+
+
+def authority_of(host: str | None) -> str | None:
+    """HOST or HOST:PORT of a Host header when it is plain enough to be put into a script, else None."""
+    return host if host and _AUTHORITY.fullmatch(host) else None
 
 
 def type_of(name: str) -> str:

@@ -26,17 +26,24 @@ class HttpServer:
     """Serves boot files and forwards the rest. `await start()`, then `await close()`, on one running event
     loop.
 
-    `web_socket` is where the web process listens; None: nothing is forwarded.
+    `web_socket` is where the web process listens, `intake_socket` the one that takes captures in; None:
+    nothing is forwarded.
     """
 
     def __init__(
-        self, site: Site, journal: PeerJournal, web_socket: Path | None, limits: Limits | None = None
+        self,
+        site: Site,
+        journal: PeerJournal,
+        web_socket: Path | None,
+        limits: Limits | None = None,
+        intake_socket: Path | None = None,
     ) -> None:
         self.bound: list[tuple[str, int]] = []
         self._limits = limits or Limits()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="house")
         self._forwarder = Forwarder(web_socket) if web_socket is not None else None
-        handlers = Handlers(site, journal, self._forwarder, self._worker, self._limits)
+        self._intake = Forwarder(intake_socket, "intake") if intake_socket is not None else None
+        handlers = Handlers(site, journal, self._forwarder, self._worker, self._limits, self._intake)
         self._server = web.Server(
             handlers.handle,
             handler_cancellation=True,  # a long poll or an event stream ends when its client leaves
@@ -55,8 +62,9 @@ class HttpServer:
         sockets = open_all(addresses, self._limits)
         try:
             await self._runner.setup()
-            if self._forwarder is not None:
-                await self._forwarder.start()
+            for forwarder in (self._forwarder, self._intake):
+                if forwarder is not None:
+                    await forwarder.start()
             for listener in sockets:
                 await web.SockSite(self._runner, listener, backlog=self._limits.backlog).start()
             if unix is not None:
@@ -82,8 +90,9 @@ class HttpServer:
     async def close(self) -> None:
         """Stop listening, give running requests a moment, then end them."""
         await self._runner.cleanup()
-        if self._forwarder is not None:
-            await self._forwarder.close()
+        for forwarder in (self._forwarder, self._intake):
+            if forwarder is not None:
+                await forwarder.close()
         self._worker.shutdown(wait=True, cancel_futures=True)
         if self._unix is not None:
             self._unix.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ import zipfile
 
 import pytest
 
+from images.agent.sources import agent_files
 from images.errors import BadInput
 from images.imager import overlay
 
@@ -30,7 +31,7 @@ def test_agent_runs_from_the_overlay_alone(tmp_path):
 
 
 def test_agent_is_python_3_8_and_stays_in_its_room():
-    for name, source in overlay.agent_files().items():
+    for name, source in agent_files(overlay.START).items():
         tree = ast.parse(source, name, feature_version=(3, 8))
         for node in ast.walk(tree):
             modules = [a.name for a in node.names] if isinstance(node, ast.Import) else []
@@ -45,7 +46,7 @@ def test_agent_is_python_3_8_and_stays_in_its_room():
 
 def test_agent_asks_for_annotations_as_text():
     """Or `X | None` in a signature would be evaluated, and fail, on Python 3.8."""
-    for name, source in overlay.agent_files().items():
+    for name, source in agent_files(overlay.START).items():
         if b"|" in source or b"list[" in source:
             assert b"from __future__ import annotations" in source, name
 
@@ -71,6 +72,6 @@ def test_extra_files_and_their_folders(tmp_path):
 def test_nothing_of_the_agent_is_large():
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, source in overlay.agent_files().items():
+        for name, source in agent_files(overlay.START).items():
             archive.writestr(name, source)
     assert len(packed.getvalue()) < 200_000

@@ -42,6 +42,9 @@ class House:
             return Denied(401 if token is None else 403)
         return self.stored.get((kind, id))
 
+    def agent(self, server: str) -> bytes:
+        return f"# talks to {server}\n".encode()
+
     def node(self, request: NodeRequest) -> Reply | Wait:
         self.threads.add(threading.current_thread().name)
         self.asked.append(request)

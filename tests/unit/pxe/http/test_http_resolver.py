@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pxe.http.resolver import (
+    Agent,
     BootFile,
     Forward,
     NodeCall,
@@ -12,6 +13,7 @@ from pxe.http.resolver import (
     Refused,
     Script,
     Stored,
+    Upload,
     bearer,
     mac_of,
     query_of,
@@ -34,6 +36,10 @@ SHA = "a" * 64
         ("//public/x", Public("x")),
         (f"/store/packs/{SHA}", Stored("packs", SHA)),
         ("/node/v1/task?wait=25", NodeCall("task", {"wait": "25"})),
+        ("/agent", Agent()),
+        ("/agent/x", Forward()),
+        ("/capture/v1/begin", Upload()),
+        ("/capture", Forward()),
         ("/", Forward()),
         ("/nodes", Forward()),
         ("/bootstrap.css", Forward()),

@@ -271,6 +271,15 @@ def test_a_node_that_leaves_is_not_asked_about_any_more(running, house):
     assert len(house.asked) == before
 
 
+def test_the_agent_talks_to_the_address_it_was_fetched_from(running):
+    response, body = get(running, "/agent", Host="boot.cluster.test:8080")
+    assert (response.status, body) == (200, b"# talks to http://boot.cluster.test:8080\n")
+    etag = response.headers["ETag"]
+    assert get(running, "/agent", Host="boot.cluster.test:8080", If_None_Match=etag)[0].status == 304
+    for evil in ('x"; import os #', "a b", "[::1", "a:123456"):
+        assert get(running, "/agent", Host=evil)[0].status == 400
+
+
 def test_too_large_a_body_is_refused(running, house):
     response, body = ask(running, "POST", "/node/v1/log", b"x" * 1001)
     assert response.status == 413 and body
