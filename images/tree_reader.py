@@ -109,12 +109,12 @@ def _entry(path: bytes, info: os.stat_result, fd: int, name: bytes, names: _Name
         size=info.st_size if kind == "file" else 0,
         target=os.readlink(name, dir_fd=fd) if kind == "symlink" else b"",
         rdev=(os.major(info.st_rdev), os.minor(info.st_rdev)) if kind in ("char", "block") else None,
-        xattrs=_xattrs(fd, name),
+        xattrs=xattrs(fd, name),
         extents=extents(fd, info) if kind == "file" else None,
     )
 
 
-def _xattrs(fd: int, name: bytes) -> Mapping[str, bytes]:
+def xattrs(fd: int, name: bytes) -> Mapping[str, bytes]:
     """Of an open object, or by name below an open directory for what must not be opened."""
     where: int | bytes = b"/proc/self/fd/%d/%s" % (fd, name) if name else fd
     follow = not name
