@@ -98,7 +98,7 @@ class TreeWriter:
     def _add(self, entry: Entry) -> None:
         if not entry.path:
             self._open.append((entry, os.dup(self._root)))
-            _bare(self._root)
+            strip_xattrs(self._root)
             return
         folder, _, name = entry.path.rpartition(b"/")
         while self._open and self._open[-1][0].path != folder:
@@ -122,11 +122,11 @@ class TreeWriter:
             self._link(entry, name, parent)
         elif entry.type == "symlink":
             os.symlink(entry.target, name, dir_fd=parent)
-            _nameattributes(entry, name, parent)
+            name_attributes(entry, name, parent)
         else:
             device = os.makedev(*entry.rdev) if entry.rdev is not None else 0
             os.mknod(name, _DEVICES[entry.type] | 0o600, device, dir_fd=parent)
-            _nameattributes(entry, name, parent)
+            name_attributes(entry, name, parent)
 
     def _enter(self, entry: Entry, name: bytes, parent: int) -> None:
         try:
@@ -137,12 +137,12 @@ class TreeWriter:
                 os.mkdir(name, 0o700, dir_fd=parent)
         fd = os.open(name, _DIR, dir_fd=parent)
         self._open.append((entry, fd))
-        _bare(fd)
+        strip_xattrs(fd)
 
     def _leave(self) -> None:
         entry, fd = self._open.pop()
         try:
-            _attributes(entry, fd)
+            set_attributes(entry, fd)
         except OSError as err:
             err.filename = entry.name
             raise
@@ -157,7 +157,7 @@ class TreeWriter:
                     _write(fd, self._next(chunk, entry))
             else:
                 self._sparse(entry, fd)
-            _attributes(entry, fd)
+            set_attributes(entry, fd)
         finally:
             os.close(fd)
 
@@ -175,8 +175,12 @@ class TreeWriter:
                 _write(fd, part)
                 held, length = held[len(part) :], length - len(part)
 
+    def _take(self, chunk: Chunk) -> bytes:
+        """The chunk's bytes; one that reuses what a disk holds knows a nearer place."""
+        return next(self._chunks, b"")
+
     def _next(self, chunk: Chunk, entry: Entry) -> bytes:
-        data = next(self._chunks, b"")
+        data = self._take(chunk)
         if len(data) != chunk.length:
             raise BadInput(f"{entry.name}: a chunk has {len(data)} bytes, {chunk.length} were promised")
         before, self.bytes = self.bytes, self.bytes + len(data)
@@ -197,8 +201,8 @@ class TreeWriter:
             os.close(fd)
 
 
-def _bare(fd: int) -> None:
-    """Strip a directory of xattrs: a default ACL from before would be inherited by its new content."""
+def strip_xattrs(fd: int) -> None:
+    """Removes all xattrs; on a directory, a default ACL from before would be inherited by its new content."""
     try:
         keys = os.listxattr(fd)
     except OSError as err:
@@ -216,7 +220,7 @@ def _write(fd: int, data: bytes | memoryview) -> None:
         view = view[os.write(fd, view) :]
 
 
-def _attributes(entry: Entry, fd: int) -> None:
+def set_attributes(entry: Entry, fd: int) -> None:
     """Owner, xattrs, mode, time of an open file or directory."""
     os.fchown(fd, entry.uid, entry.gid)
     for key, value in entry.xattrs.items():
@@ -225,7 +229,7 @@ def _attributes(entry: Entry, fd: int) -> None:
     os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
 
 
-def _nameattributes(entry: Entry, name: bytes, parent: int) -> None:
+def name_attributes(entry: Entry, name: bytes, parent: int) -> None:
     """The same for what must not be opened (links, devices): by name, below an open directory."""
     os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
     for key, value in entry.xattrs.items():  # no *at() call sets xattrs: the open directory serves as prefix
