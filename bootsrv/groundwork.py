@@ -14,6 +14,7 @@ from bootsrv import payload, privilege
 from bootsrv.appliance.appliance import Appliance
 from bootsrv.appliance.errors import translated
 from bootsrv.config import Config
+from bootsrv.leasebook.keeper import NAME
 from bootsrv.privilege import Identity
 from bootsrv.registry.salvage import look_after
 
@@ -68,7 +69,7 @@ def _join_imager(config: Config, public_key: bytes, identity: Identity) -> bool:
 
 def _hand_over(config: Config, identity: Identity) -> None:
     """The registry and leftovers of an earlier start belong to whoever serves now."""
-    for name in ("registry.db", "registry.db-wal", "registry.db-shm"):
+    for name in ("registry.db", "registry.db-wal", "registry.db-shm", NAME):
         path = config.data_dir / name
         if path.exists():
             path.chmod(0o660)

@@ -18,6 +18,8 @@ from bootsrv.config import Config
 from bootsrv.dhcpview import HouseBoots, HouseHosts
 from bootsrv.dnsview import HouseNames, zones
 from bootsrv.handover import Handover
+from bootsrv.knownnodes import KnownNodes
+from bootsrv.leasebook.keeper import NAME, Keeper
 from bootsrv.peers import Peers
 from bootsrv.recorder import Recorder
 from bootsrv.registry.registry import Registry
@@ -39,11 +41,13 @@ async def serve(config: Config, stop: asyncio.Event, watch: Watch | None = None)
     recorder.start()
     handover = Handover(config, registry, Peers(registry), lambda: _interfaces(config))
     tftp = TftpServer(payload.catalogue(config, [handover]), recorder, watch=watch)
+    known = KnownNodes(registry)
+    leases = Keeper(config.data_dir / NAME, registry)
     dhcp = DhcpServer(
         dhcp_config(config),
-        HouseHosts(registry),
-        HouseBoots(config, registry, recorder),
-        registry.leases,
+        HouseHosts(known),
+        HouseBoots(config, known, recorder),
+        leases,
         recorder,
     )
     dns = DnsServer(
@@ -66,6 +70,7 @@ async def serve(config: Config, stop: asyncio.Event, watch: Watch | None = None)
         await dhcp.close()
         await tftp.close()
         await dns.close()
+        leases.close()
         recorder.close()
     return 0
 

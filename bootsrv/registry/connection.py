@@ -112,10 +112,11 @@ class Database:
     def changes(self) -> tuple[int, int]:
         """A value that differs once anybody has committed something; costs microseconds, so it can be
         polled."""
-        with _as_oserror():
+        try:  # not `_as_oserror`, which takes longer than the rest: this is asked for every DHCP packet
             connection = self._connection()
-            row = connection.execute("PRAGMA data_version").fetchone()
-            return int(row[0]), connection.total_changes
+            return connection.execute("PRAGMA data_version").fetchone()[0], connection.total_changes
+        except sqlite3.DatabaseError as error:
+            raise OSError(f"registry: {error}") from error
 
     def close(self) -> None:
         """Close this thread's connection."""

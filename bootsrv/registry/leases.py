@@ -1,9 +1,10 @@
-"""Durable leases: what `pxe.dhcp.ports.Leases` asks for. A batch is one transaction, on the disk when
-`commit` returns. Whatever happens to the clock between two runs, no lease ends early (`moment`)."""
+"""The lease table: where the house looks who has which address. The DHCP service writes its own journal
+first and this a moment later (`bootsrv.leasebook`). Whatever happens to the clock between two runs, no lease
+ends early (`moment`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from ipaddress import IPv4Address
 
 from bootsrv.registry import moment
@@ -14,6 +15,16 @@ from pxe.dhcp.ports import Lease
 
 TAKEN_BACK = "taken-back"  # a state that only lasts until the DHCP service has seen it
 MOMENT = "leases.moment"  # the setting that holds when they were last written
+AT_ONCE = 64  # rows written by one statement
+_PUT = (
+    "INSERT INTO leases VALUES {} ON CONFLICT (address) DO UPDATE SET mac=excluded.mac,"
+    " client_id=excluded.client_id, expires=excluded.expires, hostname=excluded.hostname,"
+    " state=excluded.state"
+)
+
+
+def _row(lease: Lease) -> tuple[object, ...]:
+    return int(lease.address), lease.mac, lease.client_id, lease.expires, lease.hostname, lease.state
 
 
 class Leases:
@@ -54,13 +65,23 @@ class Leases:
     def commit(self, batch: Sequence[Lease]) -> None:
         """Store a batch. Raises OSError when it could not be stored; then none of it is."""
         with self._db.transaction():
-            self._db.many(
-                "INSERT INTO leases VALUES (?, ?, ?, ?, ?, ?)"
-                " ON CONFLICT (address) DO UPDATE SET mac=excluded.mac,"
-                " client_id=excluded.client_id,"
-                " expires=excluded.expires, hostname=excluded.hostname, state=excluded.state",
-                [(int(x.address), x.mac, x.client_id, x.expires, x.hostname, x.state) for x in batch],
-            )
+            self._db.many(_PUT.format("(?, ?, ?, ?, ?, ?)"), [_row(lease) for lease in batch])
+            self._keep_moment()
+
+    def follow(self, batch: Sequence[Lease], ended: Collection[int] = ()) -> None:
+        """Bring the table up to date with what is durable elsewhere. A row that a person took back stays so
+        until its end has been seen: `ended` are the addresses of which that is true. Raises OSError."""
+        with self._db.transaction():
+            for number in ended:
+                self._db.run(
+                    "UPDATE leases SET state='released' WHERE address=? AND state=?", (number, TAKEN_BACK)
+                )
+            for first in range(0, len(batch), AT_ONCE):
+                part = batch[first : first + AT_ONCE]
+                # one statement for many rows: while it runs, packets are answered
+                marks = ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(part))
+                values = [value for lease in part for value in _row(lease)]
+                self._db.run(f"{_PUT.format(marks)} WHERE leases.state<>'{TAKEN_BACK}'", values)
             self._keep_moment()
 
     def _keep_moment(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -29,7 +30,12 @@ class Moment:
 
 def now() -> Moment:
     """This moment."""
-    return Moment(BOOT_ID.read_text().strip(), time.clock_gettime(time.CLOCK_BOOTTIME), time.time())
+    return Moment(_boot(), time.clock_gettime(time.CLOCK_BOOTTIME), time.time())
+
+
+@cache
+def _boot() -> str:
+    return BOOT_ID.read_text().strip()
 
 
 def read(text: str) -> Moment:

@@ -50,9 +50,10 @@ class Nodes:
         row = self._db.one("SELECT node FROM macs WHERE mac=?", (mac,))
         return int(row["node"]) if row is not None else None
 
-    def has_address(self, address: IPv4Address) -> bool:
-        """Whether a node has this address."""
-        return self._db.one("SELECT 1 FROM nodes WHERE address=?", (int(address),)) is not None
+    def hosts_revision(self) -> int:
+        """Goes up whenever anything of a node changes that DHCP or the boot plan looks at."""
+        row = self._db.one("SELECT value FROM counters WHERE name='hosts'")
+        return int(row["value"]) if row is not None else 0
 
     def list(self, states: Sequence[NodeState] = (), group: str | None = None) -> Sequence[Node]:
         """Nodes in order of their names; all of them, or those in `states` and in `group`."""

@@ -119,6 +119,7 @@ def _salvage(path: Path, reason: str) -> Salvaged:
             known, _whole = _read(good_copy(path), table) if not whole else ([], True)
             rows[table] = _write(target, table, known)
             copied += rows[table] - before
+        _count_on(target, path)
         target.execute("DELETE FROM macs WHERE node NOT IN (SELECT id FROM nodes)")
         target.execute("DELETE FROM memberships WHERE node NOT IN (SELECT id FROM nodes)")
         target.commit()
@@ -130,6 +131,15 @@ def _salvage(path: Path, reason: str) -> Salvaged:
         if Path(f"{fresh}{part}").exists():
             Path(f"{fresh}{part}").replace(f"{path}{part}")
     return Salvaged(aside, reason, rows, tuple(incomplete), copied)
+
+
+def _count_on(target: sqlite3.Connection, path: Path) -> None:
+    """Counters never go back: who saw a number must not see it again for something else."""
+    for source in (path, good_copy(path)):
+        for row in _read(source, "counters")[0]:
+            target.execute(
+                "UPDATE counters SET value=max(value, ?) + 1 WHERE name=?", (row["value"], row["name"])
+            )
 
 
 def _read(path: Path, table: str) -> tuple[list[dict[str, object]], bool]:

@@ -20,6 +20,25 @@ _NAMES_CHANGE = (
     "UPDATE OF mac, state ON leases WHEN new.mac IS NOT old.mac OR new.state IS NOT old.state",
 )
 
+# `hosts` goes up with whatever may change what DHCP answers a registered machine: so long as it stands, what
+# was looked up before is still true.
+_NEXT_HOSTS = "UPDATE counters SET value=value+1 WHERE name='hosts'"
+_HOST_COLUMNS = (
+    "name", "state", "address", "method", "image", "mode", "armed_image", "armed_at", "armed_wipe",
+    "armed_attempts", "options", "error", "half_written",
+)  # fmt: skip
+_HOSTS_CHANGE = (
+    "INSERT ON nodes",
+    "DELETE ON nodes",
+    "UPDATE ON nodes WHEN new.last_seen IS old.last_seen OR "
+    + " OR ".join(f"new.{name} IS NOT old.{name}" for name in _HOST_COLUMNS),
+    *(f"{what} ON {table}" for table in ("macs", "memberships", "groups")
+      for what in ("INSERT", "UPDATE", "DELETE")),
+    "INSERT ON settings WHEN new.name GLOB 'identity.*'",
+    "UPDATE ON settings WHEN new.name GLOB 'identity.*'",
+    "DELETE ON settings WHEN old.name GLOB 'identity.*'",
+)  # fmt: skip
+
 STEPS: tuple[tuple[str, ...], ...] = (
     (
         """CREATE TABLE nodes (
@@ -80,6 +99,14 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE nodes ADD COLUMN half_written INTEGER NOT NULL DEFAULT 0",
         # of these nobody knows how far the imager came
         "UPDATE nodes SET half_written=1 WHERE state IN ('imaging', 'failed')",
+    ),
+    (
+        "INSERT INTO counters VALUES ('hosts', 1)",
+        *(
+            f"CREATE TRIGGER hosts_{number} AFTER {what} BEGIN {_NEXT_HOSTS}; END"
+            for number, what in enumerate(_HOSTS_CHANGE)
+        ),
+        "CREATE INDEX leases_taken_back ON leases (address) WHERE state='taken-back'",
     ),
 )
 

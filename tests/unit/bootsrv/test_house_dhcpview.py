@@ -14,6 +14,7 @@ from bootsrv.appliance.appliance import Appliance
 from bootsrv.appliance.nodes import Wanted
 from bootsrv.config import Config
 from bootsrv.dhcpview import HouseBoots, HouseHosts
+from bootsrv.knownnodes import KnownNodes
 from bootsrv.peers import Peers
 from bootsrv.recorder import Recorder
 from bootsrv.registry.registry import Registry
@@ -37,7 +38,7 @@ def client(stage: Stage = Stage.FIRMWARE, arch: int | None = 7, http: bool = Fal
 
 class TestHosts:
     def test_unknown_until_registered(self, house: Appliance, registry: Registry) -> None:
-        hosts = HouseHosts(registry)
+        hosts = HouseHosts(KnownNodes(registry))
         assert hosts.find(client()) is None
         house.nodes.add(Wanted(name="n1", macs=[MAC], address="10.77.0.11"))
         host = hosts.find(client())
@@ -49,7 +50,7 @@ class TestHosts:
     def test_options_of_the_node_win_over_its_groups(self, house: Appliance, registry: Registry) -> None:
         house.groups.set_options("g", {"interface-mtu": 9000, "default-ip-ttl": 9})
         house.nodes.add(Wanted(name="n1", macs=[MAC], groups=["g"], options={"interface-mtu": 1400}))
-        host = HouseHosts(registry).find(client())
+        host = HouseHosts(KnownNodes(registry)).find(client())
         assert host is not None
         assert (host.address, dict(host.options)) == (None, {"interface-mtu": 1400, "default-ip-ttl": 9})
 
@@ -57,7 +58,7 @@ class TestHosts:
 class TestBoots:
     @pytest.fixture
     def boots(self, config: Config, registry: Registry, recorder: Recorder) -> HouseBoots:
-        return HouseBoots(config, registry, recorder)
+        return HouseBoots(config, KnownNodes(registry), recorder)
 
     def test_firmware_gets_our_ipxe(self, boots: HouseBoots) -> None:
         for arch, name in ((0, "undionly.kpxe"), (7, "snponly.efi"), (None, "undionly.kpxe")):

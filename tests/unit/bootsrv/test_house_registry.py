@@ -268,5 +268,5 @@ def test_a_hundred_thousand_nodes(registry: Registry) -> None:
     started = time.perf_counter()
     for number in range(0, 100_000, 1000):
         assert registry.nodes.by_name(f"n{number}") is not None
-        assert registry.nodes.has_address(IPv4Address(0x0A000000 + number))
+        assert registry.search.addresses(0x0A000000 + number, 0x0A000000 + number)
     assert (time.perf_counter() - started) / 100 < 0.002

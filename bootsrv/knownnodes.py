@@ -1,0 +1,102 @@
+"""Which node a DHCP client is, kept in memory for as long as nothing about any node changes.
+
+The law: a change in the registry is true for the very next packet. Whether there was one is asked at every
+look-up and costs microseconds; all that was kept is dropped then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Address
+from typing import Any
+
+from bootsrv.model import AddressMethod, Node, NodeState
+from bootsrv.registry.registry import Registry
+from pxe.dhcp.ports import Client, Host
+
+MOST = 4096  # clients kept; a machine's OFFER and ACK are milliseconds apart
+BLOCK = 10  # bits: registered addresses are read in ranges of 1024
+
+
+class KnownNodes:
+    """Used by one thread. Raises OSError when the registry cannot be read."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._changes: tuple[int, int] | None = None
+        self._revision = -1
+        self._nodes: dict[tuple[object, ...], Node | None] = {}
+        self._hosts: dict[int, Host] = {}  # by node
+        self._addresses: dict[int, frozenset[int]] = {}  # by range
+
+    def node(self, client: Client) -> Node | None:
+        """Who asks. An identity that somebody set by hand says more than a MAC."""
+        self._look()
+        key = (client.mac, client.client_id, client.uuid, client.circuit_id, client.remote_id)
+        if key not in self._nodes:
+            if len(self._nodes) >= MOST:
+                self._forget()
+            self._nodes[key] = self._find(client)
+        return self._nodes[key]
+
+    def host(self, client: Client) -> Host | None:
+        """What DHCP is to know of the node that asks; None when nobody registered it."""
+        node = self.node(client)
+        return None if node is None or node.state is NodeState.DISCOVERED else self._host(node)
+
+    def options(self, node: Node) -> Mapping[str, Any]:
+        """The options of a node: its groups', and its own over them."""
+        return self._host(node).options
+
+    def _host(self, node: Node) -> Host:
+        host = self._hosts.get(node.id)
+        if host is None:
+            options = {**self._registry.nodes.group_options(node.groups), **node.options}
+            address = None if node.method is AddressMethod.DYNAMIC else node.address
+            host = self._hosts[node.id] = Host(node.name, address, options)
+        return host
+
+    def reserved(self, address: IPv4Address) -> bool:
+        """Whether a registered node has this address; as of the last question for a client."""
+        number = int(address)
+        block = number >> BLOCK
+        taken = self._addresses.get(block)
+        if taken is None:
+            if len(self._addresses) >= MOST:
+                self._forget()
+            low = block << BLOCK
+            taken = self._addresses[block] = frozenset(
+                self._registry.search.addresses(low, low + (1 << BLOCK) - 1)
+            )
+        return number in taken
+
+    def _look(self) -> None:
+        changes = self._registry.changes()
+        if changes == self._changes:
+            return
+        revision = self._registry.nodes.hosts_revision()
+        if revision != self._revision:
+            self._forget()
+        self._changes, self._revision = changes, revision
+
+    def _forget(self) -> None:
+        self._nodes.clear()
+        self._hosts.clear()
+        self._addresses.clear()
+
+    def _find(self, client: Client) -> Node | None:
+        number = self._registry.identities.node_of(_identities(client))
+        node = self._registry.nodes.get(number) if number is not None else None
+        return node or self._registry.nodes.by_mac(client.mac)
+
+
+def _identities(client: Client) -> Iterator[tuple[str, str]]:
+    """In the order in which they count."""
+    if client.client_id:
+        yield "client-id", client.client_id.hex()
+    if client.uuid:
+        yield "uuid", client.uuid
+    if client.circuit_id:
+        yield "circuit-id", client.circuit_id.hex()
+    if client.remote_id:
+        yield "remote-id", client.remote_id.hex()

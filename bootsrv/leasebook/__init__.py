@@ -1,0 +1,1 @@
+"""Leases that outlive everything: a journal of their own, and the registry's table written behind it."""
