@@ -31,7 +31,7 @@ async def serve(config: Config, stop: asyncio.Event) -> int:
     """Open the sockets, answer until stopped or until our addresses changed."""
     registry = Registry.open(config.registry_file)
     recorder = Recorder(registry, Peers(registry))
-    site = HouseSite(config, registry, Images(config, registry), payload.catalogue(config))
+    site = HouseSite(config, registry, Images(config, registry), payload.catalogue(config), Peers(registry))
     server = HttpServer(site, recorder, config.run_dir / "web.sock")
     recorder.start()
     places = listen_on(config)

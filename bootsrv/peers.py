@@ -40,9 +40,10 @@ class Peers:
         node = self._registry.nodes.by_address(parsed)
         if node is not None and node.macs:
             return node.macs[0]
-        return self._neighbour(address)
+        return self.neighbour(address)
 
-    def _neighbour(self, address: str) -> str | None:
+    def neighbour(self, address: str) -> str | None:
+        """The MAC that the kernel talks to for this address; None: it is on no network of ours."""
         try:
             rows = self._neighbours.read_text().splitlines()[1:]
         except FileNotFoundError:

@@ -18,13 +18,17 @@ from bootsrv.discovery import note_sighting
 from bootsrv.errors import NotFound
 from bootsrv.model import Node
 from bootsrv.nodeapi import BOOT_SECONDS, NodeApi
+from bootsrv.peers import Peers
 from bootsrv.registry.registry import Registry
+from bootsrv.rightful import Claim, Rightful, Standing
 from images.agent import bundle
 from images.locator import Locator
 from pxe.catalogue import Catalogue, Entry
 from pxe.http.ports import Denied, NodeRequest, Reply, Wait
 from pxe.loaders import architecture
 
+LOOK_SECONDS = 0.1  # between two looks at whose request it is
+NOT_YOURS = "a boot script is for its own machine only; `bootsrv explain NODE` shows what a machine boots"
 IMAGER_RUNS_ON = ("x86_64", "i386")  # a 64-bit x86 machine's BIOS announces itself as i386
 
 
@@ -37,16 +41,32 @@ class HouseSite:
         registry: Registry,
         images: Images,
         catalogue: Catalogue,
+        peers: Peers,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._config, self._registry, self._images, self._clock = config, registry, images, clock
         self._catalogue = catalogue
+        self._rightful = Rightful(registry, peers, clock)
         self._api = NodeApi(config, registry, images, clock)
         self._packs: dict[str, frozenset[str]] = {}  # version id -> the packs it needs
 
-    def boot_script(self, mac: str, query: Mapping[str, str], local: str = "") -> str:
-        """What this machine is to do now. Handing out the imager for an arming counts as an attempt, once for
-        each boot: a script that asks again because a fetch failed has not started anything."""
+    def boot_script(
+        self, mac: str, query: Mapping[str, str], peer: str, local: str = "", waited: float = 0.0
+    ) -> str | Denied | Wait:
+        """What this machine is to do now, for nobody but this machine. Handing out the imager for an arming
+        counts as an attempt, once for each boot: a script that asks again because a fetch failed has not
+        started anything."""
+        asking = self._registry.nodes.by_mac(mac)
+        claim = Claim(peer, {mac, *(asking.macs if asking is not None else ())}, asking, waited)
+        match self._rightful.standing(claim):
+            case Standing.UNCLEAR:
+                return Wait(LOOK_SECONDS)
+            case Standing.FOREIGN:
+                self._rightful.refuse(claim, "boot script")
+                return Denied(403, NOT_YOURS)
+        return self._script(mac, query, local)
+
+    def _script(self, mac: str, query: Mapping[str, str], local: str) -> str:
         now = self._clock()
         server, arch = _address(query.get("server", "")) or _address(local), _arch(query.get("arch", ""))
         base = f"http://{server or '127.0.0.1'}:{self._config.http.port}"

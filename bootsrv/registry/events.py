@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from ipaddress import IPv4Address
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from bootsrv.timeline import Flight, advance
 
 PROGRESS = "deploy.progress"
 KEEP_EVENTS = 3_000_000
+RECENT = 20  # steps looked back for what a machine's last exchange was about
 LOG_KEEP = 4000  # pieces of console log kept for each node
 
 
@@ -116,6 +118,15 @@ class Events:
             (PROGRESS, PROGRESS),
         )
         return {row["node"]: _event(row) for row in rows}
+
+    def dhcp_named(self, mac: str, address: IPv4Address) -> bool:
+        """Whether the newest DHCP step of a machine that speaks of an address speaks of this one."""
+        rows = self._db.all(
+            "SELECT data FROM events WHERE mac=? AND kind GLOB 'dhcp.*' ORDER BY id DESC LIMIT ?",
+            (mac, RECENT),
+        )
+        named = (msgspec.json.decode(row["data"]).get("address") for row in rows)
+        return next((found for found in named if found), None) == str(address)
 
     def claim(self, mac: str, node: int) -> None:
         """What was recorded of a MAC before it belonged to a node is that node's past."""

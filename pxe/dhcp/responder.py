@@ -87,6 +87,9 @@ class Responder:
             self._boot_answer(asked, Kind.ACK, out)
         elif asked.kind is Kind.REQUEST:
             # To the other server, heard because it is broadcast: the exchange is over, the file comes next.
+            address = options.address_of(asked.packet.options.get(codes.REQUESTED_ADDRESS))
+            if address is not None:
+                out.tell(asked, Kind.REQUEST, f"takes {address} from another server", address, None)
             self._chain.sent(asked.client, asked.kind, now)
 
     def _boot_server(self, asked: Asked, out: Outcome) -> None:
@@ -100,7 +103,9 @@ class Responder:
 
     def _boot_answer(self, asked: Asked, kind: Kind, out: Outcome) -> None:
         boot = self._boots.decide(asked.client, asked.place.server)
-        out.tell(asked, asked.kind, "asks what to boot", None, None)
+        # At the boot server's port it has its address already, and asks from there.
+        source = asked.arrival.source if asked.arrival.port != replies.SERVER_PORT else None
+        out.tell(asked, asked.kind, "asks what to boot", source, None)
         if boot is None:
             return
         settings = {

@@ -123,11 +123,17 @@ class Handlers:
         headers = {"Cache-Control": "no-store"}
         if request.method != "GET":  # a look at it starts nothing: no token, no attempt
             return web.Response(content_type="text/plain", charset="utf-8", headers=headers)
-        local = local_of(request)
-        text = await self._ask(lambda: self._site.boot_script(script.mac, script.query, local))
+        peer, local = peer_of(request), local_of(request)
+        text = await self._until(
+            lambda waited: self._site.boot_script(script.mac, script.query, peer, local, waited)
+        )
+        if text is None:
+            return _line(503, "it cannot be told yet which machine asks; ask again", headers)
+        if isinstance(text, Denied):
+            return _line(text.status, text.text, headers)
         body = text.encode()
         data = {"file": f"boot/{script.mac}/script.ipxe", "bytes": len(body)}
-        self._journal.record_peer(peer_of(request), "http.done", "boot script sent", data)
+        self._journal.record_peer(peer, "http.done", "boot script sent", data)
         return web.Response(body=body, content_type="text/plain", charset="utf-8", headers=headers)
 
     async def _file(
@@ -177,17 +183,22 @@ class Handlers:
         return await send(request, entry, "application/octet-stream", _FOREVER)
 
     async def _node(self, request: web.BaseRequest, call: NodeCall) -> web.StreamResponse:
-        """One call of the node API; a Wait is asked again until it is a Reply: a long poll without a
-        thread."""
-        asked = time.monotonic()
+        """One call of the node API."""
         question = await self._question(request, call)
-        while isinstance(answer := await self._ask(partial(self._site.node, question)), Wait):
+        answer = await self._until(lambda waited: self._site.node(replace(question, waited=waited)))
+        return web.Response(status=204) if answer is None else _reply(answer)
+
+    async def _until(self, question: Callable[[float], T | Wait]) -> T | None:
+        """A Wait is asked again, told how long it has been, until it is an answer: a long poll without a
+        thread. None: it took longer than anybody waits."""
+        asked, waited = time.monotonic(), 0.0
+        while isinstance(answer := await self._ask(partial(question, waited)), Wait):
             left = self._limits.longest_wait - (time.monotonic() - asked)
             if left <= 0:
-                return web.Response(status=204)
+                return None
             await asyncio.sleep(max(_SHORTEST_WAIT, min(answer.seconds, left)))
-            question = replace(question, waited=time.monotonic() - asked)
-        return _reply(answer)
+            waited = time.monotonic() - asked
+        return answer
 
     async def _question(self, request: web.BaseRequest, call: NodeCall) -> NodeRequest:
         return NodeRequest(

@@ -60,9 +60,12 @@ class Site(Protocol):
     """The house, seen from HTTP. An exception from any of these is logged with its traceback and answered
     with 500."""
 
-    def boot_script(self, mac: str, query: Mapping[str, str], local: str = "") -> str:
-        """The iPXE script for a machine; `mac` is lower-case with colons, `local` our address that it
-        reached, if any. Must always answer (unknown MACs too)."""
+    def boot_script(
+        self, mac: str, query: Mapping[str, str], peer: str, local: str = "", waited: float = 0.0
+    ) -> str | Denied | Wait:
+        """The iPXE script for a machine; `mac` is lower-case with colons, `peer` the address that asks,
+        `local` our address that it reached, if any, `waited` seconds since it asked. Unknown MACs are
+        answered too; Denied: the peer is another machine; Wait: that cannot be told yet."""
 
     def boot_file(self, name: str) -> Entry | None:
         """What /boot/NAME stands for (`imager/vmlinuz`, `imager/initrd.img`, a loader)."""

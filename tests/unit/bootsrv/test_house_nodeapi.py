@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ from bootsrv.config import Config
 from bootsrv.model import NodeState
 from bootsrv.nodeapi import MAX_EVENTS, MAX_LOG
 from bootsrv.payload import catalogue
+from bootsrv.peers import Peers
 from bootsrv.site import HouseSite
 from pxe.http.ports import Denied, NodeRequest, Reply, Wait
 from pxe.http.resolver import Script
 from pxe.http.resolver import route as route_of
 
-MAC = "52:54:00:00:00:01"
+MAC, PEER = "52:54:00:00:00:01", "10.77.0.100"
 
 
 @pytest.fixture
@@ -33,11 +35,25 @@ def site(house: Appliance, config: Config, clock: Any) -> HouseSite:
         path.write_bytes(b"x")
     config.run_dir.mkdir()
     (config.run_dir / "initrd.img").write_bytes(b"y")
-    return HouseSite(config, house.registry, house.nodes._images, catalogue(config), clock)
+    return a_site(house, config, clock)
 
 
-def script(site: HouseSite, mac: str = MAC) -> str:
-    return site.boot_script(mac, {"server": "10.77.0.1", "arch": "7"})
+def a_site(house: Appliance, config: Config, clock: Any) -> HouseSite:
+    """A site whose kernel has just spoken to the machine at PEER."""
+    arp = config.data_dir / "arp"
+    arp.write_text(f"IP address HW type Flags HW address Mask Device\n{PEER} 0x1 0x2 {MAC} * br0\n")
+    peers = Peers(house.registry, arp, clock)
+    return HouseSite(config, house.registry, house.nodes._images, catalogue(config), peers, clock)
+
+
+def fetch(site: HouseSite, query: Mapping[str, str], local: str = "") -> str:
+    text = site.boot_script(MAC, query, PEER, local)
+    assert isinstance(text, str)
+    return text
+
+
+def script(site: HouseSite) -> str:
+    return fetch(site, {"server": "10.77.0.1", "arch": "7"})
 
 
 def word(text: str, name: str) -> str:
@@ -65,7 +81,7 @@ class Machine:
                 pairs,
                 {"content-type": "application/json"},
                 data,
-                "10.77.0.100",
+                PEER,
                 self.token,
                 waited,
             )
@@ -143,7 +159,7 @@ class TestWholeWay:
         assert route.query["server"] == "10.77.0.1"
         assert route.query["arch"] == "7"
         for _ in range(10):
-            assert word(site.boot_script(route.mac, route.query), "purpose") == "deploy"
+            assert word(fetch(site, route.query), "purpose") == "deploy"
         armed = house.nodes.show("n1").armed
         assert armed is not None
         assert armed.attempts == 1
@@ -156,7 +172,7 @@ class TestWholeWay:
         self, site: HouseSite, house: Appliance
     ) -> None:
         house.nodes.add(Wanted(name="n1", macs=[MAC], image="debian@1"))
-        site.boot_script(MAC, {"server": "10.77.0.1", "retry": "1"})
+        fetch(site, {"server": "10.77.0.1", "retry": "1"})
         armed = house.nodes.show("n1").armed
         assert armed is not None
         assert armed.attempts == 1
@@ -283,11 +299,11 @@ class TestStrangers:
             assert isinstance(answer, Wait) or answer.status < 500
 
     def test_a_servers_name_from_the_query_is_only_ever_an_address(self, site: HouseSite) -> None:
-        text = site.boot_script(MAC, {"server": "evil\nreboot", "arch": "x"})
+        text = fetch(site, {"server": "evil\nreboot", "arch": "x"})
         assert "evil" not in text
 
     def test_without_one_it_is_the_address_that_was_reached(self, site: HouseSite) -> None:
-        assert word(site.boot_script(MAC, {}, "10.77.0.1"), "url") == "http://10.77.0.1:8080"
+        assert word(fetch(site, {}, "10.77.0.1"), "url") == "http://10.77.0.1:8080"
 
 
 class TestStore:
@@ -313,19 +329,19 @@ class TestStore:
 
 class TestOtherProcessors:
     def test_are_listed_and_told_why_they_get_no_imager(self, site: HouseSite, house: Appliance) -> None:
-        text = site.boot_script(MAC, {"server": "10.77.0.1", "arch": "11"})
+        text = fetch(site, {"server": "10.77.0.1", "arch": "11"})
         assert "kernel" not in text
         assert "ARM 64-bit UEFI" in text
         assert len(house.nodes.unknown()) == 1
         house.nodes.adopt(MAC, Wanted(name="n1", image="debian"))
         for _ in range(9):
-            site.boot_script(MAC, {"server": "10.77.0.1", "arch": "11"})
+            fetch(site, {"server": "10.77.0.1", "arch": "11"})
         assert house.nodes.show("n1").state is NodeState.ARMED
 
 
 class TestNoImagerYet:
     def test_says_so_and_asks_again(self, house: Appliance, config: Config, clock: Any) -> None:
-        site = HouseSite(config, house.registry, house.nodes._images, catalogue(config), clock)
+        site = a_site(house, config, clock)
         text = script(site)
         assert "bootsrv doctor" in text
         assert "chain --replace" in text

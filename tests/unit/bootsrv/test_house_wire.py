@@ -141,6 +141,11 @@ class TestAuthoritative:
         url = ipxe["67"] or ipxe["file"]
         assert url == "http://10.77.0.1:8080/boot/52-54-00-00-00-aa/script.ipxe?server=10.77.0.1&arch=7"
         assert net.machine("curl", "-s", url).startswith("#!ipxe")
+        other = url.replace("00-aa", "00-bb")
+        refused = net.machine("curl", "-s", "-w", " %{http_code}", other)
+        assert refused.endswith("\n 403") and "bootsrv.token" not in refused
+        code = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", url]
+        assert net.space.run(code).stdout == "403"  # not even this machine itself gets another's
         loader = net.machine(
             "sh", "-c", f"curl -s tftp://10.77.0.1/snponly.efi -o {tmp_path}/got && echo done"
         )
@@ -151,7 +156,7 @@ class TestAuthoritative:
         (node,) = net.bootsrv("node", "list", "--unknown", "--json")
         assert (node["macs"], node["firmware"]) == ([MAC], "uefi")
         kinds = [event["kind"] for event in net.bootsrv("events", MAC, "--json")]
-        for kind in ("dhcp.discover", "dhcp.offer", "tftp.done", "http.done"):
+        for kind in ("dhcp.discover", "dhcp.offer", "tftp.done", "http.done", "alarm.foreign"):
             assert kind in kinds, kinds
         net.bootsrv("node", "adopt", MAC, "n1", "--address", "10.77.0.11")
         assert net.ask("firmware")["address"] == "10.77.0.11"

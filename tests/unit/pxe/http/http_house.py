@@ -24,12 +24,17 @@ class House:
         self.asked: list[NodeRequest] = []
         self.answers: list[Reply | Wait | Exception] = []
         self.events: list[tuple[str, str, dict[str, Any]]] = []
+        self.scripts: list[Denied | Wait] = []
         self.threads: set[str] = set()
         self.stored: dict[tuple[str, str], bytes | Path | Denied] = {}
 
-    def boot_script(self, mac: str, query: Mapping[str, str], local: str = "") -> str:
+    def boot_script(
+        self, mac: str, query: Mapping[str, str], peer: str, local: str = "", waited: float = 0.0
+    ) -> str | Denied | Wait:
         self.threads.add(threading.current_thread().name)
-        return f"#!ipxe\n# {mac} {dict(query)} reached {local}\n"
+        if self.scripts:
+            return self.scripts.pop(0)
+        return f"#!ipxe\n# {mac} {dict(query)} reached {local} from {peer}\n"
 
     def boot_file(self, name: str) -> Entry | None:
         return Catalogue(fixed=self.files).fixed(name)

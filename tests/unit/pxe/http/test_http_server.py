@@ -131,10 +131,17 @@ def test_the_script_of_a_machine(running, house):
     response, body = get(running, "/boot/52-54-00-00-00-01/script.ipxe?arch=efi")
     assert (response.status, body) == (
         200,
-        b"#!ipxe\n# 52:54:00:00:00:01 {'arch': 'efi'} reached 127.0.0.1\n",
+        b"#!ipxe\n# 52:54:00:00:00:01 {'arch': 'efi'} reached 127.0.0.1 from 127.0.0.1\n",
     )
     assert response.headers["Cache-Control"] == "no-store"
     assert house.events[-1][1] == "http.done"
+
+
+def test_a_script_that_is_another_machines_is_refused(running, house):
+    house.scripts = [Wait(0.01), Wait(0.01), Denied(403, "not yours")]
+    response, body = get(running, "/boot/52-54-00-00-00-01/script.ipxe")
+    assert (response.status, body, house.events) == (403, b"not yours\n", [])
+    assert response.headers["Cache-Control"] == "no-store"
 
 
 def test_a_look_at_a_script_starts_nothing(running, house):
