@@ -33,7 +33,7 @@ _LEVEL = 9
 
 def publish(
     store: ImageStore, index: Index, tree: Spool, name: str, comment: str, parent: str | None,
-    meta: dict[str, Any], now: float,
+    meta: dict[str, Any], now: float, kind: str = "tree",
 ) -> Version:  # fmt: skip
     """See Session.publish."""
     check_name(name)
@@ -49,7 +49,7 @@ def publish(
         last = book.latest()
         if parent is None and last is not None:
             parent = book.versions[last].id
-        header = Header(name, book.next, now, comment, parent, "tree", files, size, meta)
+        header = Header(name, book.next, now, comment, parent, kind, files, size, meta)
         temp, id = _seal(store, header, tree)
         try:
             data, stored = build(id, ids, index)
@@ -58,7 +58,7 @@ def publish(
             temp.unlink(missing_ok=True)
             raise
         write_file(store.locators / id, data, store.temp)
-        version = Version(name, book.next, id, "tree", now, comment, parent, files, size, stored, (), meta)
+        version = Version(name, book.next, id, kind, now, comment, parent, files, size, stored, (), meta)
         book.versions[book.next] = version
         book.next += 1
         catalogue.save(store.names_dir, store.temp, book)

@@ -118,30 +118,39 @@ class Session:
     def put(self, data: bytes) -> Chunk:
         """Store one chunk (1 byte or more) unless it is there. Raises OSError (disk full)."""
         chunk = Chunk(hashlib.sha256(data).digest(), len(data))
-        if chunk.id not in self._pending and not self._index.has(chunk.id):
+        if not self.has(chunk.id):
             self._pending.add(chunk.id)
             self._packs.add(chunk.id, data)
             self.added += len(data)
             self._note()
         return chunk
 
+    def has(self, id: bytes) -> bool:
+        """Whether the store, or this session, has the chunk."""
+        return id in self._pending or self._index.has(id)
+
+    def keep(self) -> None:
+        """Make every chunk taken so far durable, whatever becomes of this session. Raises OSError."""
+        self._packs.flush()
+        self._note()
+
     def put_stream(self, read: chunker.Read) -> tuple[Chunk, ...]:
         """Store everything `read` gives, cut by content. Memory stays small whatever its size."""
         return tuple(self.put(piece) for piece in chunker.cut(read))
 
     def publish(
-        self, name: str, comment: str = "", parent: str | None = None, meta: Mapping[str, Any] | None = None
-    ) -> Version:
+        self, name: str, comment: str = "", parent: str | None = None, meta: Mapping[str, Any] | None = None,
+        kind: str = "tree",
+    ) -> Version:  # fmt: skip
         """Make the tree the next version of `name`. `parent` is a version id; default is the latest one's.
 
         Raises BadInput for a bad name or an empty tree, OSError; then nothing was published.
         """
         from images.publish import publish  # here, because publish needs the store's nouns
 
-        self._packs.flush()
-        self._note()
+        self.keep()
         facts, now = dict(meta or {}), time.time()
-        return publish(self.store, self._index, self.tree, name, comment, parent, facts, now)
+        return publish(self.store, self._index, self.tree, name, comment, parent, facts, now, kind)
 
     def _note(self) -> None:
         """Tell the index about packs that are durable now."""

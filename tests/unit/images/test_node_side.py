@@ -15,7 +15,8 @@ SHARED = [
     "errors", "fetch", "fetch_plan", "locator", "manifest", "progress", "sealed", "signature", "tree_reader",
     "tree_writer", "zstd",
 ]  # fmt: skip
-NODE = [HERE / f"{name}.py" for name in SHARED]
+SHARED += [f"blocks.{path.stem}" for path in (HERE / "blocks").glob("*.py") if path.stem != "__init__"]
+NODE = [HERE / f"{name.replace('.', '/')}.py" for name in SHARED]
 
 
 @pytest.mark.parametrize("path", NODE, ids=lambda path: path.stem)
@@ -29,6 +30,8 @@ def test_syntax_and_imports(path: Path) -> None:
             wanted = [node.module or ""]
             if node.module == "images":
                 wanted = [f"images.{alias.name}" for alias in node.names]
+            if node.module == "images.blocks":
+                wanted = [f"images.blocks.{alias.name}" for alias in node.names]
         for name in wanted:
             room, _, rest = name.partition(".")
             assert (rest in SHARED) if room == "images" else (room in sys.stdlib_module_names), name

@@ -1,0 +1,1 @@
+"""Whole disks and partitions: which of their blocks matter, and how they are kept as an image."""
