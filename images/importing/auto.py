@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from images.errors import BadInput
+from images.importing import from_iso, from_squashfs
 from images.importing.from_directory import import_directory
+from images.importing.from_disk import import_disk, looks_like_disk
 from images.importing.from_oci import import_oci, is_layout
 from images.importing.from_tar import import_tar
 from images.progress import Progress, silent
@@ -25,7 +27,8 @@ def import_image(
     excludes: Iterable[str] = EXCLUDES,
     progress: Progress = silent,
 ) -> Version:
-    """Make `source` (directory, tar of any compression, container image) the next version of `name`.
+    """Make `source` the next version of `name`: a directory, a tar of any compression, a container image, a
+    squashfs, an ISO, a disk (block device, raw, qcow2, vmdk, vhdx, vdi).
 
     `excludes` matter for directories alone. Raises BadInput when it is none of these or damaged, OSError.
     """
@@ -35,6 +38,16 @@ def import_image(
         return import_oci(store, name, source, comment, meta, progress)
     if source.is_dir():
         return import_directory(store, name, source, comment, meta, excludes, progress)
+    if source.is_block_device():
+        return import_disk(store, name, source, comment, meta, progress)
     if source.is_file():
+        with source.open("rb") as file:
+            start = file.read(from_iso.PLACE + 8)
+        if start.startswith(from_squashfs.MAGIC):
+            return from_squashfs.import_squashfs(store, name, source, comment, meta, progress)
+        if start[from_iso.PLACE :].startswith(from_iso.MAGIC):
+            return from_iso.import_iso(store, name, source, comment, meta, progress)
+        if looks_like_disk(source, start):
+            return import_disk(store, name, source, comment, meta, progress)
         return import_tar(store, name, source, comment, meta, progress)
     raise BadInput(f"{source} is neither a directory nor a file")

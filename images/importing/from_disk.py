@@ -34,6 +34,19 @@ def virtual_format(start: bytes) -> str | None:
     return next((kind for magic, kind in _VIRTUAL.items() if start.startswith(magic)), None)
 
 
+def looks_like_disk(source: Path, start: bytes) -> bool:
+    """Whether a file that begins with these bytes is a disk: a virtual one, or raw with a table or a file
+    system on it.
+    """
+    if virtual_format(start) is not None:
+        return True
+    if start[257:262] == b"ustar" or len(start) < 4096:
+        return False
+    with closing(FileDevice(source)) as device:
+        shape = survey(device).shape
+    return bool(shape["table"] != "none" or shape["partitions"][0]["fs"])
+
+
 def import_disk(
     store: ImageStore,
     name: str,

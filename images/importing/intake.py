@@ -18,10 +18,9 @@ from images.manifest import Chunk, Entry
 from images.progress import Progress
 from images.session import Session
 from images.store import ImageStore
+from images.telling import RELEASES, SHELLS
 from images.versions import Version
 
-_RELEASES = (b"etc/os-release", b"usr/lib/os-release")
-_SHELLS = {b"usr/bin/bash", b"bin/bash", b"usr/bin/dash", b"bin/dash", b"bin/busybox", b"usr/bin/busybox"}
 _MACHINES = {0x3E: "amd64", 0xB7: "arm64", 0xF3: "riscv64", 0x03: "i386", 0x28: "armhf", 0x15: "ppc64el"}
 _KERNEL = re.compile(rb"boot/vmlinu[xz]-(.+)\Z")
 _STEP = 1 << 20
@@ -57,7 +56,7 @@ class Intake:
             nonlocal first
             piece = read(size)
             if first:
-                self._look(entry.path, piece)
+                self.look(entry.path, piece)
                 first = False
             self.done += len(piece)
             if self.done - self._told > _STEP:
@@ -72,7 +71,9 @@ class Intake:
             self._told = self.done
             self._progress(self.done, self.total, what)
 
-    def publish(self, name: str, comment: str, meta: Mapping[str, Any] | None) -> Version:
+    def publish(
+        self, name: str, comment: str, meta: Mapping[str, Any] | None, parent: str | None = None
+    ) -> Version:
         """Check that this is a root, and publish it. Raises BadInput."""
         if not self.tree.has(b"etc"):
             raise BadInput(f"image {name}: this is no root file system, it has no /etc")
@@ -86,15 +87,16 @@ class Intake:
         if self.warnings:
             facts["warnings"] = self.warnings
         self.tell("publishing")
-        return self.session.publish(name, comment, meta={**facts, **(meta or {})})
+        return self.session.publish(name, comment, parent, meta={**facts, **(meta or {})})
 
-    def _look(self, path: bytes, start: bytes) -> None:
-        if path in _RELEASES:
+    def look(self, path: bytes, start: bytes) -> None:
+        """Note what a file tells about the system by its path and its first bytes."""
+        if path in RELEASES:
             self._release = start
         kernel = _KERNEL.match(path)
         if kernel:
             self._kernels.add(kernel[1].decode("utf-8", "replace"))
-        if path in _SHELLS and start[:4] == b"\x7fELF":
+        if path in SHELLS and start[:4] == b"\x7fELF":
             order = "little" if start[5] == 1 else "big"
             machine = int.from_bytes(start[18:20], order)  # type: ignore[arg-type]
             self._architecture = _MACHINES.get(machine, "")

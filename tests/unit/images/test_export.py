@@ -11,7 +11,8 @@ from imagestore import make
 from nastytree import build, snapshot
 
 from images.errors import ImageConflict, ImageNotFound
-from images.export import export_directory, export_tar
+from images.exporting.to_directory import export_directory
+from images.exporting.to_tar import export_tar
 from images.importing.auto import import_image
 from images.importing.from_directory import import_directory
 from images.store import ImageStore

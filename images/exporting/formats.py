@@ -1,0 +1,55 @@
+"""Every form that images are exported in, by name: the one entry for CLI and page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from images.errors import BadInput, ImageConflict
+from images.exporting.to_directory import export_directory
+from images.exporting.to_disk import export_qcow2, export_raw
+from images.exporting.to_oci import export_oci
+from images.exporting.to_squashfs import export_squashfs
+from images.exporting.to_tar import export_tar
+from images.progress import Progress, silent
+from images.store import ImageStore
+from images.tree_writer import Written
+
+
+def _tar_file(store: ImageStore, ref: str, target: Path, progress: Progress = silent) -> Written:
+    if target.exists():
+        raise ImageConflict(f"{target} is there already")
+    temp = target.with_name(f".{target.name}.tmp")
+    try:
+        with temp.open("wb") as file:
+            written = export_tar(store, ref, file, progress)
+            os.fsync(file.fileno())
+        temp.rename(target)
+    finally:
+        temp.unlink(missing_ok=True)
+    return written
+
+
+FORMATS: dict[str, Callable[[ImageStore, str, Path, Progress], Written]] = {
+    "directory": export_directory,
+    "tar": _tar_file,
+    "oci": export_oci,
+    "squashfs": export_squashfs,
+    "raw": export_raw,
+    "qcow2": export_qcow2,
+}
+_SUFFIXES = {".tar": "tar", ".squashfs": "squashfs", ".sqfs": "squashfs", ".raw": "raw", ".img": "raw"}
+_SUFFIXES[".qcow2"] = "qcow2"
+
+
+def export_image(
+    store: ImageStore, ref: str, target: Path, form: str | None = None, progress: Progress = silent
+) -> tuple[str, Written]:
+    """Write a version to `target`; `form` is one of FORMATS, by default what the name's ending says, or a
+    directory. Returns the form. Raises BadInput, ImageConflict, ImageNotFound, ImageError, OSError.
+    """
+    chosen = form or _SUFFIXES.get(target.suffix, "directory")
+    if chosen not in FORMATS:
+        raise BadInput(f"{chosen!r} is no form of export; there are {', '.join(FORMATS)}")
+    return chosen, FORMATS[chosen](store, ref, target, progress)

@@ -1,0 +1,23 @@
+"""Out of the store into a directory, with everything a file system keeps (tree_writer.py)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from images.errors import ImageConflict
+from images.exporting.trees import tree_of
+from images.progress import Progress, silent
+from images.store import ImageStore
+from images.tree_writer import Written, write_tree
+
+
+def export_directory(store: ImageStore, ref: str, target: Path, progress: Progress = silent) -> Written:
+    """Write a version below `target`, which is made or must be empty.
+
+    Raises ImageConflict, ImageNotFound, BadInput, OSError.
+    """
+    manifest = tree_of(store, ref)
+    target.mkdir(parents=True, exist_ok=True)
+    if any(target.iterdir()):
+        raise ImageConflict(f"{target} is not empty")
+    return write_tree(manifest, store.source(ref), target, progress)

@@ -1,0 +1,98 @@
+"""Out of the store as a container image: an OCI image layout of one layer (image-spec 1.1, image-layout.md).
+
+The layer is a gzip-compressed tar, which every runtime reads. Its holes are zeros: not all runtimes know
+sparse members. The directory is complete once index.json is there, which is written last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from images.disk import write_file
+from images.errors import ImageConflict
+from images.exporting.to_tar import export_tar
+from images.exporting.trees import tree_of
+from images.progress import Progress, silent
+from images.store import ImageStore
+from images.tree_writer import Written
+
+_TYPE = "application/vnd.oci.image."
+_LEVEL = 4
+_MODE = 0o644
+
+
+def export_oci(store: ImageStore, ref: str, target: Path, progress: Progress = silent) -> Written:
+    """Write a version as a layout into `target`, which is made or must be empty.
+
+    Raises ImageConflict, ImageNotFound, BadInput, OSError.
+    """
+    header = tree_of(store, ref).header
+    target.mkdir(parents=True, exist_ok=True)
+    if any(target.iterdir()):
+        raise ImageConflict(f"{target} is not empty")
+    blobs = target / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+    with (blobs / "layer.tmp").open("wb") as file:
+        layer = _Layer(file)
+        written = export_tar(store, ref, cast("BinaryIO", layer), progress, sparse=False)
+        layer.finish()
+    (blobs / "layer.tmp").rename(blobs / layer.packed.hexdigest())
+    note = f"{header.name}@{header.number} {header.comment}".strip()
+    created = datetime.fromtimestamp(header.created, UTC).isoformat()
+    config = _blob(blobs, "config.v1+json", {
+        "architecture": header.meta.get("architecture") or "amd64",
+        "os": "linux",
+        "created": created,
+        "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer.plain.hexdigest()}"]},
+        "history": [{"created": created, "comment": note}],
+    })  # fmt: skip
+    row = {"mediaType": f"{_TYPE}layer.v1.tar+gzip", "digest": f"sha256:{layer.packed.hexdigest()}"}
+    manifest = _blob(blobs, "manifest.v1+json", {
+        "schemaVersion": 2,
+        "mediaType": f"{_TYPE}manifest.v1+json",
+        "config": config,
+        "layers": [{**row, "size": layer.size}],
+    })  # fmt: skip
+    manifest["annotations"] = {"org.opencontainers.image.ref.name": f"{header.name}-{header.number}"}
+    write_file(target / "oci-layout", b'{"imageLayoutVersion": "1.0.0"}\n', mode=_MODE)
+    index = {"schemaVersion": 2, "mediaType": f"{_TYPE}index.v1+json", "manifests": [manifest]}
+    write_file(target / "index.json", json.dumps(index).encode(), mode=_MODE)
+    return written
+
+
+def _blob(blobs: Path, kind: str, value: dict[str, Any]) -> dict[str, Any]:
+    """Write a JSON blob; returns its descriptor."""
+    data = json.dumps(value).encode()
+    digest = hashlib.sha256(data).hexdigest()
+    write_file(blobs / digest, data, mode=_MODE)
+    return {"mediaType": _TYPE + kind, "digest": f"sha256:{digest}", "size": len(data)}
+
+
+class _Layer:
+    """A file that compresses what is written to it and knows both digests."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, 31)  # 31: with gzip's header, time 0
+        self.plain, self.packed, self.size = hashlib.sha256(), hashlib.sha256(), 0
+
+    def write(self, data: bytes) -> int:
+        """As of a file."""
+        self.plain.update(data)
+        self._keep(self._packer.compress(data))
+        return len(data)
+
+    def finish(self) -> None:
+        """Write what is held back."""
+        self._keep(self._packer.flush())
+
+    def _keep(self, data: bytes) -> None:
+        self.packed.update(data)
+        self.size += len(data)
+        self._file.write(data)

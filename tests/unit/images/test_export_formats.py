@@ -1,0 +1,153 @@
+"""Every form that goes out comes back in as the same entries, but for what that form cannot say."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from imagestore import make
+from nastytree import build, snapshot
+
+from images.errors import BadInput, ImageConflict, ImageNotFound
+from images.exporting.formats import FORMATS, export_image
+from images.exporting.to_directory import export_directory
+from images.importing.auto import import_image
+from images.importing.from_directory import import_directory
+from images.manifest import Entry
+from images.store import ImageStore
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="owners and devices need root")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ImageStore:
+    (tmp_path / "nasty").mkdir()
+    build(tmp_path / "nasty")
+    made = make(tmp_path)
+    import_directory(made, "nasty", tmp_path / "nasty", excludes=())
+    return made
+
+
+def entries(store: ImageStore, ref: str) -> dict[bytes, Entry]:
+    return {entry.path: entry for entry in store.manifest(ref).entries()}
+
+
+Tree = dict[bytes, Entry]
+
+
+def round_trip(store: ImageStore, tmp_path: Path, target: str, wanted: str | None = None) -> tuple[Tree, Tree]:
+    form, written = export_image(store, "nasty", tmp_path / target, wanted)
+    assert form in FORMATS and written.files > 20
+    import_image(store, "again", tmp_path / target, excludes=())
+    return entries(store, "nasty"), entries(store, "again")
+
+
+def nameless(found: dict[bytes, Entry]) -> dict[bytes, Entry]:
+    return {path: entry._replace(user="", group="") for path, entry in found.items()}
+
+
+def test_directory(store: ImageStore, tmp_path: Path) -> None:
+    wanted, got = round_trip(store, tmp_path, "out")
+    assert wanted == got
+
+
+def test_tar_keeps_holes(store: ImageStore, tmp_path: Path) -> None:
+    wanted, got = round_trip(store, tmp_path, "out.tar")
+    del wanted[b"dev/socket"]
+    assert wanted[b"sparse"].extents and wanted == got
+
+
+def test_gnu_tar_reads_the_holes(store: ImageStore, tmp_path: Path) -> None:
+    export_image(store, "nasty", tmp_path / "x.tar")
+    out = tmp_path / "out"
+    out.mkdir()
+    command = ["tar", "--xattrs", "--xattrs-include=*", "--numeric-owner", "-xpf", str(tmp_path / "x.tar")]
+    subprocess.run([*command, "-C", str(out)], check=True, capture_output=True)
+    got, wanted = snapshot(out), snapshot(tmp_path / "nasty")
+    for name in (b"sparse", b"hole", b"big"):
+        assert got[name] == wanted[name]
+    assert (out / "sparse").stat().st_blocks * 512 < 1 << 20
+
+
+def test_container_image(store: ImageStore, tmp_path: Path) -> None:
+    wanted, got = round_trip(store, tmp_path, "layout", "oci")
+    del wanted[b"dev/socket"]
+    assert wanted.keys() == got.keys()
+    holes = {b"sparse", b"hole"}
+    assert {path: wanted[path] for path in wanted if path not in holes} == {
+        path: got[path] for path in got if path not in holes
+    }
+    assert got[b"sparse"].size == wanted[b"sparse"].size
+
+
+def test_squashfs(store: ImageStore, tmp_path: Path) -> None:
+    wanted, got = round_trip(store, tmp_path, "out.squashfs")
+    del wanted[b"dev/socket"]
+    assert wanted.keys() == got.keys()
+    for path, entry in nameless(wanted).items():
+        back = nameless(got)[path]
+        kept = {key: value for key, value in entry.xattrs.items() if not key.startswith("system.")}
+        second = max(0, entry.mtime_ns // 10**9)  # squashfs counts whole seconds from 1970
+        assert back._replace(chunks=(), extents=None) == entry._replace(
+            xattrs=kept, mtime_ns=second * 10**9, chunks=(), extents=None
+        )
+        if entry.extents is None:
+            assert back.chunks == entry.chunks
+    export_directory(store, "again", tmp_path / "back")
+    assert (tmp_path / "back/sparse").read_bytes() == (tmp_path / "nasty/sparse").read_bytes()
+
+
+def test_iso_of_a_root_and_of_a_live_medium(store: ImageStore, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "etc").mkdir(parents=True)
+    (root / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\n")
+    os.chown(root / "etc/passwd", 12, 34)
+    os.chmod(root / "etc/passwd", 0o640)
+    (root / "sh").symlink_to("etc/passwd")
+    iso(root, tmp_path / "root.iso")
+    import_image(store, "iso", tmp_path / "root.iso")
+    found = entries(store, "iso")
+    assert found[b"etc/passwd"].mode == 0o640 and found[b"etc/passwd"].uid == 12
+    assert found[b"sh"].target == b"etc/passwd"
+    live = tmp_path / "live"
+    (live / "live").mkdir(parents=True)
+    export_image(store, "nasty", live / "live/filesystem.squashfs")
+    iso(live, tmp_path / "live.iso")
+    import_image(store, "live", tmp_path / "live.iso")
+    assert b"a/suid" in entries(store, "live")
+
+
+def iso(folder: Path, target: Path) -> None:
+    command = ["bsdtar", "--format=iso9660", "--options=rockridge=strict", "-cf", str(target), "-C", str(folder), "."]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def test_what_cannot_be_exported(store: ImageStore, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="tree of files, not a disk"):
+        export_image(store, "nasty", tmp_path / "x.qcow2")
+    with pytest.raises(BadInput, match="no form of export"):
+        export_image(store, "nasty", tmp_path / "x", "zip")
+    (tmp_path / "there.tar").touch()
+    for name in ("there.tar", "nasty"):
+        with pytest.raises(ImageConflict):
+            export_image(store, "nasty", tmp_path / name)
+    with pytest.raises(ImageNotFound):
+        export_image(store, "other", tmp_path / "x.tar")
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".") or path.name == "x.tar"]
+
+
+def test_disks(store: ImageStore, tmp_path: Path) -> None:
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(b"\0" * 510 + b"\x55\xaa" + os.urandom(3 << 20) + bytes(60 << 20))
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-d", str(tmp_path / "nasty/etc"), str(disk)], check=True)
+    first = import_image(store, "disk", disk)
+    assert first.kind == "disk"
+    with pytest.raises(BadInput, match="raw or qcow2"):
+        export_image(store, "disk", tmp_path / "x.tar")
+    for name in ("out.raw", "out.qcow2"):
+        assert export_image(store, "disk", tmp_path / name)[0] == name[4:]
+        again = import_image(store, "disk", tmp_path / name)
+        assert list(store.manifest(again.id).entries()) == list(store.manifest(first.id).entries())
+    assert (tmp_path / "out.raw").stat().st_blocks * 512 < 30 << 20
