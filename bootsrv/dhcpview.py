@@ -5,10 +5,12 @@ A change in the registry is true for the very next packet (`knownnodes`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import IPv4Address
+from typing import Any
 from urllib.parse import urlencode
 
-from bootsrv import bootplan
+from bootsrv import bootplan, ownfile
 from bootsrv.config import Config
 from bootsrv.knownnodes import KnownNodes
 from bootsrv.recorder import Recorder
@@ -43,6 +45,9 @@ class HouseBoots:
             return None
         node = self._known.node(client)
         plan = bootplan.decide(node, self._config.nodes.discover)
+        options = self._options(client, server)
+        if (own := ownfile.own_file(plan, options)) is not None:
+            return ownfile.boot_file(own, options, client, server, self._config.http.port)
         if plan.action is bootplan.Action.NONE:
             return None
         if node is None or client.stage is not Stage.IPXE:
@@ -55,6 +60,10 @@ class HouseBoots:
             return None
         name = f"{base}/loaders/{loader}" if client.http_boot else loader
         return BootFile(name, server, f"our iPXE first; then {plan.reason}")
+
+    def _options(self, client: Client, server: IPv4Address) -> Mapping[str, Any]:
+        subnet, host = self._config.subnet_of(server), self._known.host(client)
+        return {**(subnet.options if subnet else {}), **(host.options if host else {})}
 
 
 def script_name(client: Client, server: IPv4Address) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from bootsrv import bootplan, timeline
+from bootsrv import bootplan, ownfile, timeline
 from bootsrv.config import Config
 from bootsrv.model import Event, Node
 from bootsrv.registry.registry import Registry
@@ -34,13 +34,14 @@ class Watch:
         plan = self.plan(node)
         lines = [Line("node", f"{node.name or 'not registered'} ({', '.join(node.macs) or 'no MAC yet'})")]
         lines.append(Line("state", f"{node.state}" + (f": {node.error}" if node.error else "")))
-        lines.append(
-            Line("boots", f"{plan.action}{f' to {plan.purpose}' if plan.purpose else ''}: {plan.reason}")
-        )
+        options = {**self._registry.nodes.group_options(node.groups), **node.options}
+        text = f"{plan.action}{f' to {plan.purpose}' if plan.purpose else ''}: {plan.reason}"
+        if (own := ownfile.own_file(plan, options)) is not None:
+            text = f"{own}: {ownfile.REASON}"
+        lines.append(Line("boots", text))
         lines.append(Line("address", self._address(node)))
         if node.image:
             lines.append(Line("image", node.image + (f", runs {node.running}" if node.running else "")))
-        options = {**self._registry.nodes.group_options(node.groups), **node.options}
         lines += [Line("option", f"{name} = {value}") for name, value in sorted(options.items())]
         if not self._config.interfaces:
             lines.append(Line("note", "no interface is listed in the configuration, so nobody is answered"))

@@ -1,0 +1,41 @@
+"""A machine's own boot file: the DHCP option `bootfile-name` of its node, its groups or its subnet. Pure.
+
+For machines that boot something we did not make: PXELINUX, GRUB, a vendor's loader below `public/`. The law:
+it counts only while nothing of ours is due: a machine that is armed, half written, failed or new boots the
+imager, whatever its options say. The server is us, unless `tftp-server-name` holds another address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import AddressValueError, IPv4Address
+from typing import Any
+
+from bootsrv.bootplan import Action, BootPlan
+from pxe.dhcp.ports import BootFile, Client
+
+NAME, SERVER = "bootfile-name", "tftp-server-name"
+REASON = f"its own boot file (option {NAME})"
+
+
+def own_file(plan: BootPlan, options: Mapping[str, Any]) -> str | None:
+    """What the machine boots instead of its disk, by its merged options; None: nothing of its own."""
+    name = options.get(NAME, options.get("filename"))
+    return str(name) if name and plan.action is not Action.IMAGER else None
+
+
+def boot_file(
+    name: str, options: Mapping[str, Any], client: Client, server: IPv4Address, http_port: int
+) -> BootFile | None:
+    """How the machine is told: HTTP Boot needs a URL, so a bare name means the file below `/public/`.
+
+    None when the server is given by name: only the machine can resolve it, so the options go out as they are.
+    """
+    where = str(options.get(SERVER) or server)
+    try:
+        address = IPv4Address(where)
+    except AddressValueError:
+        return None
+    if client.http_boot and "://" not in name:
+        name = f"http://{address}:{http_port}/public/{name.lstrip('/')}"
+    return BootFile(name, address, REASON)
