@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import click
 
-FIRMWARE = click.Choice(["bios", "uefi"])
+FIRMWARE = click.Choice(["bios", "uefi", "uefi-http", "uefi-secure"])
 
 
 @click.group()

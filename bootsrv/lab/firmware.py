@@ -2,7 +2,9 @@
 
 BIOS is SeaBIOS with QEMU's iPXE option ROM (a 2019 build on Debian 12: just what old machines have); its
 console goes to the serial port. UEFI is OVMF with its own network stack: `romfile=` keeps QEMU's iPXE out,
-which would otherwise replace OVMF's driver and breaks shim ("Malformed binary").
+which would otherwise replace OVMF's driver and breaks shim ("Malformed binary"). The same card is offered to
+UEFI twice, for PXE and for HTTP Boot; OVMF is told to leave PXE out by a fw_cfg item of its own. Secure Boot
+needs the build with SMM, which keeps the variables with Microsoft's keys out of the guest's reach.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from bootsrv.lab.errors import LabError
 QEMU = "qemu-system-x86_64"
 OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
+SECURE_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd")
+SECURE_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.ms.fd")
 IPXE_ROMS = Path("/usr/lib/ipxe/qemu")
 
 # Writes 0x10 to the debug port, which ends QEMU with status 0x21: mov al,0x10; out 0xf4,al; hlt
@@ -32,14 +36,18 @@ class Firmware(StrEnum):
 
     BIOS = "bios"
     UEFI = "uefi"
+    UEFI_HTTP = "uefi-http"  # HTTP Boot instead of PXE
+    UEFI_SECURE = "uefi-secure"  # Secure Boot with Microsoft's keys
 
 
 def check_tools(kinds: set[Firmware]) -> None:
     """Raise LabError naming the package when QEMU or a firmware is missing."""
     if shutil.which(QEMU) is None:
         raise LabError(f"the lab needs {QEMU}: apt-get install qemu-system-x86")
-    if Firmware.UEFI in kinds and not OVMF_CODE.exists():
-        raise LabError(f"the lab needs {OVMF_CODE}: apt-get install ovmf")
+    for kind in sorted(kinds - {Firmware.BIOS}):
+        missing = next((path for path in _images(kind) if not path.exists()), None)
+        if missing is not None:
+            raise LabError(f"the lab needs {missing}: apt-get install ovmf")
     if Firmware.BIOS in kinds and not IPXE_ROMS.exists():
         raise LabError(f"the lab needs {IPXE_ROMS}: apt-get install ipxe-qemu")
 
@@ -48,20 +56,33 @@ def arguments(kind: Firmware, home: Path) -> list[str]:
     """QEMU's arguments for `kind`; the UEFI variables are kept in `home` and survive a power cycle."""
     if kind is Firmware.BIOS:
         return ["-machine", "pc,graphics=off"]  # graphics=off: SeaBIOS and iPXE talk to the serial port
+    code, blank = _images(kind)
     variables = home / "vars.fd"
     if not variables.exists():
-        shutil.copyfile(OVMF_VARS, variables)
-    return [
-        "-machine", "q35,smm=off",
-        "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF_CODE}",
+        shutil.copyfile(blank, variables)
+    secure = kind is Firmware.UEFI_SECURE
+    command = [
+        "-machine", f"q35,smm={'on' if secure else 'off'}",
+        "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}",
         "-drive", f"if=pflash,unit=1,format=raw,file={variables}",
         "-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n",
     ]  # fmt: skip
+    if secure:
+        command += ["-global", "driver=cfi.pflash01,property=secure,value=on",
+                    "-global", "ICH9-LPC.disable_s3=1"]  # fmt: skip
+    if kind is Firmware.UEFI_HTTP:
+        command += ["-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=n"]
+    return command
+
+
+def _images(kind: Firmware) -> tuple[Path, Path]:
+    """The code of a UEFI, and what its variables are in a new machine."""
+    return (SECURE_CODE, SECURE_VARS) if kind is Firmware.UEFI_SECURE else (OVMF_CODE, OVMF_VARS)
 
 
 def nic_rom(kind: Firmware) -> str:
     """The `romfile` property for a network card."""
-    return ",romfile=" if kind is Firmware.UEFI else ""
+    return "" if kind is Firmware.BIOS else ",romfile="
 
 
 @cache
