@@ -25,3 +25,7 @@ class SettingError(Exception):
 class ForeignServer(Exception):
     """Another DHCP server answers where we were asked to be the authority; the text names it and what to
     do."""
+
+
+class ParserFailed(Exception):
+    """An installer's own parser could not be asked; the text says how to get it. Never a verdict on a file."""

@@ -1,0 +1,73 @@
+"""Shell text for what the target's kickstart has no directive for: keys, and a script for the first boot.
+
+The first-boot script runs once, before log-ins are offered, and takes itself away whatever it returned; its
+output stays in /var/log/bootsrv-first-boot.log. systemd where there is one, rc.local's place elsewhere.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+from pxe.answers.profile import Step
+
+_SCRIPT = "/usr/local/sbin/bootsrv-first-boot"
+_UNIT = """[Unit]
+Description=Work of the first boot
+After=network-online.target
+Wants=network-online.target
+Before=getty.target
+[Service]
+Type=oneshot
+ExecStart={script}
+[Install]
+WantedBy=multi-user.target
+"""
+_RC = """#!/bin/sh
+# chkconfig: 345 99 01
+# description: Work of the first boot
+exec {script}
+"""
+
+
+def heredoc(path: str, text: str) -> str:
+    """Shell that writes `text` to `path`, whatever the text is."""
+    mark, number = "END_OF_FILE", 0
+    while mark in text:
+        number += 1
+        mark = f"END_OF_FILE_{number}"
+    body = text if text.endswith("\n") or not text else text + "\n"
+    return f"cat > {shlex.quote(path)} <<'{mark}'\n{body}{mark}\n"
+
+
+def first_boot_script(step: Step) -> str:
+    """Shell that leaves the step's script for the first boot."""
+    own = (
+        "#!/bin/sh\n"
+        f"{_SCRIPT}.body >/var/log/bootsrv-first-boot.log 2>&1\n"
+        f"systemctl disable bootsrv-first-boot 2>/dev/null; chkconfig --del bootsrv-first-boot 2>/dev/null\n"
+        f"rm -f {_SCRIPT}.body {_SCRIPT} /etc/systemd/system/bootsrv-first-boot.service "
+        "/etc/init.d/bootsrv-first-boot\n"
+    )
+    body = f"#!{step.interpreter or '/bin/sh'}\n{step.text}"
+    return (
+        "mkdir -p /usr/local/sbin\n"
+        + heredoc(f"{_SCRIPT}.body", body)
+        + heredoc(_SCRIPT, own)
+        + f"chmod 755 {_SCRIPT} {_SCRIPT}.body\n"
+        + "if [ -d /etc/systemd/system ]; then\n"
+        + heredoc("/etc/systemd/system/bootsrv-first-boot.service", _UNIT.format(script=_SCRIPT))
+        + "systemctl enable bootsrv-first-boot\nelse\n"
+        + heredoc("/etc/init.d/bootsrv-first-boot", _RC.format(script=_SCRIPT))
+        + "chmod 755 /etc/init.d/bootsrv-first-boot; chkconfig --add bootsrv-first-boot\nfi\n"
+    )
+
+
+def key_script(account: str, key: str) -> str:
+    """Shell that adds a public key to an account."""
+    name = shlex.quote(account)
+    return (
+        f"home=$(getent passwd {name} | cut -d: -f6)\n"
+        'mkdir -p "$home/.ssh"\n'
+        f"printf '%s\\n' {shlex.quote(key)} >> \"$home/.ssh/authorized_keys\"\n"
+        f'chmod 700 "$home/.ssh"; chmod 600 "$home/.ssh/authorized_keys"; chown -R {name} "$home/.ssh"\n'
+    )
