@@ -20,7 +20,7 @@ import msgspec
 
 from bootsrv.errors import ConfigError
 from images.errors import ImageError
-from images.layout import parse_layout
+from images.layout_parse import parse_layout
 from images.versions import split_ref
 from pxe.dhcp.subnet import Subnet, build_subnet, check_together
 from pxe.errors import SettingError

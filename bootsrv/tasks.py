@@ -6,14 +6,14 @@ state.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bootsrv.bootplan import Action, BootPlan, Purpose
 from bootsrv.config import Config
 from bootsrv.model import Node, NodeState
 from bootsrv.registry.registry import Registry
-from images.layout import default_layout, layout_to_json, parse_layout
+from images.layout_parse import default_layout, layout_to_json, parse_layout
 from images.versions import Version
 
 HOSTS_LIMIT = 4096  # beyond this a hosts file is the wrong tool, and DNS has the names anyway
@@ -43,9 +43,16 @@ def deploy_id(node: Node) -> str:
 
 
 def deploy(
-    node: Node, mac: str, version: Version, config: Config, registry: Registry, base: str, home_token: str
+    node: Node,
+    mac: str,
+    version: Version,
+    config: Config,
+    registry: Registry,
+    base: str,
+    home_token: str,
+    seeds: Sequence[Version] = (),
 ) -> dict[str, Any]:
-    """The deploy task. `home_token` is for the system's call home."""
+    """The deploy task. `home_token` is for the system's call home; `seeds` may be what its disk holds."""
     layout = parse_layout(config.imager.layout) if config.imager.layout is not None else default_layout()
     return {
         "kind": "deploy",
@@ -60,6 +67,7 @@ def deploy(
         },
         "disk": node.disk,
         "wipe": bool(node.armed and node.armed.wipe),
+        "seed": [{"manifest": old.id, "url": f"/store/manifests/{old.id}"} for old in seeds],
         "layout": layout_to_json(layout),
         "node": identity(node, mac, version.meta, config, registry, base),
         "callback": {"url": f"{base}/node/v1/home", "token": home_token},

@@ -7,13 +7,15 @@ Pure; runs on nodes as well: Python 3.8, standard library only. UEFI specificati
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from images.errors import BadInput
 from images.layout import (
     ALIGN,
+    BTRFS_MINIMUM,
     GIB,
     GPT_TAIL,
+    LINUX_RAID,
     MINIMUM,
     TYPE_GUID,
     XFS_MINIMUM,
@@ -26,7 +28,7 @@ from images.sizes import human
 
 TINY_DISK = 4 * GIB  # below this no optional partition
 SMALL_DISK = 16 * GIB  # below this an optional partition takes at most a sixteenth
-NAMES = {"bios": "bios-boot", "esp": "esp", "swap": "swap", "boot": "boot", "root": "root", "data": "data"}
+NAMES = {"bios": "bios-boot"}  # GPT name where it is not the role
 
 
 def plan(
@@ -36,7 +38,8 @@ def plan(
 
     Raises BadInput when it does not fit."""
     usable = (disk_bytes - GPT_TAIL) // ALIGN * ALIGN - ALIGN
-    need_root = root_minimum(layout, root_bytes)
+    has_root = any(p.role == "root" for p in layout.partitions)
+    need_root = root_minimum(layout, root_bytes) if has_root else 0
     wanted = _sizes(layout, disk_bytes, optional=disk_bytes >= TINY_DISK)
     if _least(wanted, need_root) > usable:
         wanted = _sizes(layout, disk_bytes, optional=False)
@@ -49,10 +52,11 @@ def plan(
     start, extents = ALIGN, []
     for number, (partition, size) in enumerate(wanted, 1):
         actual = left if size is None else size
-        if partition.role == "root" and actual < need_root:
+        needed = need_root if partition.role == "root" else partition.least
+        if actual < needed:
             raise BadInput(
-                f"the root partition is too small: the layout gives it {human(actual)}, "
-                f"the image needs at least {human(need_root)}"
+                f"the {partition.role} partition is too small: the layout gives it {human(actual)}, "
+                f"the image needs at least {human(needed)}"
             )
         extents.append(Extent(number, partition, start, actual))
         start += actual
@@ -61,22 +65,34 @@ def plan(
 
 def _least(wanted: list[tuple[Partition, int | None]], need_root: int) -> int:
     """Bytes that these partitions take at least; one that grows counts with its floor."""
-    floors = (need_root if p.role == "root" else _floor(p) for p, size in wanted if size is None)
+    floors = (
+        need_root if p.role == "root" else max(_floor(p), p.least) for p, size in wanted if size is None
+    )
     return sum(size for _, size in wanted if size is not None) + sum(floors)
 
 
 def root_minimum(layout: Layout, root_bytes: int) -> int:
     """The least root partition for an image of `root_bytes`: a tenth more for inodes and journal."""
-    need = root_bytes + root_bytes // 10 + 64 * 1024 * 1024
-    floor = _floor(layout.root)
-    return _round_up(max(need, floor))
+    root = layout.root
+    if root.least:  # decided already: one of an array's members
+        return root.least
+    return _round_up(max(with_overhead(root_bytes), _floor(root)))
+
+
+def with_overhead(root_bytes: int) -> int:
+    """What a file system for this much takes."""
+    return root_bytes + root_bytes // 10 + 64 * 1024 * 1024
 
 
 def smallest_disk(layout: Layout, root_bytes: int) -> int:
     """The least number of bytes a disk must have for `plan` to succeed (optional partitions left out)."""
     fixed = sum(_round_up(p.size.fixed) for p in layout.partitions if p.size.fixed and not p.optional)
     share = sum(p.size.percent for p in layout.partitions if not p.optional)
-    grows = root_minimum(layout, root_bytes) if layout.root.size.grow else 0
+    grows = sum(
+        root_minimum(layout, root_bytes) if p.role == "root" else max(_floor(p), p.least)
+        for p in layout.partitions
+        if p.size.grow
+    )
     return (fixed + grows + 2 * ALIGN + GPT_TAIL) * 100 // max(1, 100 - share)
 
 
@@ -102,7 +118,7 @@ def _sizes(layout: Layout, disk_bytes: int, optional: bool) -> list[tuple[Partit
 
 
 def _floor(p: Partition) -> int:
-    return max(MINIMUM[p.role], XFS_MINIMUM if p.fs == "xfs" else 0)
+    return max(MINIMUM[p.role], {"xfs": XFS_MINIMUM, "btrfs": BTRFS_MINIMUM}.get(p.fs, 0))
 
 
 def _round_up(n: int) -> int:
@@ -116,39 +132,22 @@ def sfdisk_script(disk_plan: DiskPlan, disk_guid: str, part_guids: Sequence[str]
     for extent in disk_plan.extents:
         p, guid = extent.partition, part_guids[extent.number - 1]
         lines.append(
-            f"start={extent.start // sector}, size={extent.size // sector}, type={TYPE_GUID[p.role]}, "
-            f'uuid={guid.upper()}, name="{p.label or NAMES[p.role]}"'
+            f"start={extent.start // sector}, size={extent.size // sector}, type={type_guid(p)}, "
+            f'uuid={guid.upper()}, name="{gpt_name(p)}"'
         )
     return "\n".join(lines) + "\n"
+
+
+def type_guid(p: Partition) -> str:
+    """Its GPT type."""
+    return LINUX_RAID if p.raid is not None else TYPE_GUID[p.role]
+
+
+def gpt_name(p: Partition) -> str:
+    """Its GPT name: the label, or what it is for."""
+    return p.label or p.vg or NAMES.get(p.role, p.role)
 
 
 def partition_path(disk: str, number: int) -> str:
     """/dev/vda -> /dev/vda1, /dev/nvme0n1 -> /dev/nvme0n1p1 (a name that ends in a digit takes a `p`)."""
     return f"{disk}p{number}" if disk[-1:].isdigit() else f"{disk}{number}"
-
-
-def fstab(disk_plan: DiskPlan, uuids: Mapping[int, str]) -> str:
-    """The lines for what the plan made; `uuids` by partition number.
-
-    Only root and /boot can block a boot.
-    """
-    lines = []
-    for extent in sorted(disk_plan.extents, key=lambda e: (e.partition.mount or "~", e.number)):
-        p, uuid = extent.partition, uuids.get(extent.number)
-        if uuid is None:
-            continue
-        if p.role == "swap":
-            lines.append(f"UUID={uuid}\tnone\tswap\tsw,nofail\t0\t0")
-        elif p.mount is not None:
-            options = _mount_options(p)
-            passno = 0 if p.fs in ("xfs", "vfat") else 1 if p.role == "root" else 2
-            lines.append(f"UUID={uuid}\t{p.mount}\t{p.fs}\t{options}\t0\t{passno}")
-    return "\n".join(lines) + "\n"
-
-
-def _mount_options(p: Partition) -> str:
-    if p.role == "esp":
-        return "umask=0077,nofail"
-    if p.role == "data":
-        return "defaults,nofail"
-    return "defaults,errors=remount-ro" if p.fs == "ext4" and p.role == "root" else "defaults"

@@ -1,8 +1,9 @@
-"""Puts an image on this machine's disk: the steps from a deploy task to a disk that boots.
+"""Puts an image on this machine's disks: the steps from a deploy task to disks that boot.
 
-The order is the safety: the plan is checked before the disk is touched, the disk is made unbootable before
-anything is written, and the boot loader is the last thing that is. A broken run can be started again from
-the top at any time. Every step is an event with its seconds. Python 3.8, standard library only.
+The order is the safety: the plan is checked before a disk is touched, the disks are made unbootable before
+anything else is written, and the boot loader is the last thing that is. A broken run can be started again
+from the top at any time, and finds what it had written. Every step is an event with its seconds. Python 3.8,
+standard library only.
 """
 
 from __future__ import annotations
@@ -14,21 +15,22 @@ from pathlib import Path
 from typing import Any
 
 from images.agent import disk as disks
-from images.agent import finish, home, inventory, loader, personalise, verify
+from images.agent import finish, home, initramfs, inventory, loader, personalise, verify, volumes
 from images.agent.client import Client
 from images.agent.console import Console
-from images.agent.identity import parse_identity
+from images.agent.fill import Fill, Filled
+from images.agent.ground import Ground
+from images.agent.identity import Identity, parse_identity
 from images.agent.progress import Meter
 from images.agent.reporter import Reporter
 from images.agent.rootfs import Root
-from images.diskplan import fstab, partition_path, plan, smallest_disk
 from images.errors import BadInput
-from images.fetch import PackSource
-from images.layout import DiskPlan, default_layout, parse_layout
+from images.layout_parse import default_layout, parse_layout
 from images.locator import Locator
+from images.mounts_table import fstab
 from images.sealed import SealedManifest, open_sealed
 from images.sizes import human
-from images.tree_writer import write_tree
+from images.storage import Storage, resolve
 
 TARGET = Path("/mnt/target")
 WORK = Path("/run/deploy")
@@ -57,52 +59,41 @@ class Deploy:
             manifest, locator = self._fetch_image()
             note(f"{image['ref']}: {manifest.header.files} files, {human(manifest.header.bytes)}")
         with self._step("disk", "deploy.disk") as note:
-            disk, plan_ = self._choose(manifest)
-            note(f"{disk['path']} {disk['model'] or ''} {human(disk['size'])}".replace("  ", " "))
-        self._event(
-            "deploy.started", f"{image['ref']} to {disk['path']}", image=image["ref"], disk=disk["path"]
-        )
+            storage, texts = self._choose(manifest)
+            ground = self._ground(storage)
+            ground.look()
+            note(", ".join(texts))
+        path = storage.disks[0].path
+        self._event("deploy.started", f"{image['ref']} to {path}", image=image["ref"], disk=path)
         self.reporter.flush()  # the server knows before the disk changes, or we do not go on
-        path, guids = str(disk["path"]), [disks.new_uuid("gpt") for _ in plan_.extents]
-        uuids = {e.number: disks.new_uuid(e.partition.fs) for e in plan_.extents if e.partition.fs != "none"}
         with self._step("partition", "deploy.partition") as note:
-            self._partition(path, plan_, guids)
-            note(", ".join(f"{e.partition.role} {human(e.size)}" for e in plan_.extents))
+            note(ground.partition())
         with self._step("format", "deploy.format") as note:
-            for extent in plan_.extents:
-                uuid = uuids.get(extent.number, "")
-                disks.format_partition(
-                    partition_path(path, extent.number), extent, uuid, manifest.header.files
-                )
-            disks.mount_all(path, plan_, TARGET)
-            note(
-                ", ".join(f"{e.partition.fs} {e.partition.role}" for e in plan_.extents if e.number in uuids)
-            )
+            note(ground.format(manifest.header.files))
         with self._step("files", "deploy.files") as note:
-            note(self._write(manifest, locator))
+            filled = self._fill(ground, manifest, locator)
+            note(filled.text)
         # Before anything is made this node's own: what personalising changes would not match the image.
         with self._step("verify", "deploy.verify") as note:
             note(self._verify(manifest))
         with self._step("personalise", "deploy.personalise") as note:
-            keys = self._personalise(plan_, uuids)
-            title = f"{node.name} ({image['ref']})"
-            ready = loader.prepare(TARGET, plan_, uuids, title, node.kernel_args, self.console.say)
+            keys, ready = self._personalise(ground, node)
             note(f"{node.fqdn}, kernel {ready.kernel}")
         with self._step("loader", "deploy.loader") as note:
-            self._check_filesystems(path, plan_)
-            if self.task.get("finish") == "kexec":
-                disks.mount_all(path, plan_, TARGET)
-                finish.load_kernel(TARGET, ready.arguments)
-                disks.unmount_all(TARGET)
-            loader.activate(path, plan_, uuids, guids, self.console.say)
-            note("BIOS and UEFI" if plan_.by_role("bios") and plan_.by_role("esp") else "one firmware kind")
-        total = time.monotonic() - started
+            note(self._load(ground, ready))
+        self._done(started, manifest, path, keys, filled)
+
+    def _done(
+        self, started: float, manifest: SealedManifest, path: str, keys: Mapping[str, str], filled: Filled
+    ) -> None:
+        ref, total = self.task["image"]["ref"], time.monotonic() - started
         self._event(
-            "deploy.done", f"{image['ref']} on {path} in {total:.0f} s", image=image["ref"], disk=path,
+            "deploy.done", f"{ref} on {path} in {total:.0f} s", image=ref, disk=path,
             bytes=manifest.header.bytes, files=manifest.header.files, seconds=round(total, 1),
-            stages=self.seconds, ssh_host_keys=keys,
+            fetched=filled.fetched, seeded=filled.seeded, reused=filled.reused,
+            stages=self.seconds, ssh_host_keys=dict(keys),
         )  # fmt: skip
-        self.console.status(f"{node.fqdn} is ready: {image['ref']} in {total:.0f} s")
+        self.console.status(f"{self.task['node']['name']} is ready: {ref} in {total:.0f} s")
 
     def leave(self) -> None:
         """Reports, then restarts, powers off or jumps, as the task says."""
@@ -122,6 +113,7 @@ class Deploy:
         """After a failure: nothing stays mounted, so that the next try can wipe."""
         disks.unmount_all(TARGET)
         disks.unmount_all(loader.ESP)
+        volumes.release()
 
     def _fetch_image(self) -> tuple[SealedManifest, Locator]:
         image = self.task["image"]
@@ -137,57 +129,66 @@ class Deploy:
                 break
         raise BadInput(f"image {image['ref']} has no kernel in /boot, so it cannot boot from a disk")
 
-    def _choose(self, manifest: SealedManifest) -> tuple[Mapping[str, Any], DiskPlan]:
+    def _choose(self, manifest: SealedManifest) -> tuple[Storage, list[str]]:
+        """The storage, and its disks in words. Raises BadInput: no room, or the image cannot boot from it."""
         layout = parse_layout(self.task["layout"]) if self.task.get("layout") else default_layout()
         need = manifest.header.bytes + manifest.header.files * SLACK
         found = inventory.disks(udev=inventory.udev_disks())
-        disk = disks.choose_disk(found, self.task.get("disk"), smallest_disk(layout, need))
-        return disk, plan(layout, disk["size"], disk["sector"], need, disk["path"])
+        storage = resolve(layout, found, self.task.get("disk"), need)
+        if initramfs.needs(storage):
+            names = (entry.path for entry in manifest.entries())
+            initramfs.check(storage, names, str(self.task["image"]["ref"]))
+        rows = [next(d for d in found if d["path"] == planned.path) for planned in storage.disks]
+        texts = [f"{d['path']} {d['model'] or ''} {human(d['size'])}".replace("  ", " ") for d in rows]
+        return storage, texts
 
-    def _partition(self, path: str, plan_: DiskPlan, guids: list[str]) -> None:
-        disks.release(path)
-        disks.wipe(path, disks.old_partitions(path), plan_.extents)
-        if self.task.get("wipe"):
-            disks.clear(path, self.console.say)
-        disks.partition(path, plan_, disks.new_uuid("gpt"), guids)
+    def _ground(self, storage: Storage) -> Ground:
+        key = (self.task.get("disk_key") or {}).get("passphrase")
+        return Ground(storage, bool(self.task.get("wipe")), key, self.console.say)
 
-    def _write(self, manifest: SealedManifest, locator: Locator) -> str:
-        fetcher = self.client.copy()
-        source = PackSource(
-            locator, lambda pack, start, length: fetcher.get_range(f"/store/packs/{pack}", start, length)
-        )
+    def _fill(self, ground: Ground, manifest: SealedManifest, locator: Locator) -> Filled:
         meter = Meter(self.console, self.reporter, self.id, manifest.header.bytes)
-        written = write_tree(manifest, source, TARGET, meter)
-        verify.drop_caches()
-        meter.finish()
-        rate = written.bytes / max(meter.seconds, 0.001) / 1e6
-        return (
-            f"{written.files} files, {human(written.bytes)}, {human(source.fetched)} fetched, {rate:.1f} MB/s"
-        )
-
-    def _personalise(self, plan_: DiskPlan, uuids: dict[int, str]) -> dict[str, str]:
-        node, callback = parse_identity(self.task["node"]), self.task.get("callback") or {}
-        keys = personalise.personalise(TARGET, node, fstab(plan_, uuids), node.kernel_args, self.console.say)
-        if callback.get("url"):
-            root = Root(TARGET)
-            try:
-                home.install(
-                    root, str(callback["url"]), str(callback["token"]), str(self.task["image"]["ref"])
-                )
-            finally:
-                root.close()
-        return keys
+        fill = Fill(ground, TARGET, self.client, KEY.read_bytes(), WORK, self.console.say)
+        return fill.run(manifest, locator, self.task.get("seed") or (), meter)
 
     def _verify(self, manifest: SealedManifest) -> str:
         verify.drop_caches()
         files, read = verify.verify_sample(TARGET, manifest)
         return f"{files} files ({human(read)}) read back"
 
-    def _check_filesystems(self, path: str, plan_: DiskPlan) -> None:
-        """Unmounts them and lets their own tools look: the boot loader is only written to a sound disk."""
+    def _personalise(self, ground: Ground, node: Identity) -> tuple[dict[str, str], loader.Prepared]:
+        storage, uuids, callback = ground.storage, ground.uuids, self.task.get("callback") or {}
+        table = fstab(storage, uuids)
+        keys = personalise.personalise(TARGET, node, table, node.kernel_args, self.console.say)
+        ref = str(self.task["image"]["ref"])
+        if callback.get("url"):
+            root = Root(TARGET)
+            try:
+                home.install(root, str(callback["url"]), str(callback["token"]), ref)
+            finally:
+                root.close()
+        title = f"{node.name} ({ref})"
+        ready = loader.prepare(TARGET, storage, uuids, title, node.kernel_args, self.console.say)
+        said = initramfs.install(TARGET, storage, uuids, self.task.get("disk_key"), ready.kernel)
+        if said:
+            self.console.say(said)
+        return keys, ready
+
+    def _load(self, ground: Ground, ready: loader.Prepared) -> str:
+        """Unmounts all and lets the file systems' own tools look: only sound disks get a boot loader."""
+        storage = ground.storage
         disks.unmount_all(TARGET)
-        for extent in plan_.extents:
-            disks.check_filesystem(partition_path(path, extent.number), extent.partition.fs)
+        for place in storage.places:
+            if not place.partition.keep:
+                disks.check_filesystem(place.device, place.partition.fs)
+        if self.task.get("finish") == "kexec":
+            disks.mount_all(storage, TARGET)
+            finish.load_kernel(TARGET, ready.arguments)
+            disks.unmount_all(TARGET)
+        loader.activate(storage, ground.uuids, ground.guids, self.console.say)
+        volumes.release()
+        plan = storage.disks[0].plan
+        return "BIOS and UEFI" if plan.by_role("bios") and plan.by_role("esp") else "one firmware kind"
 
     @contextlib.contextmanager
     def _step(self, name: str, kind: str | None = None) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""What touches the whole disk: choosing it, wiping it, partitioning, making file systems, mounting.
+"""What touches the whole disk: wiping it, partitioning, making file systems, mounting.
 
 The law: nothing here runs before a `DiskPlan` exists, and the first thing it does is to make the disk
 unbootable (boot code, tables, old file systems), so that power may fail at any moment after it. The boot
@@ -10,19 +10,20 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import re
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Callable
+from typing import Callable
 
 from images.agent.run import run
 from images.diskplan import partition_path, sfdisk_script
-from images.errors import BadInput, ImageError
-from images.layout import MIB, DiskPlan, Extent
+from images.errors import ImageError
+from images.layout import MIB, DiskPlan, Extent, Partition
 from images.sizes import human
+from images.storage import Place, Storage
 
+BOOT_CODE = 440  # bytes of the first sector before the disk signature and the table
 HEAD = 4 * MIB  # boot code, GPT and the first partition's head
 BLKDISCARD, BLKZEROOUT = 0x1277, 0x127F  # linux/fs.h; argument: start and length in bytes
 CLEAR_STEP = 1 << 30
@@ -32,43 +33,6 @@ NODE_PATIENCE = 15.0  # seconds for the kernel to show new partitions
 # them.
 EXT4 = ("-O", "^orphan_file,^metadata_csum_seed", "-E", "lazy_itable_init=1,lazy_journal_init=1", "-m", "1")
 XFS = ("-i", "nrext64=0", "-m", "rmapbt=0")  # both are defaults that kernels before 5.19 cannot mount
-
-
-def choose_disk(disks: Sequence[Mapping[str, Any]], wanted: str | None, need: int) -> Mapping[str, Any]:
-    """The disk to image: by path, "serial:X", "model:X"; or the smallest fixed one of `need` bytes."""
-    usable = [d for d in disks if not d["read_only"]]
-    if not usable:
-        raise BadInput(
-            "this machine has no disk that can be written" if disks else "this machine has no disk"
-        )
-    if wanted:
-        kind, _, value = wanted.partition(":")
-        key = kind if value and kind in ("serial", "model", "wwn") else "path"
-        found = [d for d in usable if d.get(key) == (value if key != "path" else os.path.realpath(wanted))]
-        if not found:
-            have = ", ".join(f"{d['path']} (serial {d['serial']})" for d in usable)
-            raise BadInput(f"no disk {wanted}; this machine has {have}")
-        if len(found) > 1:
-            raise BadInput(f"{wanted} names {len(found)} disks: {', '.join(d['path'] for d in found)}")
-        return found[0]
-    fixed = [d for d in usable if not d["removable"] and d["transport"] != "usb"]
-    fits = sorted((d["size"], d["path"]) for d in fixed if d["size"] >= need)
-    if not fits:
-        have = ", ".join(f"{d['path']} {human(d['size'])}" for d in fixed) or "only removable ones"
-        raise BadInput(f"no disk is large enough: the image needs {human(need)}, this machine has {have}")
-    return next(d for d in fixed if d["path"] == fits[0][1])
-
-
-def release(disk: str, mounts: Path = Path("/proc/self/mounts"), swaps: Path = Path("/proc/swaps")) -> None:
-    """Unmounts whatever an earlier, broken run left mounted from this disk, innermost first."""
-    ours = re.compile(re.escape(disk) + r"(p?\d+)?")  # /dev/sda1 but not /dev/sdaa
-    rows = [line.split() for line in mounts.read_text().splitlines()]
-    for row in reversed(rows):
-        if ours.fullmatch(row[0]):
-            run(["umount", row[1].replace("\\040", " ")])
-    for line in swaps.read_text().splitlines()[1:]:
-        if ours.fullmatch(line.split()[0]):
-            run(["busybox", "swapoff", line.split()[0]])
 
 
 def wipe(disk: str, old: Sequence[tuple[int, int]], new: Sequence[Extent]) -> None:
@@ -115,6 +79,34 @@ def _zero(handle: int, start: int, length: int, size: int) -> None:
     os.pwrite(handle, bytes(max(0, min(length, size - begin))), begin)
 
 
+def unboot(disk: str, heads: Sequence[int]) -> None:
+    """Takes away what the firmware would start, and leaves the table: boot code, and these places' heads.
+
+    `heads`: starts in bytes of the ESP and BIOS boot partitions.
+    """
+    handle = os.open(disk, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
+    try:
+        os.pwrite(handle, bytes(BOOT_CODE), 0)
+        os.fsync(handle)
+        for start in heads:
+            os.pwrite(handle, bytes(64 * 1024), start)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def clear_heads(device: str) -> None:
+    """Zeroes the places of a device where a file system, array or group could be found again."""
+    handle = os.open(device, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
+    try:
+        size = os.lseek(handle, 0, os.SEEK_END)
+        _zero(handle, 0, MIB, size)
+        _zero(handle, size - MIB, MIB, size)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def old_partitions(disk: str, root: Path = Path("/sys/block")) -> list[tuple[int, int]]:
     """(start, size) in bytes of the partitions the kernel knows on this disk."""
     folder = root / Path(disk).name
@@ -140,17 +132,19 @@ def _wait_for_partition(disk: str, extent: Extent) -> None:
         time.sleep(0.02)
 
 
-def format_partition(path: str, extent: Extent, uuid: str, files: int) -> None:
+def make_filesystem(path: str, part: Partition, size: int, uuid: str, files: int) -> None:
     """Makes the file system with this UUID. `files`: inodes that the image needs on root."""
-    part = extent.partition
     label = part.label or ("" if part.role == "data" else part.role)
     if part.fs == "ext4":
-        inodes = max(extent.size // 16384, files * 2, 1024)
+        inodes = max(size // 16384, files * 2, 1024)
         named = ["-L", label] if label else []
         run(["mkfs.ext4", "-F", "-q", "-U", uuid, "-N", str(inodes), *EXT4, *named, path])
     elif part.fs == "xfs":
         named = ["-L", label] if label else []
         run(["mkfs.xfs", "-f", "-q", *XFS, "-m", f"uuid={uuid}", *named, path])
+    elif part.fs == "btrfs":
+        named = ["-L", label] if label else []
+        run(["mkfs.btrfs", "-f", "-q", "-U", uuid, *named, path])
     elif part.fs == "vfat":
         named = ["-n", label.upper()] if label else []
         run(["mkfs.vfat", "-F", "32", "-i", uuid.replace("-", ""), *named, path])
@@ -168,28 +162,36 @@ def new_uuid(fs: str) -> str:
     return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
-def mount_all(disk: str, plan: DiskPlan, target: Path) -> None:
-    """Mounts root and what belongs below it, outermost first; the ESP and swap stay out.
+def mount(place: Place, target: Path) -> Path:
+    """Mounts one place at its point below `target`; where that is.
 
-    (VFAT keeps no owners, so an image's files below /boot/efi must not land on it.) Barriers are off: until
-    the final unmount nobody will boot this disk anyway.
+    Barriers are off: until the final unmount nobody will boot this disk anyway.
     """
-    extents = [e for e in plan.extents if e.partition.mount and e.partition.fs in ("ext4", "xfs")]
-    for extent in sorted(extents, key=lambda e: e.partition.mount or ""):
-        where = target / (extent.partition.mount or "/").lstrip("/")
-        where.mkdir(parents=True, exist_ok=True)
-        options = "noatime,nobarrier" if extent.partition.fs == "ext4" else "noatime"
-        run(
-            [
-                "mount",
-                "-t",
-                extent.partition.fs,
-                "-o",
-                options,
-                partition_path(disk, extent.number),
-                str(where),
-            ]
-        )
+    fs = place.partition.fs
+    where = target / (place.partition.mount or "/").lstrip("/")
+    where.mkdir(parents=True, exist_ok=True)
+    options = {"ext4": "noatime,nobarrier", "btrfs": "noatime,nobarrier"}.get(fs, "noatime")
+    run(["mount", "-t", fs, "-o", options, place.device, str(where)])
+    return where
+
+
+def mountable(storage: Storage) -> list[Place]:
+    """What the image's files go to, outermost first; the ESP, swap and what is kept stay out.
+
+    (VFAT keeps no owners, so an image's files below /boot/efi must not land on it.)
+    """
+    places = [
+        p
+        for p in storage.places
+        if p.partition.mount and p.partition.fs in ("ext4", "xfs", "btrfs") and not p.partition.keep
+    ]
+    return sorted(places, key=lambda p: p.partition.mount or "")
+
+
+def mount_all(storage: Storage, target: Path) -> None:
+    """Mounts all of these."""
+    for place in mountable(storage):
+        mount(place, target)
 
 
 def unmount_all(target: Path, mounts: Path = Path("/proc/self/mounts")) -> None:
@@ -206,5 +208,7 @@ def check_filesystem(path: str, fs: str) -> None:
         run(["e2fsck", "-f", "-n", path])
     elif fs == "xfs":
         run(["xfs_repair", "-n", path])
+    elif fs == "btrfs":
+        run(["btrfs", "check", "--readonly", path])
     elif fs == "vfat":
         run(["fsck.fat", "-n", path])

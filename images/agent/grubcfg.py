@@ -19,6 +19,7 @@ MODULES = (
     "search_fs_file", "normal", "configfile", "linux", "echo", "test", "true", "ls", "cat", "help", "minicmd",
     "boot", "reboot", "halt", "sleep", "gzio", "serial", "terminal", "chain", "loadenv", "all_video",
 )  # fmt: skip
+FOR = {"raid": ("diskfilter", "mdraid1x", "raid5rec"), "lvm": ("diskfilter", "lvm"), "luks": ()}
 ONLY_BIOS = ("biosdisk", "vga")
 ONLY_EFI = ("efi_gop", "efi_uga", "efifwsetup")
 TIMEOUT = 1  # seconds; long enough to press a key
@@ -62,16 +63,18 @@ def _initrd(names: list[str], version: str) -> str | None:
 
 
 def command_line(
-    uuid: str, root_fs: str, image_args: str, own_cmdline: str, image_resume: bool = False
+    root: str, root_fs: str, image_args: str, own_cmdline: str, image_resume: bool = False
 ) -> str:
-    """The kernel's arguments: root by UUID, then the image's; the imager's consoles where none is named."""
+    """The kernel's arguments: `root` (UUID=... or a device), then the image's; the imager's consoles where
+    none is named.
+    """
     args = image_args.split()
     if not any(a.startswith("console=") for a in args):
         args += [word for word in own_cmdline.split() if word.startswith("console=")]
     if image_resume and not any(a.startswith(("resume=", "noresume")) for a in args):
         args.append("noresume")  # the swap it names is on another machine, and its initrd would wait for it
     return " ".join(
-        [f"root=UUID={uuid}", *([f"rootfstype={root_fs}"] if root_fs == "xfs" else []), "ro", *args]
+        [f"root={root}", *([f"rootfstype={root_fs}"] if root_fs == "xfs" else []), "ro", *args]
     )
 
 

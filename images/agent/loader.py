@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Callable, NamedTuple
 
 from images.agent import biosboot, nvram
-from images.agent.grubcfg import MODULES, ONLY_BIOS, ONLY_EFI, command_line, embedded, find_kernel, menu
+from images.agent.grubcfg import FOR, MODULES, ONLY_BIOS, ONLY_EFI, command_line, embedded, find_kernel, menu
 from images.agent.rootfs import Root
 from images.agent.run import run
 from images.diskplan import partition_path
-from images.errors import ImageError
 from images.layout import DiskPlan, Extent
+from images.mounts_table import root_argument
+from images.storage import Storage
 
 GRUB = Path("/usr/lib/grub")
 WORK = Path("/run/loader")
@@ -35,17 +37,19 @@ class Prepared(NamedTuple):
     arguments: str
 
 
-def prepare(target: Path, plan: DiskPlan, uuids: dict[int, str], title: str, args: str, say: Say) -> Prepared:
+def prepare(
+    target: Path, storage: Storage, uuids: Mapping[str, str], title: str, args: str, say: Say
+) -> Prepared:
     """Menu and modules onto the mounted root; nothing boots from that alone."""
-    root_extent, boot_extent = _extents(plan)
     root = Root(target)
     try:
         kernel = find_kernel(root)
         resume = "RESUME=UUID" in root.read_text("/etc/initramfs-tools/conf.d/resume")
-        fs = root_extent.partition.fs
-        words = command_line(uuids[root_extent.number], fs, args, Path("/proc/cmdline").read_text(), resume)
-        separate = boot_extent is not root_extent
-        text = menu(title, uuids[boot_extent.number], kernel, words, separate)
+        fs = storage.root.partition.fs
+        where = root_argument(storage, uuids)
+        words = command_line(where, fs, args, Path("/proc/cmdline").read_text(), resume)
+        separate = storage.boot is not storage.root
+        text = menu(title, uuids[storage.boot.device], kernel, words, separate)
         root.write("/boot/grub/grub.cfg", text, 0o600)
         for platform in ("i386-pc", "x86_64-efi"):
             for file in sorted((GRUB / platform).iterdir()):
@@ -56,24 +60,36 @@ def prepare(target: Path, plan: DiskPlan, uuids: dict[int, str], title: str, arg
     return Prepared(kernel.version, words)
 
 
-def activate(disk: str, plan: DiskPlan, uuids: dict[int, str], guids: list[str], say: Say) -> None:
-    """Writes the loaders. After this, and not before, the disk boots."""
-    root_extent, boot_extent = _extents(plan)
-    _settle(disk)
+def activate(
+    storage: Storage, uuids: Mapping[str, str], guids: Mapping[tuple[str, int], str], say: Say
+) -> None:
+    """Writes the loaders to every disk that has a place for one. After this, and not before, it boots."""
+    for disk in storage.disks:
+        _settle(disk.path)
     WORK.mkdir(parents=True, exist_ok=True)
     script = WORK / "embedded.cfg"
-    script.write_text(embedded(uuids[boot_extent.number], boot_extent is not root_extent))
+    script.write_text(embedded(uuids[storage.boot.device], storage.boot is not storage.root))
+    extra = tuple(module for feature in storage.features for module in FOR[feature])
+    for disk in storage.disks:
+        _activate_disk(disk.path, disk.plan, script, extra, say)
+    os.sync()
+    for disk in storage.disks:
+        _settle(disk.path)
+    if nvram.EFIVARS.is_dir() and any(nvram.EFIVARS.iterdir()):
+        places = [(d, d.plan.by_role("esp")) for d in storage.disks]
+        for number, (disk, esp) in reversed(list(enumerate(places, 1))):
+            if esp is not None:
+                _nvram(esp, disk.plan, guids[disk.path, esp.number], number, say)
+
+
+def _activate_disk(disk: str, plan: DiskPlan, script: Path, extra: tuple[str, ...], say: Say) -> None:
     bios, esp = plan.by_role("bios"), plan.by_role("esp")
     if esp is not None:
-        _efi(disk, esp, script)
+        _efi(disk, esp, script, extra)
     if bios is not None and plan.sector == biosboot.SECTOR:
-        _bios(disk, bios, script)
+        _bios(disk, bios, script, extra)
     elif bios is not None:
         say(f"no BIOS boot loader: the disk has {plan.sector}-byte sectors, which BIOSes cannot boot from")
-    os.sync()
-    _settle(disk)
-    if esp is not None and nvram.EFIVARS.is_dir() and any(nvram.EFIVARS.iterdir()):
-        _nvram(esp, plan, guids, say)
 
 
 def _settle(disk: str) -> None:
@@ -87,14 +103,6 @@ def _settle(disk: str) -> None:
         os.close(handle)
 
 
-def _extents(plan: DiskPlan) -> tuple[Extent, Extent]:
-    """Where / and where /boot is."""
-    root = plan.by_role("root")
-    if root is None:
-        raise ImageError("the plan has no root partition")
-    return root, plan.by_role("boot") or root
-
-
 def _mkimage(platform: str, script: Path, modules: tuple[str, ...]) -> Path:
     out = WORK / f"core.{platform}"
     folder = GRUB / platform
@@ -104,8 +112,8 @@ def _mkimage(platform: str, script: Path, modules: tuple[str, ...]) -> Path:
     return out
 
 
-def _efi(disk: str, esp: Extent, script: Path) -> None:
-    core = _mkimage("x86_64-efi", script, ONLY_EFI)
+def _efi(disk: str, esp: Extent, script: Path, extra: tuple[str, ...]) -> None:
+    core = _mkimage("x86_64-efi", script, (*ONLY_EFI, *extra))
     ESP.mkdir(parents=True, exist_ok=True)
     run(["mount", "-t", "vfat", partition_path(disk, esp.number), str(ESP)])
     try:
@@ -116,9 +124,9 @@ def _efi(disk: str, esp: Extent, script: Path) -> None:
         run(["umount", str(ESP)])
 
 
-def _bios(disk: str, bios: Extent, script: Path) -> None:
+def _bios(disk: str, bios: Extent, script: Path, extra: tuple[str, ...]) -> None:
     """The partition's content first and on the disk, then the one sector that makes it reachable."""
-    core = _mkimage("i386-pc", script, ONLY_BIOS).read_bytes()
+    core = _mkimage("i386-pc", script, (*ONLY_BIOS, *extra)).read_bytes()
     first = bios.start // biosboot.SECTOR
     handle = os.open(disk, os.O_RDWR | os.O_CLOEXEC)
     try:
@@ -132,12 +140,13 @@ def _bios(disk: str, bios: Extent, script: Path) -> None:
         os.close(handle)
 
 
-def _nvram(esp: Extent, plan: DiskPlan, guids: list[str], say: Say) -> None:
+def _nvram(esp: Extent, plan: DiskPlan, guid: str, disk: int, say: Say) -> None:
     """Only a convenience, since the fallback path boots without it: a stubborn firmware fails no deploy."""
     start, sectors = esp.start // plan.sector, esp.size // plan.sector
     file = "\\" + EFI_FILE.replace("/", "\\")
+    label = nvram.LABEL if disk == 1 else f"{nvram.LABEL} {disk}"
     try:
-        order = nvram.install(esp.number, start, sectors, guids[esp.number - 1], file)
+        order = nvram.install(esp.number, start, sectors, guid, file, label=label)
     except OSError as error:
         say(f"the firmware did not take a boot entry ({error}); the disk boots by its fallback path")
     else:

@@ -79,8 +79,10 @@ def new_order(order: list[int], entries: dict[int, Entry], current: int | None, 
     return rest
 
 
-def install(number: int, start: int, sectors: int, guid: str, file: str, folder: Path = EFIVARS) -> str:
-    """Writes our entry and the order; returns the order as text.
+def install(
+    number: int, start: int, sectors: int, guid: str, file: str, folder: Path = EFIVARS, label: str = LABEL
+) -> str:
+    """Writes our entry and the order; returns the order as text. Of several disks, the first one last.
 
     Raises OSError (a full or read-only NVRAM).
     """
@@ -89,12 +91,12 @@ def install(number: int, start: int, sectors: int, guid: str, file: str, folder:
         entry = parse(path.read_bytes()[4:])
         if entry is not None:
             entries[int(path.name[4:8], 16)] = entry
-    old = [n for n, entry in entries.items() if entry.label == LABEL]
+    old = [n for n, entry in entries.items() if entry.label == label]
     ours = old[0] if old else next(n for n in range(0x10000) if n not in entries)
     for extra in old[1:]:
         _remove(folder / f"Boot{extra:04X}-{GLOBAL}")
         del entries[extra]
-    _write(folder / f"Boot{ours:04X}-{GLOBAL}", disk_entry(LABEL, number, start, sectors, guid, file))
+    _write(folder / f"Boot{ours:04X}-{GLOBAL}", disk_entry(label, number, start, sectors, guid, file))
     order = [n for n in _numbers(folder / f"BootOrder-{GLOBAL}") if n not in old[1:]]
     current = _numbers(folder / f"BootCurrent-{GLOBAL}")
     order = new_order(order, entries, current[0] if current else None, ours)

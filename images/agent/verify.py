@@ -49,21 +49,26 @@ def verify_sample(target: Path, manifest: SealedManifest, budget: int = BUDGET) 
 def _compare(root: Root, entry: Entry) -> None:
     handle = root.open("/" + os.fsdecode(entry.path), os.O_RDONLY | os.O_NOFOLLOW)
     try:
-        extents = entry.extents if entry.extents is not None else ((0, entry.size),)
-        chunks = iter(entry.chunks)
-        chunk, state, missing = None, hashlib.sha256(), 0
-        for offset, length in extents:
-            end = offset + length
-            while offset < end:
-                if missing == 0:
-                    chunk, state = next(chunks), hashlib.sha256()
-                    missing = chunk.length
-                piece = os.pread(handle, min(missing, end - offset, 1 << 20), offset)
-                state.update(piece)
-                offset, missing = offset + len(piece), missing - len(piece)
-                if not piece or (missing == 0 and chunk is not None and state.digest() != chunk.id):
-                    raise ChunkCorrupt(
-                        f"{entry.name} reads back differently from what was written: bad disk?"
-                    )
+        if not same_data(handle, entry):
+            raise ChunkCorrupt(f"{entry.name} reads back differently from what was written: bad disk?")
     finally:
         os.close(handle)
+
+
+def same_data(handle: int, entry: Entry) -> bool:
+    """Whether the open file's data ranges hold exactly the entry's chunks."""
+    extents = entry.extents if entry.extents is not None else ((0, entry.size),)
+    chunks = iter(entry.chunks)
+    chunk, state, missing = None, hashlib.sha256(), 0
+    for offset, length in extents:
+        end = offset + length
+        while offset < end:
+            if missing == 0:
+                chunk, state = next(chunks), hashlib.sha256()
+                missing = chunk.length
+            piece = os.pread(handle, min(missing, end - offset, 1 << 20), offset)
+            state.update(piece)
+            offset, missing = offset + len(piece), missing - len(piece)
+            if not piece or (missing == 0 and chunk is not None and state.digest() != chunk.id):
+                return False
+    return True

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from images.imager.overlay import prepare
-from images.layout import default_layout, layout_to_json
+from images.layout_parse import default_layout, layout_to_json
 from images.store import ImageStore
 
 MAC = "52:54:00:00:00:01"

@@ -4,9 +4,12 @@ from itertools import pairwise
 
 import pytest
 
-from images.diskplan import fstab, partition_path, plan, root_minimum, sfdisk_script, smallest_disk
+from images.diskplan import partition_path, plan, root_minimum, sfdisk_script, smallest_disk
 from images.errors import BadInput
-from images.layout import GIB, MIB, default_layout, layout_to_json, parse_layout, parse_size
+from images.layout import GIB, MIB
+from images.layout_parse import default_layout, layout_to_json, parse_layout, parse_size
+from images.mounts_table import fstab
+from images.storage import resolve
 
 
 def test_default_layout_boots_both_ways_and_fills_the_disk():
@@ -168,7 +171,10 @@ def test_sfdisk_script_counts_in_the_disks_own_sectors():
 
 
 def test_fstab_mounts_by_uuid_root_first():
-    text = fstab(plan(default_layout(), 8 * GIB), {2: "AAAA-BBBB", 3: "swap-uuid", 4: "root-uuid"})
+    disk = {"path": "/dev/vda", "size": 8 * GIB, "sector": 512, "read_only": False, "removable": False}
+    storage = resolve(default_layout(), [{**disk, "transport": "virtio"}], None, GIB)
+    uuids = {"/dev/vda2": "AAAA-BBBB", "/dev/vda3": "swap-uuid", "/dev/vda4": "root-uuid"}
+    text = fstab(storage, uuids)
     rows = [line.split("\t") for line in text.splitlines()]
     assert [row[1] for row in rows] == ["/", "/boot/efi", "none"]
     assert rows[0] == ["UUID=root-uuid", "/", "ext4", "defaults,errors=remount-ro", "0", "1"]

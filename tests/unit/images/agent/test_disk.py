@@ -4,15 +4,16 @@ import errno
 import os
 import struct
 import subprocess
-from types import SimpleNamespace
 
 import pytest
 
-from images.agent import disk
-from images.agent.deploy import Deploy
+from images.agent import disk, ground
+from images.agent.present import Row, difference, table
 from images.agent.run import CommandFailed, run
-from images.diskplan import plan, sfdisk_script
-from images.layout import GIB, MIB, default_layout
+from images.diskplan import gpt_name, plan, sfdisk_script, type_guid
+from images.layout import GIB, MIB
+from images.layout_parse import default_layout
+from images.storage import resolve
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_filesystems_get_the_uuid_we_chose(tmp_path, fs, role):
     with path.open("wb") as file:
         file.truncate(extent.size)
     uuid = disk.new_uuid(fs)
-    disk.format_partition(str(path), extent, uuid, 1000)
+    disk.make_filesystem(str(path), extent.partition, extent.size, uuid, 1000)
     said = run(["blkid", "-p", "-o", "export", str(path)])
     assert f"UUID={uuid}" in said.splitlines() and f"TYPE={fs}" in said.splitlines()
     disk.check_filesystem(str(path), fs)
@@ -72,7 +73,7 @@ def test_root_has_inodes_for_every_file_and_no_features_that_old_tools_refuse(tm
     path = tmp_path / "part"
     with path.open("wb") as file:
         file.truncate(extent.size)
-    disk.format_partition(str(path), extent, disk.new_uuid("ext4"), 300_000)
+    disk.make_filesystem(str(path), extent.partition, extent.size, disk.new_uuid("ext4"), 300_000)
     said = subprocess.run(["dumpe2fs", "-h", str(path)], capture_output=True, text=True).stdout
     inodes = next(int(line.split()[-1]) for line in said.splitlines() if line.startswith("Inode count"))
     assert inodes >= 600_000
@@ -84,7 +85,7 @@ def test_check_finds_damage(tmp_path):
     path = tmp_path / "part"
     with path.open("wb") as file:
         file.truncate(extent.size)
-    disk.format_partition(str(path), extent, disk.new_uuid("ext4"), 10)
+    disk.make_filesystem(str(path), extent.partition, extent.size, disk.new_uuid("ext4"), 10)
     with path.open("r+b") as file:
         file.seek(4096)
         file.write(os.urandom(4096))
@@ -123,13 +124,92 @@ def test_clear_discards_the_whole_disk_or_overwrites_it(tmp_path, monkeypatch):
     assert "cannot discard" in said[0]
 
 
+STORAGE = resolve(
+    default_layout(),
+    [{"path": "/dev/vda", "size": 8 * GIB, "sector": 512, "read_only": False, "removable": False,
+      "transport": "virtio"}],
+    None, GIB,
+)  # fmt: skip
+
+
+def recorded(monkeypatch, rows):
+    """What a ground does to a disk whose table has these rows."""
+    steps = []
+    for name in ("wipe", "clear", "partition", "unboot", "unmount_all"):
+        monkeypatch.setattr(ground.disks, name, lambda *_, name=name: steps.append(name))
+    for name in ("assemble", "create", "release"):
+        monkeypatch.setattr(ground.volumes, name, lambda *_, name=name: steps.append(name))
+    monkeypatch.setattr(ground.disks, "old_partitions", lambda _: [])
+    monkeypatch.setattr(ground, "table", lambda _: rows)
+    monkeypatch.setattr(ground, "filesystem", lambda device: {"TYPE": "ext4", "UUID": f"of {device}"})
+    monkeypatch.setattr(ground, "run", lambda *_, **__: "")
+    return steps
+
+
 @pytest.mark.parametrize("asked", [True, False])
 def test_a_deploy_clears_the_disk_when_asked_to(monkeypatch, asked):
-    steps = []
-    for name in ("release", "wipe", "clear", "partition"):
-        monkeypatch.setattr(disk, name, lambda *_, name=name: steps.append(name))
-    monkeypatch.setattr(disk, "old_partitions", lambda _: [])
-    deploy = Deploy({"id": "1", "wipe": asked}, None, None, SimpleNamespace(say=print))
-    deploy._partition("/dev/vda", SimpleNamespace(extents=()), [])
+    steps = recorded(monkeypatch, ())
+    made = ground.Ground(STORAGE, asked, None, print)
+    made.look()
+    made.partition()
     # Unbootable first: overwriting may take hours, in which the power may fail.
-    assert steps == ["release", "wipe", *(["clear"] if asked else []), "partition"]
+    wanted = ["unmount_all", "release", "wipe", *(["clear"] if asked else []), "partition", "create"]
+    assert steps == wanted and made.reused == []
+
+
+def wanted_rows():
+    extents = STORAGE.disks[0].plan.extents
+    return tuple(
+        Row(e.number, e.start, e.size, type_guid(e.partition), gpt_name(e.partition), f"G{e.number}")
+        for e in extents
+    )
+
+
+def test_a_disk_that_is_already_as_wanted_keeps_its_table_and_root_but_cannot_boot(monkeypatch):
+    steps = recorded(monkeypatch, wanted_rows())
+    made = ground.Ground(STORAGE, False, None, print)
+    made.look()
+    assert made.partition().startswith("as it was")
+    assert steps == ["unmount_all", "release", "unboot", "assemble"]
+    assert [p.device for p in made.reused] == ["/dev/vda4"] and made.uuids == {"/dev/vda4": "of /dev/vda4"}
+    assert made.guids["/dev/vda", 2] == "g2"
+
+
+def test_a_clean_slate_was_asked_for(monkeypatch):
+    steps = recorded(monkeypatch, wanted_rows())
+    made = ground.Ground(STORAGE, True, None, print)
+    made.look()
+    made.partition()
+    assert "wipe" in steps and "clear" in steps and made.reused == []
+
+
+@pytest.mark.parametrize("field", ["start", "size", "type", "name"])
+def test_any_difference_makes_a_new_table(monkeypatch, field):
+    rows = wanted_rows()
+    changed = rows[3]._replace(**{field: "other" if field in ("type", "name") else 1})
+    assert field in difference(STORAGE.disks[0], (*rows[:3], changed))
+    steps = recorded(monkeypatch, (*rows[:3], changed))
+    made = ground.Ground(STORAGE, False, None, print)
+    made.look()
+    made.partition()
+    assert "wipe" in steps and made.reused == []
+
+
+def test_unboot_leaves_table_and_files_alone(image):
+    made = plan(default_layout(), 2 * GIB)
+    guids = [disk.new_uuid("gpt") for _ in made.extents]
+    run(["sfdisk", "--quiet", image], sfdisk_script(made, disk.new_uuid("gpt"), guids))
+    with open(image, "r+b") as file:
+        file.write(b"\xeb\x63BOOTCODE")
+        for extent in made.extents:
+            file.seek(extent.start)
+            file.write(b"FS" * 1000)
+    before = run(["sfdisk", "--dump", image])
+    heads = [made.by_role("bios").start, made.by_role("esp").start]
+    disk.unboot(image, heads)
+    assert run(["sfdisk", "--dump", image]) == before and table(image)[1].name == "esp"
+    with open(image, "rb") as file:
+        assert not any(file.read(440))
+        for extent in made.extents:
+            file.seek(extent.start)
+            assert any(file.read(2000)) == (extent.start not in heads)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from images.agent.disk import choose_disk
 from images.agent.inventory import inventory
 from images.errors import BadInput
+from images.disk_choice import choose_disk
 from images.layout import GIB
 
 

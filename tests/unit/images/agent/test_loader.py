@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from images.agent import loader
-from images.diskplan import plan
-from images.layout import default_layout
+from images.layout_parse import default_layout
+from images.storage import resolve
 
 
 def test_the_disk_has_everything_before_it_can_boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,7 +28,7 @@ def test_the_disk_has_everything_before_it_can_boot(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(loader, "_efi", lambda *_: steps.append("efi"))
     monkeypatch.setattr(loader, "_bios", lambda *_: steps.append("bios"))
     monkeypatch.setattr(loader.os, "fsync", flushed)
-    made = plan(default_layout(), 20 << 30)
-    uuids = {extent.number: "0" for extent in made.extents}
-    loader.activate(str(disk), made, uuids, ["g"] * len(made.extents), lambda _: None)
+    row = {"path": str(disk), "size": 20 << 30, "sector": 512, "read_only": False, "removable": False}
+    storage = resolve(default_layout(), [{**row, "transport": "virtio"}], None, 1 << 30)
+    loader.activate(storage, {place.device: "0" for place in storage.places}, {}, lambda _: None)
     assert steps == ["flush", "efi", "bios", "flush"]

@@ -1,0 +1,228 @@
+"""What the disk held before this imaging, as a source of chunks and of whole files.
+
+Before the new tree is written, everything on a file system is moved into a folder of its own
+(`set_aside`; renames, so it costs nothing). There each file is looked up by the manifests that may describe
+it: the version that ran here, and the one that a broken-off imaging was writing. The law: nothing is
+believed; a file or chunk is used only after its sha256 was checked, and no link in the old tree is
+followed. Python 3.8, standard library only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Container, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from images.manifest import Chunk, Entry
+from images.tree_writer import set_attributes, strip_xattrs
+
+ASIDE = ".bootsrv-old"
+STAYS = (ASIDE, "lost+found")
+_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def set_aside(mount: Path) -> list[Path]:
+    """Empties a mounted file system into a folder in it; the folders so far, newest first.
+
+    An imaging that was broken off left such a folder already: what it had written becomes the next one.
+    """
+    home = mount / ASIDE
+    home.mkdir(mode=0o700, exist_ok=True)
+    numbers = sorted(int(p.name) for p in home.iterdir() if p.name.isdigit())
+    names = [name for name in os.listdir(mount) if name not in STAYS]  # noqa: PTH208 - any byte in names
+    if names:
+        numbers.append(numbers[-1] + 1 if numbers else 0)
+        folder = home / str(numbers[-1])
+        folder.mkdir(mode=0o700)
+        for name in names:
+            (mount / name).rename(folder / name)
+    return [home / str(number) for number in reversed(numbers)]
+
+
+def forget(mount: Path) -> None:
+    """Removes what `set_aside` kept; the root directory keeps its time."""
+    if (mount / ASIDE).exists():
+        before = mount.stat()
+        shutil.rmtree(mount / ASIDE)
+        os.utime(mount, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+class Bed:
+    """One folder that holds an old tree (or the part of it below `prefix`). Opens its files safely."""
+
+    def __init__(self, base: Path, prefix: bytes = b"") -> None:
+        self._base = os.open(str(base), _DIR)
+        self.prefix = prefix
+        self._last: tuple[bytes, int] | None = None
+
+    def inside(self, path: bytes) -> bytes | None:
+        """The path within this bed; None when it belongs elsewhere."""
+        if not self.prefix:
+            return path
+        return path[len(self.prefix) + 1 :] if path.startswith(self.prefix + b"/") else None
+
+    def folder(self, path: bytes) -> int:
+        """The open directory of that file. Valid until the next call. Raises OSError."""
+        name = path.rpartition(b"/")[0]
+        if self._last is not None and self._last[0] == name:
+            return self._last[1]
+        handle = os.dup(self._base)
+        try:
+            for part in filter(None, name.split(b"/")):
+                handle, old = os.open(part, _DIR, dir_fd=handle), handle
+                os.close(old)
+        except OSError:
+            os.close(handle)
+            raise
+        self._drop()
+        self._last = (name, handle)
+        return handle
+
+    def size(self, path: bytes) -> int | None:
+        """Bytes of a plain file; None when there is none."""
+        try:
+            found = os.stat(path.rpartition(b"/")[2], dir_fd=self.folder(path), follow_symlinks=False)
+        except OSError:
+            return None
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+    def open(self, path: bytes) -> int:
+        """A file for reading. Raises OSError."""
+        return os.open(path.rpartition(b"/")[2], _FILE, dir_fd=self.folder(path))
+
+    def close(self) -> None:
+        """Releases the directories."""
+        self._drop()
+        os.close(self._base)
+
+    def _drop(self) -> None:
+        if self._last is not None:
+            os.close(self._last[1])
+            self._last = None
+
+
+class Seed:
+    """Finds chunks and files in beds. `reused` files and `bytes` tell what came from here."""
+
+    def __init__(self, beds: Sequence[Bed], target: Path) -> None:
+        self._beds = list(beds)
+        self._target = Bed(target)  # where a reused file goes, and can still be read
+        self._files: list[tuple[Bed, bytes]] = []  # bed, path in it
+        self._where: dict[bytes, tuple[int, int]] = {}  # good chunk -> number of its file, offset
+        self._whole: dict[tuple[Chunk, ...], int] = {}  # the chunks of a file that is all good -> its number
+        self._handle: tuple[int, int] | None = None  # number of the open file, its descriptor
+        self.reused = 0
+        self.bytes = 0
+
+    def learn(self, entries: Iterable[Entry], wanted: Container[bytes]) -> None:
+        """Reads the files of these entries and notes which of the `wanted` chunks they really hold."""
+        for entry in entries:
+            if entry.type != "file" or not entry.chunks:
+                continue
+            asked = [c.id for c in entry.chunks if c.id in wanted and c.id not in self._where]
+            if asked or (entry.chunks not in self._whole and all(c.id in wanted for c in entry.chunks)):
+                for bed in self._beds:
+                    path = bed.inside(entry.path)
+                    if path is not None and bed.size(path) == entry.size:
+                        self._check(bed, path, entry, wanted)
+
+    def _check(self, bed: Bed, path: bytes, entry: Entry, wanted: Container[bytes]) -> None:
+        try:
+            handle = bed.open(path)
+        except OSError:
+            return
+        self._files.append((bed, path))
+        number, whole = len(self._files) - 1, entry.extents is None  # a hole could hide old data
+        try:
+            for chunk, offset in _places(entry):
+                good = chunk.id in wanted and _hash(handle, chunk, offset) == chunk.id
+                if good:
+                    self._where.setdefault(chunk.id, (number, offset))
+                whole = whole and good
+        except OSError:  # a bad place on the disk: what was read so far is good
+            whole = False
+        finally:
+            os.close(handle)
+        if whole:
+            self._whole.setdefault(entry.chunks, number)
+
+    def holds(self, id: bytes) -> bool:
+        """Whether the chunk was found."""
+        return id in self._where
+
+    def read(self, chunk: Chunk) -> bytes | None:
+        """The chunk's bytes, checked once more; None when the disk says something else by now."""
+        number, offset = self._where[chunk.id]
+        try:
+            data = os.pread(self._open(number), chunk.length, offset)
+        except OSError:
+            return None
+        if hashlib.sha256(data).digest() != chunk.id:
+            return None
+        self.bytes += len(data)
+        return data
+
+    def take(self, entry: Entry, name: bytes, parent: int) -> bool:
+        """Moves a whole old file to its new place, if one has exactly this content."""
+        number = self._whole.get(entry.chunks) if entry.extents is None else None
+        if number is None:
+            return False
+        bed, path = self._files[number]
+        if bed is self._target:
+            return False
+        try:
+            handle = bed.open(path)
+        except OSError:
+            return False
+        try:
+            found = os.fstat(handle)
+            if found.st_nlink != 1 or found.st_dev != os.fstat(parent).st_dev or found.st_size != entry.size:
+                return False
+            os.rename(path.rpartition(b"/")[2], name, src_dir_fd=bed.folder(path), dst_dir_fd=parent)
+            strip_xattrs(handle)
+            set_attributes(entry, handle)
+        finally:
+            os.close(handle)
+        self._files[number] = (self._target, entry.path)
+        self.reused += 1
+        self.bytes += entry.size
+        return True
+
+    def _open(self, number: int) -> int:
+        if self._handle is None or self._handle[0] != number:
+            self._shut()
+            bed, path = self._files[number]
+            self._handle = (number, bed.open(path))
+        return self._handle[1]
+
+    def _shut(self) -> None:
+        if self._handle is not None:
+            os.close(self._handle[1])
+            self._handle = None
+
+    def close(self) -> None:
+        """Releases everything."""
+        self._shut()
+        for bed in (*self._beds, self._target):
+            bed.close()
+
+
+def _hash(handle: int, chunk: Chunk, offset: int) -> bytes:
+    return hashlib.sha256(os.pread(handle, chunk.length, offset)).digest()
+
+
+def _places(entry: Entry) -> Iterator[tuple[Chunk, int]]:
+    """Each chunk and where in the file it starts; not those of a sparse file that a hole divides."""
+    chunks, done = iter(entry.chunks), 0  # bytes of the chunk at hand that are behind us
+    for offset, length in entry.extents or ((0, entry.size),):
+        while length > 0:
+            if done == 0:
+                chunk = next(chunks)
+            part = min(length, chunk.length - done)
+            if part == chunk.length:
+                yield chunk, offset
+            offset, length, done = offset + part, length - part, (done + part) % chunk.length

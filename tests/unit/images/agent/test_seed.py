@@ -1,0 +1,130 @@
+"""A reimage with what is there: the same tree as from nothing, little fetched, wherever the last one broke."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from nastytree import build, snapshot
+
+from images.agent.seed import ASIDE, Bed, Seed, forget, set_aside
+from images.agent.seeded_tree import write_seeded
+from images.fetch import PackSource
+from images.importing.from_directory import import_directory
+from images.progress import silent
+from images.store import ImageStore
+from images.tree_writer import write_tree
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="owners and devices need root")
+
+
+class House:
+    """A store with two versions of a tree, and a disk (a directory) that holds the first."""
+
+    def __init__(self, tmp: Path) -> None:
+        self.store = ImageStore.open(tmp / "store")
+        self.tree, self.disk = tmp / "tree", tmp / "disk"
+        self.tree.mkdir()
+        self.disk.mkdir()
+        build(self.tree)
+        self._file("var/log/large", os.urandom(3 << 20))
+        for number in range(40):
+            self._file(f"usr/lib/file{number}", os.urandom(30_000))
+        self.old = import_directory(self.store, "os", self.tree, excludes=())
+        write_tree(self.store.manifest("os@1"), self.store.source("os@1"), self.disk)
+
+    def _file(self, name: str, data: bytes) -> None:
+        path = self.tree / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+    def change(self) -> None:
+        """The second version: one file changed, one moved, one new, one gone, one became a directory."""
+        self._file("usr/lib/file1", os.urandom(30_000))
+        (self.tree / "usr/lib/file2").rename(self.tree / "usr/moved")
+        (self.tree / "usr/lib/file3").unlink()
+        (self.tree / "usr/lib/file4").unlink()
+        self._file("usr/lib/file4/inside", os.urandom(1000))
+        (self.tree / "usr/lib/file5").chmod(0o4755)
+        os.setxattr(self.tree / "usr/lib/file6", "user.new", b"1")
+        with (self.tree / "var/log/large").open("r+b") as file:
+            file.seek(1 << 20)
+            file.write(b"a small change in the middle")
+        import_directory(self.store, "os", self.tree, excludes=())
+
+    def reimage(self, ref: str, *known: str, stop_at: str = "") -> tuple[Seed, PackSource]:
+        manifest, packs = self.store.manifest(ref), self.store.source(ref)
+        seed = Seed([Bed(path) for path in set_aside(self.disk)], self.disk)
+        wanted = {chunk.id for chunk in manifest.chunks()}
+        for one in (ref, *known):
+            seed.learn(self.store.manifest(one).entries(), wanted)
+
+        def progress(done: int, total: int | None, what: str) -> None:
+            if stop_at and what and what >= stop_at:
+                raise KeyboardInterrupt
+
+        write_seeded(manifest, packs, seed, self.disk, progress if stop_at else silent)
+        seed.close()
+        forget(self.disk)
+        return seed, packs
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+def test_the_same_version_again_fetches_nothing(house: House) -> None:
+    before = snapshot(house.tree)
+    inode = (house.disk / "usr/lib/file9").stat().st_ino
+    seed, packs = house.reimage("os@1", "os@1")
+    assert snapshot(house.disk) == before
+    assert packs.fetched < 600_000, "only a chunk that a hole divides"
+    assert seed.reused > 40 and (house.disk / "usr/lib/file9").stat().st_ino == inode
+    assert not (house.disk / ASIDE).exists()
+
+
+def test_the_next_version_fetches_what_changed(house: House) -> None:
+    house.change()
+    seed, packs = house.reimage("os@2", "os@1")
+    assert snapshot(house.disk) == snapshot(house.tree)
+    assert packs.fetched < 1_600_000 < seed.bytes, "a chunk of the large file, and the new ones' frames"
+
+
+def test_without_knowing_what_ran_there_the_same_paths_still_help(house: House) -> None:
+    house.change()
+    seed, _ = house.reimage("os@2")
+    assert snapshot(house.disk) == snapshot(house.tree)
+    assert seed.reused >= 34
+
+
+def test_damage_on_the_old_disk_is_never_taken_over(house: House) -> None:
+    with (house.disk / "usr/lib/file7").open("r+b") as file:
+        file.write(b"bit rot")
+    stat = (house.disk / "usr/lib/file8").stat()
+    (house.disk / "usr/lib/file8").write_bytes(bytes(30_000))
+    os.utime(house.disk / "usr/lib/file8", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    (house.disk / "usr/moved").symlink_to("/etc/shadow")
+    house.reimage("os@1", "os@1")
+    assert snapshot(house.disk) == snapshot(house.tree)
+
+
+@pytest.mark.parametrize("stop_at", ["/b", "/usr/lib/file2", "/var"])
+def test_a_broken_imaging_goes_on_with_what_it_had_written(house: House, stop_at: str) -> None:
+    house.change()
+    with pytest.raises(KeyboardInterrupt):
+        house.reimage("os@2", "os@1", stop_at=stop_at)
+    assert (house.disk / ASIDE / "0").is_dir()
+    _, packs = house.reimage("os@2", "os@1")
+    assert snapshot(house.disk) == snapshot(house.tree)
+    assert packs.fetched < 1_600_000 and not (house.disk / ASIDE).exists()
+
+
+def test_a_file_that_left_the_disk_through_a_link_is_not_followed(house: House, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    (house.disk / "usr/lib").rename(outside)
+    (house.disk / "usr/lib").symlink_to(outside)
+    house.reimage("os@1", "os@1")
+    assert snapshot(house.disk) == snapshot(house.tree)
+    assert len(list(outside.iterdir())) >= 40, "what lies outside is not moved away"
