@@ -24,6 +24,10 @@ class HouseHosts:
     def __init__(self, known: KnownNodes) -> None:
         self._known = known
 
+    def look(self) -> None:
+        """Packets wait: has anything changed since the last?"""
+        self._known.look()
+
     def find(self, client: Client) -> Host | None:
         """The registered node with one of the client's identities, or else with its MAC."""
         return self._known.host(client)

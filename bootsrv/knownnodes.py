@@ -1,7 +1,7 @@
 """Which node a DHCP client is, kept in memory for as long as nothing about any node changes.
 
-The law: a change in the registry is true for the very next packet. Whether there was one is asked at every
-look-up and costs microseconds; all that was kept is dropped then.
+The law: a change in the registry is true for the next packets that are read. Whether there was one is asked
+by `look`, once for each batch of packets; all that was kept is dropped then.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ class KnownNodes:
 
     def node(self, client: Client) -> Node | None:
         """Who asks. An identity that somebody set by hand says more than a MAC."""
-        self._look()
         key = (client.mac, client.client_id, client.uuid, client.circuit_id, client.remote_id)
         if key not in self._nodes:
             if len(self._nodes) >= MOST:
@@ -57,7 +56,7 @@ class KnownNodes:
         return host
 
     def reserved(self, address: IPv4Address) -> bool:
-        """Whether a registered node has this address; as of the last question for a client."""
+        """Whether a registered node has this address."""
         number = int(address)
         block = number >> BLOCK
         taken = self._addresses.get(block)
@@ -70,7 +69,8 @@ class KnownNodes:
             )
         return number in taken
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Look whether what was kept is still true."""
         changes = self._registry.changes()
         if changes == self._changes:
             return

@@ -9,7 +9,6 @@ full) is logged and lost.
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -25,6 +24,7 @@ QUEUE = 50_000
 BATCH = 500
 TOGETHER = 50  # steps in one transaction: no lease waits for more than these to be stored
 GATHER_SECONDS = 0.05
+RUSH = 400  # steps within a second, after which those that may be left out are
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +45,30 @@ class Recorder:
 
     def __init__(self, registry: Registry, peers: Peers, clock: Callable[[], float] = time.time) -> None:
         self._registry, self._peers, self._clock = registry, peers, clock
-        self._queue: queue.Queue[_Step | None] = queue.Queue(QUEUE)
+        self._queue: deque[_Step] = deque()  # appending takes no lock that the writing thread could hold
+        self._wake, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._write_all, name="recorder", daemon=True)
         self.lost = 0
 
     def start(self) -> None:
         self._thread.start()
+        self._second, self._steps = 0, 0
 
     def close(self) -> None:
         """Write what is queued and end; waits a few seconds at most."""
-        self._queue.put(None)
+        self._closing.set()
+        self._wake.set()
         self._thread.join(5.0)
 
     def record(self, mac: str, kind: str, text: str, data: Mapping[str, Any] | None = None) -> None:
         """One step of the machine with this MAC."""
         self._put(_Step(self._clock(), mac, None, kind, text, data or {}))
+    def rushed(self) -> bool:
+        """Whether so many steps came within this second that only machines that boot should be recorded."""
+        if int(self._clock()) != self._second:
+            self._second, self._steps = int(self._clock()), 0
+        return self._steps >= RUSH
+
 
     def record_peer(self, address: str, kind: str, text: str, data: Mapping[str, Any] | None = None) -> None:
         """One step of the machine that has this IP address."""
@@ -70,36 +79,39 @@ class Recorder:
         self._put(_Step(self._clock(), mac, None, "", "", sighting=True, arch=arch))
 
     def _put(self, step: _Step) -> None:
-        try:
-            self._queue.put_nowait(step)
-        except queue.Full:
-            self.lost += 1
-            if self.lost % 1000 == 1:
-                log.warning("flight recorder: %d steps lost, the registry is too slow", self.lost)
+        self._steps += 1
+        if len(self._queue) < QUEUE:
+            self._queue.append(step)
+            if not self._wake.is_set():
+                self._wake.set()
+            return
+        self.lost += 1
+        if self.lost % 1000 == 1:
+            log.warning("flight recorder: %d steps lost, the registry is too slow", self.lost)
 
     def _write_all(self) -> None:
-        going = True
         try:
             self._registry.relax()
         except OSError as error:  # it will be slower, no more
             log.warning("flight recorder: %s", error)
-        while going:
-            batch = [self._queue.get()]
-            if batch[0] is not None:
-                time.sleep(GATHER_SECONDS)
-            while len(batch) < BATCH and not self._queue.empty():
-                batch.append(self._queue.get())
-            going = None not in batch
-            try:
-                self._write([step for step in batch if step is not None])
-            except Exception:  # whatever it was: the next steps are to be written all the same
-                log.exception("flight recorder: %d steps could not be written", len(batch))
+        while self._queue or not self._closing.is_set():
+            self._wake.wait()
+            self._closing.wait(GATHER_SECONDS)
+            self._wake.clear()
+            while self._queue:
+                self._write_some([self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))])
         self._registry.close()
 
     def _write(self, batch: list[_Step]) -> None:
         for first in range(0, len(batch), TOGETHER):
             with self._registry.transaction():
                 for step in batch[first : first + TOGETHER]:
+    def _write_some(self, batch: list[_Step]) -> None:
+        try:
+            self._write(batch)
+        except Exception:  # whatever it was: the next steps are to be written all the same
+            log.exception("flight recorder: %d steps could not be written", len(batch))
+
                     self._write_one(step)
             time.sleep(0)
 
@@ -108,7 +120,7 @@ class Recorder:
         if step.sighting and mac is not None:
             note_sighting(self._registry, mac, step.at, step.arch)
             return
-        node = self._registry.nodes.id_of_mac(mac) if mac is not None else None
+        node = self._registry.id_of_machine(mac) if mac is not None else None
         data = {**step.data, "address": step.address} if step.address else step.data
         if node is not None:
             self._registry.nodes.touch(node, step.at)

@@ -72,6 +72,10 @@ class Lease:
 class Hosts(Protocol):
     """The registry, seen from DHCP."""
 
+    def look(self) -> None:
+        """Called before each batch of packets: what was answered before need not be true any more. Raises
+        OSError."""
+
     def find(self, client: Client) -> Host | None:
         """The host that this client is, or None when it is unknown."""
 
@@ -103,6 +107,9 @@ class Leases(Protocol):
 
 class Journal(Protocol):
     """Where steps of a boot are recorded (the flight recorder). Must not block on the network."""
+
+    def rushed(self) -> bool:
+        """Whether so much is to be recorded that steps of strangers' systems should be left out."""
 
     def record(self, mac: str, kind: str, text: str, data: Mapping[str, Any] | None = None) -> None:
         """Record one event (`dhcp.discover`, `dhcp.offer`, ...)."""

@@ -120,6 +120,7 @@ class Responder:
 
     def _authority(self, asked: Asked, out: Outcome, now: float) -> None:
         host = self._hosts.find(asked.client)
+        out.routine = host is None and not is_pxe(asked.client)
         match asked.kind:
             case None:
                 self._bootp(asked, host, out, now)
@@ -199,7 +200,7 @@ class Responder:
         )
         loads = f", load {boot.filename}" if boot is not None else ""
         why = f" ({choice.why})" if choice.why else ""
-        out.tell(asked, kind, f"{choice.address}{loads}{why}", choice.address, boot)
+        out.tell(asked, kind, (choice.address, loads, why), choice.address, boot)
 
     def _lease_seconds(self, asked: Asked, host: Host | None, zone: Zone) -> int:
         """What the client asks for, up to what the host or the subnet allows."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from pxe.dhcp import probe, wire
 from pxe.dhcp.checks import Checks, Held
-from pxe.dhcp.outcome import Note, Outcome
+from pxe.dhcp.outcome import Note, Outcome, Step
 from pxe.dhcp.ports import Boots, Hosts, Journal, Lease, Leases
 from pxe.dhcp.replies import ESSENTIAL, Reply
 from pxe.dhcp.responder import Responder
@@ -148,6 +148,7 @@ class DhcpServer:
     def _readable(self) -> None:
         """Everything that waits on every interface, as one batch."""
         self._look_at_clock()
+        self._look_at_hosts()
         outcomes: list[tuple[Port, Outcome]] = []
         for port in self._ports:
             for data, arrival in port.receive(BATCH):
@@ -163,6 +164,12 @@ class DhcpServer:
                 else:
                     self._tell(note for note in outcome.notes if note.kind != "dhcp.offer")
         self._finish(outcomes)
+
+    def _look_at_hosts(self) -> None:
+        try:
+            self._hosts.look()
+        except OSError as error:  # what is known already still serves
+            self._alarm("alarm.registry", f"the registry cannot be read: {error}")
 
     def _decide(self, packet: wire.Packet, arrival: Arrival) -> Outcome:
         assert self._responder is not None
@@ -224,7 +231,10 @@ class DhcpServer:
                 else:
                     self.counters.withheld += 1
         for _port, outcome in outcomes:
-            self._tell(outcome.notes)
+            if outcome.routine and self._journal.rushed():
+                self._tell(note for note in outcome.notes if isinstance(note, Note))
+            else:
+                self._tell(outcome.notes)
 
     def _store(self, outcomes: Iterable[Outcome]) -> bool:
         """Commit all lease changes of a batch; when that fails none of them holds."""
@@ -256,7 +266,7 @@ class DhcpServer:
         if dropped:
             log.info("no room for options %s in the answer to %s", dropped, reply.packet.chaddr.hex(":"))
 
-    def _tell(self, notes: Iterable[Note]) -> None:
+    def _tell(self, notes: Iterable[Note | Step]) -> None:
         for note in notes:
             try:
                 self._journal.record(note.mac, note.kind, note.text, note.data)

@@ -22,6 +22,7 @@ LARGEST = 65535
 _IP_PKTINFO = 8
 _SO_RCVBUFFORCE = 33
 EVERY_MAC = b"\xff" * 6
+MOST_SOURCES = 256  # senders (relays, mostly) whose Arrival is kept ready
 
 
 class Port:
@@ -31,6 +32,7 @@ class Port:
         self.interface = interfaces.read(name)
         self.addresses: tuple[IPv4Interface, ...] = self.interface.addresses
         self._server_port = server_port
+        self._arrivals: dict[tuple[int, str, int], Arrival] = {}
         self.sockets: list[socket.socket] = []
         try:
             self.main = self._udp(server_port)
@@ -68,7 +70,10 @@ class Port:
 
     def refresh(self) -> None:
         """Read our addresses anew. Raises OSError when the interface is gone."""
-        self.addresses = interfaces.addresses(self.interface.name)
+        addresses = interfaces.addresses(self.interface.name)
+        if addresses != self.addresses:
+            self.addresses = addresses
+            self._arrivals.clear()
 
     def receive(self, limit: int) -> Iterator[tuple[bytes, Arrival]]:
         """What waits on both UDP sockets, at most `limit` datagrams each."""
@@ -80,10 +85,16 @@ class Port:
                     data, (host, source_port) = sock.recvfrom(LARGEST)
                 except BlockingIOError:
                     break
-                yield (
-                    data,
-                    Arrival(self.interface.name, self.addresses, port, IPv4Address(host), source_port),
+                yield data, self._arrivals.get((port, host, source_port)) or self._arrival(
+                    port, host, source_port
                 )
+
+    def _arrival(self, port: int, host: str, source_port: int) -> Arrival:
+        if len(self._arrivals) >= MOST_SOURCES:
+            self._arrivals.clear()
+        made = Arrival(self.interface.name, self.addresses, port, IPv4Address(host), source_port)
+        self._arrivals[port, host, source_port] = made
+        return made
 
     def send(self, reply: Reply, data: bytes) -> None:
         """Send one answer. Raises OSError."""

@@ -16,6 +16,8 @@ from pxe.dhcp.pool import FreeAddresses
 from pxe.dhcp.subnet import Subnet
 from pxe.dhcp.wire import NO_ADDRESS, Packet
 
+Ours = tuple[IPv4Interface, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
@@ -88,7 +90,10 @@ class Zones:
 
     def __init__(self, subnets: Iterable[Subnet], domain: str) -> None:
         self.all = tuple(make_zone(subnet, domain) for subnet in subnets)
-        self._local: dict[tuple[str, tuple[IPv4Interface, ...]], Place | None] = {}
+        # What was found before, for clients on an interface and for those behind a relay, and with which
+        # addresses of ours; compared by identity, since hashing an IPv4Interface costs more than the rest.
+        self._local: dict[str, tuple[Ours, Place | None]] = {}
+        self._remote: dict[int, tuple[Ours, Place | None]] = {}
 
     def place(self, packet: Packet, arrival: Arrival, link: bytes | None) -> Place | None:
         """The client's place, or None where we have nothing to say. `link`: sub-option 82.5 of a relay."""
@@ -101,12 +106,11 @@ class Zones:
             place = self._routed(packet.ciaddr, arrival)
             if place is not None:
                 return place
-        key = (arrival.interface, arrival.addresses)
-        if key not in self._local:
-            if len(self._local) > 64:
-                self._local.clear()
-            self._local[key] = self._find_local(arrival)
-        return self._local[key]
+        ours, place = self._local.get(arrival.interface, (None, None))
+        if ours is not arrival.addresses:
+            place = self._find_local(arrival)
+            self._local[arrival.interface] = arrival.addresses, place
+        return place
 
     def local(self, interface: str, addresses: tuple[IPv4Interface, ...]) -> Zone | None:
         """The zone of clients that are directly on this interface."""
@@ -114,6 +118,15 @@ class Zones:
         return place.home if place is not None else None
 
     def _routed(self, address: IPv4Address, arrival: Arrival) -> Place | None:
+        ours, place = self._remote.get(int(address), (None, None))
+        if ours is not arrival.addresses:
+            if len(self._remote) > 256:
+                self._remote.clear()
+            place = self._find_routed(address, arrival)
+            self._remote[int(address)] = arrival.addresses, place
+        return place
+
+    def _find_routed(self, address: IPv4Address, arrival: Arrival) -> Place | None:
         zone = next((zone for zone in self.all if address in zone), None)
         if zone is None:
             return None

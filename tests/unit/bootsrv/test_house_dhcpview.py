@@ -41,6 +41,7 @@ class TestHosts:
         hosts = HouseHosts(KnownNodes(registry))
         assert hosts.find(client()) is None
         house.nodes.add(Wanted(name="n1", macs=[MAC], address="10.77.0.11"))
+        hosts.look()
         host = hosts.find(client())
         assert host is not None
         assert (host.name, host.address) == ("n1", IPv4Address("10.77.0.11"))

@@ -37,6 +37,12 @@ class House:
     commits: int = 0
     back: list[IPv4Address] = field(default_factory=list)  # taken back by a person
 
+    def look(self) -> None:
+        pass
+
+    def rushed(self) -> bool:
+        return False
+
     def find(self, client: Client) -> Host | None:
         return self.hosts.get(client.mac)
 
