@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,9 +23,9 @@ from bootsrv.registry.registry import Registry
 log = logging.getLogger(__name__)
 QUEUE = 50_000
 BATCH = 500
+RUSH = 400  # steps within a second, after which those that may be left out are
 TOGETHER = 50  # steps in one transaction: no lease waits for more than these to be stored
 GATHER_SECONDS = 0.05
-RUSH = 400  # steps within a second, after which those that may be left out are
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +50,10 @@ class Recorder:
         self._wake, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._write_all, name="recorder", daemon=True)
         self.lost = 0
+        self._second, self._steps = 0, 0
 
     def start(self) -> None:
         self._thread.start()
-        self._second, self._steps = 0, 0
 
     def close(self) -> None:
         """Write what is queued and end; waits a few seconds at most."""
@@ -60,15 +61,15 @@ class Recorder:
         self._wake.set()
         self._thread.join(5.0)
 
-    def record(self, mac: str, kind: str, text: str, data: Mapping[str, Any] | None = None) -> None:
-        """One step of the machine with this MAC."""
-        self._put(_Step(self._clock(), mac, None, kind, text, data or {}))
     def rushed(self) -> bool:
         """Whether so many steps came within this second that only machines that boot should be recorded."""
         if int(self._clock()) != self._second:
             self._second, self._steps = int(self._clock()), 0
         return self._steps >= RUSH
 
+    def record(self, mac: str, kind: str, text: str, data: Mapping[str, Any] | None = None) -> None:
+        """One step of the machine with this MAC."""
+        self._put(_Step(self._clock(), mac, None, kind, text, data or {}))
 
     def record_peer(self, address: str, kind: str, text: str, data: Mapping[str, Any] | None = None) -> None:
         """One step of the machine that has this IP address."""
@@ -102,16 +103,16 @@ class Recorder:
                 self._write_some([self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))])
         self._registry.close()
 
-    def _write(self, batch: list[_Step]) -> None:
-        for first in range(0, len(batch), TOGETHER):
-            with self._registry.transaction():
-                for step in batch[first : first + TOGETHER]:
     def _write_some(self, batch: list[_Step]) -> None:
         try:
             self._write(batch)
         except Exception:  # whatever it was: the next steps are to be written all the same
             log.exception("flight recorder: %d steps could not be written", len(batch))
 
+    def _write(self, batch: list[_Step]) -> None:
+        for first in range(0, len(batch), TOGETHER):
+            with self._registry.transaction():
+                for step in batch[first : first + TOGETHER]:
                     self._write_one(step)
             time.sleep(0)
 
@@ -120,7 +121,7 @@ class Recorder:
         if step.sighting and mac is not None:
             note_sighting(self._registry, mac, step.at, step.arch)
             return
-        node = self._registry.id_of_machine(mac) if mac is not None else None
+        node = self._registry.nodes.id_of_mac(mac) if mac is not None else None
         data = {**step.data, "address": step.address} if step.address else step.data
         if node is not None:
             self._registry.nodes.touch(node, step.at)
