@@ -20,6 +20,7 @@ from pxe.answers.text import (
     Hash,
     Host,
     Item,
+    Key,
     Layout,
     Line,
     Package,
@@ -38,7 +39,7 @@ class Root(Section, frozen=True, kw_only=True):
     password: Hash | None = None
     locked: bool = False
     allow_ssh: bool = False  # by password
-    keys: tuple[Words, ...] = ()
+    keys: tuple[Key, ...] = ()
 
 
 class User(Section, frozen=True, kw_only=True):
@@ -53,7 +54,7 @@ class User(Section, frozen=True, kw_only=True):
     home: Line | None = None
     shell: Line | None = None
     locked: bool = False
-    keys: tuple[Words, ...] = ()
+    keys: tuple[Key, ...] = ()
 
 
 class UserGroup(Section, frozen=True, kw_only=True):

@@ -7,12 +7,19 @@ Quoting for the target is the renderer's work; a value that no quoting can carry
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import msgspec
 
 _BREAKS = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
 _LIST = _BREAKS + ","
+
+
+def is_line(text: str) -> bool:
+    """Whether a text that is no field of a profile, such as a secret, keeps to the same law."""
+    return not re.search(f"[{_BREAKS}]", text)
+
 
 Line = Annotated[str, msgspec.Meta(pattern=rf"\A[^{_BREAKS}]*\Z")]
 Words = Annotated[str, msgspec.Meta(pattern=rf"\A[^{_BREAKS}]+\Z")]  # a Line that is not empty
@@ -22,8 +29,9 @@ Hash = Annotated[str, msgspec.Meta(pattern=r"\A(\$[0-9a-zA-Z]+\$[!-9;-~]+|[!-9;-
 Host = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?\Z")]
 Account = Annotated[str, msgspec.Meta(pattern=r"\A[a-z_][a-z0-9_-]{0,30}\$?\Z")]
 Device = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._:/+|*-]*\Z")]
-Package = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_*?\[][A-Za-z0-9_.+:*?\[\]~/-]*\Z")]
-Group = Annotated[str, msgspec.Meta(pattern=rf"\A[^-@\s{_BREAKS}][^{_BREAKS}]*(?<![\s])\Z")]
+Package = Annotated[str, msgspec.Meta(pattern=r"\A(?!\*\Z)[A-Za-z0-9_*?\[][A-Za-z0-9_.+:*?\[\]~/-]*\Z")]
+Group = Annotated[str, msgspec.Meta(pattern=rf"\A[^-@^#\s{_BREAKS}][^#{_BREAKS}]*(?<![\s])\Z")]
+Key = Annotated[str, msgspec.Meta(pattern=rf"\A[A-Za-z0-9][^{_BREAKS}]*\Z")]  # a line of authorized_keys
 Mount = Annotated[str, msgspec.Meta(pattern=r"\A(/[A-Za-z0-9._/+-]*|swap|biosboot|prepboot|none)\Z")]
 Layout = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z][A-Za-z0-9_ ()-]*\Z")]  # "us", "cz (qwerty)"
 RawLine = Annotated[

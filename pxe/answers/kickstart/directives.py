@@ -9,7 +9,7 @@ from pxe.answers.kickstart import forms_disk, forms_legacy, forms_system, simple
 from pxe.answers.kickstart.age import Age
 from pxe.answers.kickstart.form import Form, quote
 from pxe.answers.network import Method
-from pxe.answers.profile import Profile, Source
+from pxe.answers.profile import Profile, Source, User
 from pxe.answers.targets import OLDEST, Target
 from pxe.answers.text import Section
 
@@ -54,7 +54,7 @@ class Directives:
             yield self._word(simple.LEGACY_FLAGS["install"][1], "legacy.install", "install")
         if source is not None:
             yield self._form(source_form(source), _proxied(source, profile.proxy), "source")
-        elif profile.proxy:
+        if profile.proxy and (source is None or source_form(source) is not forms_system.URL):
             self._say(Finding("a proxy needs a source with a url", "proxy"))
         for number, repository in enumerate(profile.repositories):
             yield self._form(forms_system.REPO, repository, f"repositories[{number}]")
@@ -120,13 +120,14 @@ class Directives:
                              *_hash(root.password))  # fmt: skip
         elif root.password or len(words) > 1:
             yield "rootpw", " ".join(map(quote, [*words, *_hash(root.password)]))
-        else:
+        elif root.locked or not profile.order:
             # Before --lock there was, a password that nothing hashes to did the same.
             yield "rootpw", "rootpw --iscrypted '!!'"
         for number, group in enumerate(profile.user_groups):
             yield self._form(forms_system.GROUP, group, f"user_groups[{number}]")
         for number, user in enumerate(profile.users):
-            yield self._form(forms_system.USER, user, f"users[{number}]")
+            if not by_script(user, self._target):
+                yield self._form(forms_system.USER, user, f"users[{number}]")
         if self._has(simple.SSHKEY):
             for name, key in keys_of(profile):
                 yield "sshkey", f"sshkey {quote(f'--username={name}')} {quote(key)}"
@@ -241,6 +242,13 @@ def _proxied(source: Source, proxy: str | None) -> Source:
 
 def _hash(password: str | None) -> list[str]:
     return ["--iscrypted", password] if password else []
+
+
+def by_script(user: User, target: Target) -> bool:
+    """Whether the account is made by a %post script, since the target's `user` cannot say all of it."""
+    refused: list[Finding] = []
+    forms_system.USER.line(user, target, "", refused.append)
+    return bool(refused)
 
 
 def keys_of(profile: Profile) -> Iterator[tuple[str, str]]:

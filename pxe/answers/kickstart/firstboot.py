@@ -1,4 +1,5 @@
-"""Shell text for what the target's kickstart has no directive for: keys, and a script for the first boot.
+"""Shell text for what the target's kickstart has no directive for: accounts, keys, a script for the first
+boot.
 
 The first-boot script runs once, before log-ins are offered, and takes itself away whatever it returned; its
 output stays in /var/log/bootsrv-first-boot.log. systemd where there is one, rc.local's place elsewhere.
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import shlex
 
-from pxe.answers.profile import Step
+from pxe.answers.profile import Step, User
 
 _SCRIPT = "/usr/local/sbin/bootsrv-first-boot"
 _UNIT = """[Unit]
@@ -60,6 +61,20 @@ def first_boot_script(step: Step) -> str:
         + heredoc("/etc/init.d/bootsrv-first-boot", _RC.format(script=_SCRIPT))
         + "chmod 755 /etc/init.d/bootsrv-first-boot; chkconfig --add bootsrv-first-boot\nfi\n"
     )
+
+
+def account_script(user: User) -> str:
+    """Shell that makes an account."""
+    words = ["useradd", "-m"]
+    given = {
+        "-c": user.full_name, "-u": user.uid, "-g": user.gid, "-d": user.home, "-s": user.shell,
+        "-G": ",".join(user.groups), "-p": user.password,
+    }  # fmt: skip
+    for flag, value in given.items():
+        words += [flag, str(value)] if value not in (None, "") else []
+    lines = [shlex.join([*words, user.name])]
+    lines += [shlex.join(["usermod", "-L", user.name])] if user.locked else []
+    return "\n".join(lines) + "\n"
 
 
 def key_script(account: str, key: str) -> str:

@@ -63,7 +63,7 @@ _SIZES = (
     Option("--size", "size", _NUMBER),
     Option("--grow", "grow", _FLAG),
     Option("--maxsize", "max_size", _NUMBER),
-    Option("--recommended", "recommended", _FLAG, Age("F3 R3")),
+    Option("--recommended", "recommended", _FLAG),
     Option("--resize", "resize", _FLAG, Age("F17 R7")),
 )
 

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pxe.answers.errors import Finding, Unfit
 from pxe.answers.kickstart import simple
 from pxe.answers.kickstart.age import Age
-from pxe.answers.kickstart.directives import Directives, keys_of
-from pxe.answers.kickstart.firstboot import first_boot_script, key_script
+from pxe.answers.kickstart.directives import Directives, by_script, keys_of
+from pxe.answers.kickstart.firstboot import account_script, first_boot_script, key_script
 from pxe.answers.kickstart.form import quote
 from pxe.answers.kickstart.lexer import SECTIONS
 from pxe.answers.profile import Packages, Profile, Step, When
 from pxe.answers.targets import Target
+from pxe.answers.text import is_line
 
 _PRE_INSTALL = Age("F24 R7", "", "use %pre")
 _ON_ERROR = Age("F25 R8", "", "leave it out")
@@ -74,6 +75,9 @@ def _sections(profile: Profile, target: Target, say: Callable[[Finding], None]) 
         yield from [*gap, *_packages(profile.packages), *end]
     for number, step in enumerate(profile.scripts):
         yield from [*gap, *_script(step, f"scripts[{number}]", target, say), *end]
+    for user in profile.users:
+        if by_script(user, target):
+            yield from [*gap, "%post", *account_script(user).splitlines(), *end]
     if simple.SSHKEY.refusal("", target) is not None:
         for name, key in keys_of(profile):
             yield from [*gap, "%post", *key_script(name, key).splitlines(), *end]
@@ -122,6 +126,9 @@ def _with_secrets(text: str, secrets: Mapping[str, str], findings: list[Finding]
         name = found[1]
         if name not in secrets:
             findings.append(Finding(f"there is no secret named {name}", "disks"))
+            return ""
+        if not is_line(secrets[name]):
+            findings.append(Finding(f"the secret {name} has a line break or a control character", "disks"))
             return ""
         return quote(f"--passphrase={secrets[name]}")
 
