@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from bootsrv import bootplan, ownfile
 from bootsrv.config import Config
-from bootsrv.knownnodes import KnownNodes
+from bootsrv.knownnodes import KnownNodes, identities_of
 from bootsrv.recorder import Recorder
 from pxe.dhcp.ports import BootFile, Client, Host, Stage
 from pxe.loaders import loader_for
@@ -55,7 +55,10 @@ class HouseBoots:
         if plan.action is bootplan.Action.NONE:
             return None
         if node is None or client.stage is not Stage.IPXE:
-            self._recorder.sighting(client.mac, client.arch if client.stage is not Stage.IPXE else None)
+            other_card = node is not None and client.mac not in node.macs
+            known = tuple(identities_of(client)) if other_card else ()
+            arch = client.arch if client.stage is not Stage.IPXE else None
+            self._recorder.sighting(client.mac, arch, known)
         base = f"http://{server}:{self._config.http.port}/boot"
         if client.stage is Stage.IPXE:
             return BootFile(f"{base}/{script_name(client, server)}", server, plan.reason)

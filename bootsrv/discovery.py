@@ -16,7 +16,7 @@ def note_sighting(registry: Registry, mac: str, now: float, arch: int | None = N
     seen."""
     firmware = firmware_of(arch)
     with registry.transaction():
-        node = registry.nodes.by_mac(mac)
+        node = registry.machine(mac)
         if node is None:
             registry.nodes.forget_unknown(MAX_UNKNOWN - 1)
             node = registry.nodes.save(

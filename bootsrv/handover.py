@@ -46,7 +46,7 @@ class Handover:
 
     def _left_alone(self, mac: str) -> bool:
         """DHCP offers such a machine nothing, so its iPXE is not ours to direct either."""
-        plan = bootplan.decide(self._registry.nodes.by_mac(mac), self._config.nodes.discover)
+        plan = bootplan.decide(self._registry.machine(mac), self._config.nodes.discover)
         return plan.action is bootplan.Action.NONE
 
     def _server(self, peer: str) -> IPv4Address | None:

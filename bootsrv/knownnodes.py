@@ -14,8 +14,11 @@ from bootsrv.model import AddressMethod, Node, NodeState
 from bootsrv.registry.registry import Registry
 from pxe.dhcp.ports import Client, Host
 
-MOST = 4096  # clients kept; a machine's OFFER and ACK are milliseconds apart
+MOST = 4096  # nodes kept; a machine's OFFER and ACK are milliseconds apart
+MOST_STRANGERS = 50_000  # clients kept of which it is known that they are no node
 BLOCK = 10  # bits: registered addresses are read in ranges of 1024
+
+Key = tuple[object, ...]
 
 
 class KnownNodes:
@@ -25,18 +28,27 @@ class KnownNodes:
         self._registry = registry
         self._changes: tuple[int, int] | None = None
         self._revision = -1
-        self._nodes: dict[tuple[object, ...], Node | None] = {}
+        self._nodes: dict[Key, Node] = {}
+        self._strangers: set[Key] = set()
+        self._identities: bool | None = None  # whether there are any
         self._hosts: dict[int, Host] = {}  # by node
         self._addresses: dict[int, frozenset[int]] = {}  # by range
 
     def node(self, client: Client) -> Node | None:
         """Who asks. An identity that somebody set by hand says more than a MAC."""
         key = (client.mac, client.client_id, client.uuid, client.circuit_id, client.remote_id)
-        if key not in self._nodes:
-            if len(self._nodes) >= MOST:
+        if key in self._strangers:
+            return None
+        node = self._nodes.get(key)
+        if node is None:
+            if len(self._nodes) >= MOST or len(self._strangers) >= MOST_STRANGERS:
                 self._forget()
-            self._nodes[key] = self._find(client)
-        return self._nodes[key]
+            node = self._find(client)
+            if node is not None:
+                self._nodes[key] = node
+            else:
+                self._strangers.add(key)
+        return node
 
     def host(self, client: Client) -> Host | None:
         """What DHCP is to know of the node that asks; None when nobody registered it."""
@@ -81,17 +93,23 @@ class KnownNodes:
 
     def _forget(self) -> None:
         self._nodes.clear()
+        self._strangers.clear()
+        self._identities = None
         self._hosts.clear()
         self._addresses.clear()
 
     def _find(self, client: Client) -> Node | None:
-        number = self._registry.identities.node_of(_identities(client))
+        if self._identities is None:
+            self._identities = self._registry.identities.any()
+        if not self._identities:
+            return self._registry.nodes.by_mac(client.mac)
+        number = self._registry.identities.node_of(identities_of(client))
         node = self._registry.nodes.get(number) if number is not None else None
         return node or self._registry.nodes.by_mac(client.mac)
 
 
-def _identities(client: Client) -> Iterator[tuple[str, str]]:
-    """In the order in which they count."""
+def identities_of(client: Client) -> Iterator[tuple[str, str]]:
+    """What a client says of itself beside its MAC, in the order in which they count."""
     if client.client_id:
         yield "client-id", client.client_id.hex()
     if client.uuid:

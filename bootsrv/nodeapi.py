@@ -21,6 +21,7 @@ from bootsrv.config import Config
 from bootsrv.discovery import note_sighting
 from bootsrv.errors import BootsrvError
 from bootsrv.model import Node
+from bootsrv.recognition import by_inventory
 from bootsrv.registry.registry import Registry
 from bootsrv.registry.tokens import Token
 from pxe.http.ports import NodeRequest, Reply, Wait
@@ -81,7 +82,7 @@ class NodeApi:
 
     def _node(self, token: Token) -> Node:
         """The node of a boot token; a machine whose record was removed is unknown again."""
-        return self._registry.nodes.by_mac(token.subject) or note_sighting(
+        return self._registry.machine(token.subject) or note_sighting(
             self._registry, token.subject, self._clock()
         )
 
@@ -132,7 +133,7 @@ class NodeApi:
     def _facts(self, request: NodeRequest, token: Token) -> Reply:
         facts = _object(request.body, MAX_FACTS)
         with self._registry.transaction():
-            node = self._node(token)
+            node = by_inventory(self._registry, self._node(token), facts, self._clock())
             firmware = facts.get("firmware") if facts.get("firmware") in ("bios", "uefi") else node.firmware
             self._change(replace(node, facts=facts, firmware=firmware, last_seen=self._clock()))
             self._record(node, token.subject, "imager.facts", "hardware reported", {})

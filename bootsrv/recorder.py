@@ -12,12 +12,13 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from bootsrv.discovery import note_sighting
 from bootsrv.peers import Peers
+from bootsrv.recognition import recognise
 from bootsrv.registry.registry import Registry
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class _Step:
     data: Mapping[str, Any] = field(default_factory=dict)
     sighting: bool = False  # an unknown machine is to appear on the list
     arch: int | None = None
+    known: Sequence[tuple[str, str]] = ()  # identities that led to a node, where its MAC did not
 
 
 class Recorder:
@@ -75,9 +77,10 @@ class Recorder:
         """One step of the machine that has this IP address."""
         self._put(_Step(self._clock(), None, address, kind, text, data or {}))
 
-    def sighting(self, mac: str, arch: int | None) -> None:
-        """A machine asked what to boot: if nobody knows it, it belongs on the list."""
-        self._put(_Step(self._clock(), mac, None, "", "", sighting=True, arch=arch))
+    def sighting(self, mac: str, arch: int | None, known: Sequence[tuple[str, str]] = ()) -> None:
+        """A machine asked what to boot: if nobody knows it, it belongs on the list. `known`: identities, of
+        which one is a node's although the MAC is not."""
+        self._put(_Step(self._clock(), mac, None, "", "", sighting=True, arch=arch, known=known))
 
     def _put(self, step: _Step) -> None:
         self._steps += 1
@@ -119,9 +122,13 @@ class Recorder:
     def _write_one(self, step: _Step) -> None:
         mac = step.mac or self._peers.mac_of(step.address or "", step.at)
         if step.sighting and mac is not None:
+            if step.known:
+                recognise(self._registry, mac, step.known, step.at)
+            elif self._registry.identities.guest(mac) is not None:
+                self._registry.identities.set_guest(mac, None)
             note_sighting(self._registry, mac, step.at, step.arch)
             return
-        node = self._registry.nodes.id_of_mac(mac) if mac is not None else None
+        node = self._registry.id_of_machine(mac) if mac is not None else None
         data = {**step.data, "address": step.address} if step.address else step.data
         if node is not None:
             self._registry.nodes.touch(node, step.at)

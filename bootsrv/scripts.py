@@ -12,6 +12,7 @@ from pxe import ipxe
 
 KERNEL = "imager/vmlinuz"
 INITRD = "imager/initrd.img"
+SERIAL = "serial"  # in the query: the machine's serial number, asked for where nodes are known by theirs
 RETRY = "retry"  # in the query: asked again within one boot, by a script that failed
 
 
@@ -32,6 +33,11 @@ def unready(node: Node | None, mac: str, again: str, reason: str) -> str:
     """What a machine is told while we cannot give it the imager: why, and to ask again."""
     who = node.name if node is not None and node.name else mac
     return ipxe.message(f"{who}: {reason}", again, 15)
+
+
+def ask_serial(mac: str, base: str, server: str, arch: int | None) -> str:
+    """What a machine that nobody knows is told where nodes are known by their serial numbers."""
+    return ipxe.tell_serial(again_url(mac, base, server, arch), SERIAL)
 
 
 def script_url(mac: str, base: str, query: Mapping[str, str]) -> str:

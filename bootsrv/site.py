@@ -16,9 +16,10 @@ from bootsrv.appliance.images import Images
 from bootsrv.config import Config
 from bootsrv.discovery import note_sighting
 from bootsrv.errors import NotFound
-from bootsrv.model import Node
+from bootsrv.model import Node, NodeState
 from bootsrv.nodeapi import BOOT_SECONDS, NodeApi
 from bootsrv.peers import Peers
+from bootsrv.recognition import by_serial
 from bootsrv.registry.registry import Registry
 from bootsrv.rightful import Claim, Rightful, Standing
 from images.agent import bundle
@@ -56,7 +57,7 @@ class HouseSite:
         """What this machine is to do now, for nobody but this machine. Handing out the imager for an arming
         counts as an attempt, once for each boot: a script that asks again because a fetch failed has not
         started anything."""
-        asking = self._registry.nodes.by_mac(mac)
+        asking = self._registry.machine(mac)
         claim = Claim(peer, {mac, *(asking.macs if asking is not None else ())}, asking, waited)
         match self._rightful.standing(claim):
             case Standing.UNCLEAR:
@@ -72,7 +73,12 @@ class HouseSite:
         base = f"http://{server or '127.0.0.1'}:{self._config.http.port}"
         again = scripts.again_url(mac, base, server, arch)
         with self._registry.transaction():
-            node: Node | None = self._registry.nodes.by_mac(mac)
+            node: Node | None = self._registry.machine(mac)
+            if node is None or node.state is NodeState.DISCOVERED:
+                if scripts.SERIAL in query:
+                    node = by_serial(self._registry, mac, query[scripts.SERIAL], now) or node
+                elif self._registry.identities.any(scripts.SERIAL):
+                    return scripts.ask_serial(mac, base, server, arch)
             plan = bootplan.decide(node, self._config.nodes.discover)
             if plan.action is not bootplan.Action.IMAGER:
                 return scripts.render(plan, node, mac, self._config, base, "", again)
@@ -112,7 +118,7 @@ class HouseSite:
         found = self._registry.tokens.check(token, self._clock()) if token else None
         if found is None:
             return Denied(401, "unknown or expired token")
-        node = self._registry.nodes.by_mac(found.subject) if found.purpose == "boot" else None
+        node = self._registry.machine(found.subject) if found.purpose == "boot" else None
         if node is None or node.armed is None:
             return Denied(403, "this machine is not to be imaged")
         try:

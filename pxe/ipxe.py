@@ -91,6 +91,15 @@ def handover(mac: str, url: str) -> str:
     return "\n".join(["#!ipxe", *lines, ""])
 
 
+def tell_serial(url: str, name: str) -> str:
+    """Ask `url`, which has a query already, with the machine's serial number (SMBIOS) added to it as `name`.
+    Raises ValueError."""
+    if not name.isidentifier() or "?" not in url:
+        raise ValueError(f"not a query that can be added to: {url!r} {name!r}")
+    return _script("", [f"chain --replace --autofree {_url(url)}&{name}=${{serial:uristring}} || goto failed"],
+                   "the server did not answer", url)  # fmt: skip
+
+
 def message(text: str, retry_url: str, seconds: int = RETRY_SECONDS) -> str:
     """Show one line, wait, and ask `retry_url` for a new script."""
     lines = [f"sleep {int(seconds)}", f"chain --replace --autofree {_url(retry_url)} || goto failed"]

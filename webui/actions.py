@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from bootsrv.appliance.identities import read
 from bootsrv.appliance.nodes import Wanted
 from bootsrv.errors import NotFound
 from bootsrv.model import AddressMethod, Node, NodeState
@@ -142,8 +143,8 @@ def edit(number: int) -> ResponseReturnValue:
     form.need("name", "Give it a name.")
     if form.value("method") in (AddressMethod.RESERVED, AddressMethod.STATIC):
         form.need("address", "This method needs an address.")
-    fields = ("name", "mac", "address", "image", "disk", "groups")
-    attempt(form, lambda: appliance().nodes.set(f"#{number}", _edited(form)), fields)
+    fields = ("name", "mac", "identities", "address", "image", "disk", "groups")
+    attempt(form, lambda: _save(number, form), fields)
     if not form.good:
         return _edit_page(node, form), 422
     flash("Saved.")
@@ -155,6 +156,7 @@ def _as_form(node: Node) -> Form:
         {
             "name": node.name or "",
             "mac": " ".join(node.macs),
+            "identities": known_by(node),
             "address": str(node.address or ""),
             "method": node.method.value,
             "image": node.image or "",
@@ -162,6 +164,19 @@ def _as_form(node: Node) -> Form:
             "groups": " ".join(node.groups),
         }
     )
+
+
+def _save(number: int, form: Form) -> None:
+    known = [part.strip() for part in form.value("identities").split(",") if part.strip()]
+    with appliance().registry.transaction():
+        node = appliance().nodes.set(f"#{number}", _edited(form))
+        if ", ".join(known) != known_by(node):
+            appliance().identities.set(node, [read(text) for text in known], replace=True)
+
+
+def known_by(node: Node) -> str:
+    """A node's identities as they are typed."""
+    return ", ".join(f"{kind}={value}" for kind, value in appliance().identities.of(node))
 
 
 def _edited(form: Form) -> Wanted:

@@ -24,7 +24,8 @@ from flask.typing import ResponseReturnValue
 
 from bootsrv.appliance.nodes import Wanted
 from bootsrv.errors import Invalid
-from bootsrv.records import boot_record, event_record, node_record, progress_record, version_record
+from bootsrv.model import Node
+from bootsrv.records import Record, boot_record, event_record, node_record, progress_record, version_record
 from webui.context import appliance
 from webui.names import Names
 
@@ -49,6 +50,7 @@ class NodeBody(Body):
     disk: str | msgspec.UnsetType | None = msgspec.UNSET
     mode: str | None = None
     options: dict[str, Any] | None = None
+    identities: dict[str, list[str]] | None = None  # exactly these: {"uuid": ["..."], "serial": [...]}
     arm: bool = True
 
 
@@ -99,6 +101,17 @@ def _wanted(body: NodeBody) -> Wanted:
     )
 
 
+def _identified(node: Node, body: NodeBody) -> Record:
+    if body.identities is not None:
+        pairs = [(kind, value) for kind, values in body.identities.items() for value in values]
+        appliance().identities.set(node, pairs, replace=True)
+    return _full(node)
+
+
+def _full(node: Node) -> Record:
+    return node_record(node) | {"identities": appliance().identities.record(node)}
+
+
 def _whole(name: str, default: int) -> int:
     text = request.args.get(name, "")
     if not text:
@@ -121,7 +134,9 @@ def list_unknown() -> ResponseReturnValue:
 @blueprint.post("/nodes")
 def add_node() -> ResponseReturnValue:
     body = _body(NodeBody)
-    return jsonify(node_record(appliance().nodes.add(_wanted(body), body.arm))), 201
+    with appliance().registry.transaction():
+        node = appliance().nodes.add(_wanted(body), body.arm)
+        return jsonify(_identified(node, body)), 201
 
 
 @blueprint.post("/nodes/range")
@@ -136,12 +151,14 @@ def add_range() -> ResponseReturnValue:
 def show_node(ref: str) -> ResponseReturnValue:
     node = appliance().nodes.show(_ref(ref))
     progress = appliance().watch.progress().get(node.id)
-    return jsonify(node_record(node) | {"progress": progress_record(progress)})
+    return jsonify(_full(node) | {"progress": progress_record(progress)})
 
 
 @blueprint.patch("/nodes/<ref>")
 def change_node(ref: str) -> ResponseReturnValue:
-    return jsonify(node_record(appliance().nodes.set(_ref(ref), _wanted(_body(NodeBody)))))
+    body = _body(NodeBody)
+    with appliance().registry.transaction():
+        return jsonify(_identified(appliance().nodes.set(_ref(ref), _wanted(body)), body))
 
 
 @blueprint.delete("/nodes/<ref>")
@@ -153,7 +170,8 @@ def remove_node(ref: str) -> ResponseReturnValue:
 @blueprint.post("/nodes/<ref>/adopt")
 def adopt_node(ref: str) -> ResponseReturnValue:
     body = _body(NodeBody)
-    return jsonify(node_record(appliance().nodes.adopt(_ref(ref), _wanted(body), body.arm)))
+    with appliance().registry.transaction():
+        return jsonify(_identified(appliance().nodes.adopt(_ref(ref), _wanted(body), body.arm), body))
 
 
 @blueprint.get("/nodes/<ref>/boots")

@@ -38,6 +38,19 @@ def _fields(command: F) -> F:
     return command
 
 
+_identities = click.option(
+    "--identity", "identities", multiple=True, metavar="KIND=VALUE",
+    help="Known by more than its MACs: client-id, uuid, serial, circuit-id, remote-id; again for more.",
+)  # fmt: skip
+
+
+def _identify(context: Context, found: Node, identities: tuple[str, ...], only: bool = False) -> None:
+    from bootsrv.appliance.identities import read
+
+    if identities or only:
+        context.appliance.identities.set(found, [read(text) for text in identities], only)
+
+
 @click.group()
 def node() -> None:
     """Register machines and look at them."""
@@ -47,8 +60,9 @@ def node() -> None:
 @click.argument("nodes")
 @_fields
 @click.option("--no-arm", is_flag=True, help="Do not image it at its first boot.")
+@_identities
 @pass_context
-def add(context: Context, /, nodes: str, no_arm: bool, **given: Any) -> None:
+def add(context: Context, /, nodes: str, no_arm: bool, identities: tuple[str, ...], **given: Any) -> None:
     """Register a node, or a range of them: n[01-32] with the first --address.
 
     With an image, each is imaged once, at its next network boot.
@@ -61,12 +75,15 @@ def add(context: Context, /, nodes: str, no_arm: bool, **given: Any) -> None:
         raise click.UsageError(
             f"{len(names)} nodes and {len(wanted.macs or ())} MACs: give one for each, or none"
         )
+    if len(names) > 1 and identities:
+        raise click.UsageError("--identity can be given for one node only")
     verbs = context.appliance
     with verbs.registry.transaction():
         made = [
             verbs.nodes.add(_of_place(wanted, name, place, len(names)), arm=not no_arm)
             for place, name in enumerate(names)
         ]
+        _identify(context, made[0], identities)
     _told(made)
 
 
@@ -101,24 +118,36 @@ def adopt(
 @_fields
 @click.option("--name", help="A new name (one node only).")
 @click.option("--mode", help="What it boots when nothing is armed: local or discover.")
-@click.option("--clear", multiple=True, help="Take away: address, image or disk.")
+@click.option("--clear", multiple=True, help="Take away: address, image, disk or identities.")
+@_identities
 @pass_context
 def set_(
-    context: Context, /, nodes: str, name: str | None, mode: str | None, clear: tuple[str, ...], **given: Any
+    context: Context,
+    /,
+    nodes: str,
+    name: str | None,
+    mode: str | None,
+    clear: tuple[str, ...],
+    identities: tuple[str, ...],
+    **given: Any,
 ) -> None:
     """Change registered NODES. A new image is used at the next imaging; see `bootsrv reimage`."""
-    if not (name or mode or clear or any(given.values())):
+    if not (name or mode or clear or identities or any(given.values())):
         raise click.UsageError("nothing to change: say what, such as --image NAME")
     verbs = context.appliance
     chosen = verbs.nodes.select(nodes)
-    told = {"mac": given["macs"], "address": given["address"], "name": name}
+    told = {"mac": given["macs"], "address": given["address"], "name": name, "identity": identities}
     single = [key for key, value in told.items() if value]
     if len(chosen) > 1 and single:
         raise click.UsageError(f"--{single[0]} can be set for one node only")
     given["groups"] = given["groups"] or None
-    wanted = replace(_wanted(given), name=name, macs=list(given["macs"]) or None, mode=mode, clear=clear)
+    wanted = replace(_wanted(given), name=name, macs=list(given["macs"]) or None, mode=mode)
+    wanted = replace(wanted, clear=[key for key in clear if key != "identities"])
     with verbs.registry.transaction():
-        _told([verbs.nodes.set(f"#{found.id}", wanted) for found in chosen], "changed")
+        changed = [verbs.nodes.set(f"#{found.id}", wanted) for found in chosen]
+        for found in changed:
+            _identify(context, found, identities, "identities" in clear)
+    _told(changed, "changed")
 
 
 @node.command(name="list")
@@ -155,10 +184,11 @@ def show(context: Context, name: str, json_: bool) -> None:
     from bootsrv.records import node_record
 
     found = context.appliance.nodes.show(name)
+    record = node_record(found) | {"identities": context.appliance.identities.record(found)}
     if json_:
-        show_json(node_record(found))
+        show_json(record)
         return
-    record = node_record(found)
+    record |= {"identities": [f"{kind}={value}" for kind, value in context.appliance.identities.of(found)]}
     facts = record.pop("facts")
     for key in ("created", "last_seen"):
         record[key] = _when(record[key])

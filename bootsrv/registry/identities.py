@@ -1,5 +1,5 @@
 """How a node is known besides its MACs: DHCP client identifier, system UUID, or the relay port it hangs on
-(option 82). Kept among the settings, one for each identity, under a name that is looked up directly.
+(option 82), or serial number. Kept among the settings, one for each identity, under a name that is looked up directly.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from bootsrv.registry.connection import Database
 
 PREFIX = "identity."
-KINDS = ("client-id", "uuid", "circuit-id", "remote-id")
+KINDS = ("client-id", "uuid", "serial", "circuit-id", "remote-id")
+GUEST = "guest."  # of a MAC: the node whose place it was last seen at
 
 
 class Identities:
@@ -29,6 +30,10 @@ class Identities:
         found = {str(row["name"]): int(row["value"]) for row in rows}
         return next((found[name] for name in names if name in found), None)
 
+    def any(self) -> bool:
+        """Whether any node is known by anything but its MAC."""
+        return bool(self._db.all("SELECT 1 FROM settings WHERE name GLOB ? LIMIT 1", (f"{PREFIX}*",)))
+
     def of(self, node: int) -> list[tuple[str, str]]:
         """The identities of a node."""
         rows = self._db.all(
@@ -42,6 +47,25 @@ class Identities:
         self._db.run(
             "INSERT INTO settings VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value=excluded.value",
             (f"{PREFIX}{kind}.{value}", str(node)),
+        )
+
+    def any(self, kind: str) -> bool:
+        """Whether some node is known by an identity of this kind."""
+        return self._db.one("SELECT 1 FROM settings WHERE name GLOB ?", (f"{PREFIX}{kind}.*",)) is not None
+
+    def guest(self, mac: str) -> int | None:
+        """The node at whose place this card was last seen, whoever it is registered for."""
+        row = self._db.one("SELECT value FROM settings WHERE name=?", (f"{GUEST}{mac}",))
+        return int(row["value"]) if row is not None else None
+
+    def set_guest(self, mac: str, node: int | None) -> None:
+        """Remember that, or with None forget it."""
+        if node is None:
+            self._db.run("DELETE FROM settings WHERE name=?", (f"{GUEST}{mac}",))
+            return
+        self._db.run(
+            "INSERT INTO settings VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value=excluded.value",
+            (f"{GUEST}{mac}", str(node)),
         )
 
     def clear(self, node: int) -> None:

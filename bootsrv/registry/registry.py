@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from bootsrv.model import Node
 from bootsrv.registry.connection import Database
 from bootsrv.registry.events import Events
 from bootsrv.registry.identities import Identities
@@ -48,6 +49,16 @@ class Registry:
     def transaction(self) -> AbstractContextManager[None]:
         """All or nothing, over every table."""
         return self._db.transaction()
+
+    def machine(self, mac: str) -> Node | None:
+        """The node that asks from this card: the one at whose place it was last seen, else its own."""
+        number = self.identities.guest(mac)
+        return (self.nodes.get(number) if number is not None else None) or self.nodes.by_mac(mac)
+
+    def id_of_machine(self, mac: str) -> int | None:
+        """Only the id of that node: what the flight recorder needs for every packet."""
+        guest = self.identities.guest(mac)
+        return guest if guest is not None else self.nodes.id_of_mac(mac)
 
     def relax(self) -> None:
         """This thread's commits need not wait for the disk from now on."""

@@ -124,9 +124,11 @@ class Handlers:
         if request.method != "GET":  # a look at it starts nothing: no token, no attempt
             return web.Response(content_type="text/plain", charset="utf-8", headers=headers)
         peer, local = peer_of(request), local_of(request)
-        text = await self._until(
-            lambda waited: self._site.boot_script(script.mac, script.query, peer, local, waited)
-        )
+
+        def ask(waited: float) -> str | Denied | Wait:
+            return self._site.boot_script(script.mac, script.query, peer, local, waited)
+
+        text: str | Denied | None = await self._until(ask)
         if text is None:
             return _line(503, "it cannot be told yet which machine asks; ask again", headers)
         if isinstance(text, Denied):

@@ -14,6 +14,7 @@ from bootsrv.cli.main import cli
 from bootsrv.config import Config
 from bootsrv.dhcpview import HouseHosts
 from bootsrv.errors import Conflict, Invalid
+from bootsrv.knownnodes import KnownNodes
 from bootsrv.model import Node
 from pxe.dhcp.ports import Client, Stage
 
@@ -27,7 +28,7 @@ def node(house: Appliance) -> Node:
 
 
 def name_of(house: Appliance, client: Client) -> str | None:
-    host = HouseHosts(house.registry).find(client)
+    host = HouseHosts(KnownNodes(house.registry)).find(client)
     return host.name if host else None
 
 
@@ -45,7 +46,7 @@ def test_known_by(house: Appliance, node: Node, kind: str, text: str, client: Cl
     assert name_of(house, client) is None
     house.identities.set(node, [(kind, text)])
     assert name_of(house, client) == "n1"
-    host = HouseHosts(house.registry).find(client)
+    host = HouseHosts(KnownNodes(house.registry)).find(client)
     assert host is not None and host.address == IPv4Address("10.77.0.11")
 
 
@@ -66,7 +67,7 @@ def test_one_identity_is_one_node(house: Appliance, node: Node) -> None:
         house.identities.set(other, [("client-id", "x")])
     house.nodes.remove("n1")
     house.identities.set(other, [("client-id", "x")])
-    assert house.identities.of(other) == [("client-id", "78")]
+    assert house.identities.of(other) == [("client-id", "x")]
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,7 @@ class Wire:
     """The kernel's neighbours and our leases, around a site."""
 
     def __init__(self, house: Appliance, config: Config, clock: Any) -> None:
-        for name in ("imager/vmlinuz", "imager/initrd.img"):
-            path = config.payload_dir / name
+        for path in (config.payload_dir / "imager/vmlinuz", config.run_dir / "initrd.img"):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"x")
         self.house, self.clock, self.arp = house, clock, config.data_dir / "arp"

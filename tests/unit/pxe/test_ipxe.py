@@ -97,3 +97,11 @@ def test_refused_urls(bad):
         ipxe.imager(bad, INITRD, "")
     with pytest.raises(ValueError):
         ipxe.message("text", bad)
+
+
+def test_the_serial_number_is_asked_for_in_the_machines_own_words() -> None:
+    text = ipxe.tell_serial(f"{SELF}?retry=1", "serial")
+    assert f"chain --replace --autofree {SELF}?retry=1&serial=${{serial:uristring}} || goto failed" in text
+    for url, name in ((SELF, "serial"), (f"{SELF}?a=${{b}}", "serial"), (f"{SELF}?a=1", "a b")):
+        with pytest.raises(ValueError):
+            ipxe.tell_serial(url, name)

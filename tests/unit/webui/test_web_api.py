@@ -36,6 +36,10 @@ def test_the_life_of_a_node(api: FlaskClient, house: House) -> None:
         None,
         "10.77.0.11",
     )
+    known = {"uuid": ["4c4c4544-0031-3510-8054-b4c04f4d4d32"], "circuit-id": ["0x00ff", "port7"]}
+    assert api.patch("/api/v1/nodes/n1", json={"identities": known}).json["identities"] == known
+    assert api.patch("/api/v1/nodes/n1", json={"identities": {"uuid": ["x"]}}).status_code == 400
+    assert api.get("/api/v1/nodes/n1").json["identities"] == known
     assert len(api.get("/api/v1/nodes?group=rack3").json["nodes"]) == 1
     api.post("/api/v1/cancel", json={"nodes": "n1"})
     armed = api.post("/api/v1/reimage", json={"nodes": "@rack3", "image": "compute"}).json["nodes"]

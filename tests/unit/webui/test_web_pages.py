@@ -321,6 +321,13 @@ def test_editing(admin, house: House) -> None:
         "10.77.0.77",
     )
     assert (node.disk, node.groups) == ("/dev/sda", ("rack1", "web"))
+    admin.post(f"/nodes/{node.id}/edit", {**fields, "identities": "circuit-id=Gi1/0/7, serial=CZ3 112"})
+    known = "circuit-id=Gi1/0/7, serial=cz3 112"
+    assert known in admin.get(f"/nodes/{node.id}").text
+    assert f'value="{known}"' in admin.get(f"/nodes/{node.id}/edit").text
+    wrong = admin.post(f"/nodes/{node.id}/edit", {**fields, "identities": "uuid=none"})
+    assert wrong.status_code == 422
+    assert "is no UUID" in wrong.text
     admin.post(f"/nodes/{node.id}/edit", {**fields, "method": "dynamic", "disk": "", "groups": ""})
     node = house.appliance.nodes.show("web")
     assert (node.address, node.disk, node.groups) == (None, None, ())
