@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Interface
 from pathlib import Path
@@ -125,10 +126,22 @@ class Inside:
         except subprocess.TimeoutExpired as error:
             raise LabTimeout(f"a process did not end within {timeout:.0f} s") from error
 
+    @property
+    def pid(self) -> int:
+        """Its process id as the host sees it. LabError when it has ended."""
+        ends = time.monotonic() + 10  # a process that has just been started may not be there yet
+        while True:
+            try:
+                return _only_child(self._nsenter.pid)
+            except LabError:
+                if self.poll() is not None or time.monotonic() > ends:
+                    raise
+            time.sleep(0.02)
+
     def terminate(self) -> None:
         """Ask it to end (SIGTERM)."""
         if self.poll() is None:
-            os.kill(_only_child(self._nsenter.pid), signal.SIGTERM)
+            os.kill(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
         """Take its life, as a power cut would; returns when it is gone."""
