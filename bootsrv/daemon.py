@@ -2,6 +2,7 @@
 
     packets  DHCP, TFTP             bootsrv.packets
     files    HTTP                   bootsrv.files
+    intake   captured machines      bootsrv.intake
     web      the page and the API   webui, spawned by its name: nothing here imports it
 
 Prints `ready` on stderr when all listeners are up, ends cleanly on SIGTERM.
@@ -23,7 +24,9 @@ from bootsrv.listening import page_url
 from bootsrv.supervisor import Child, Supervisor
 
 log = logging.getLogger("bootsrv")
-MODULES = {"packets": "bootsrv.packets", "files": "bootsrv.files", "web": "webui"}
+MODULES = {
+    "packets": "bootsrv.packets", "files": "bootsrv.files", "intake": "bootsrv.intake", "web": "webui",
+}  # fmt: skip
 
 
 def serve(config: Config) -> int:

@@ -1,7 +1,7 @@
 """`python -m bootsrv.files --config FILE`: HTTP for machines and people.
 
-Scripts, kernels, images and the node API are answered here; everything else goes to the web process over its
-socket. Also tidies the flight recorder once an hour.
+Scripts, kernels, images and the node API are answered here; captures go to the intake process and everything
+else to the web process, over their sockets. Also tidies the flight recorder once an hour.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 from bootsrv import child, payload
 from bootsrv.appliance.images import Images
 from bootsrv.config import Config
+from bootsrv.intake import SOCKET as INTAKE
 from bootsrv.listening import listen_on
 from bootsrv.peers import Peers
 from bootsrv.recorder import Recorder
@@ -32,7 +33,7 @@ async def serve(config: Config, stop: asyncio.Event) -> int:
     registry = Registry.open(config.registry_file)
     recorder = Recorder(registry, Peers(registry))
     site = HouseSite(config, registry, Images(config, registry), payload.catalogue(config), Peers(registry))
-    server = HttpServer(site, recorder, config.run_dir / "web.sock")
+    server = HttpServer(site, recorder, config.run_dir / "web.sock", None, config.run_dir / INTAKE)
     recorder.start()
     places = listen_on(config)
     try:

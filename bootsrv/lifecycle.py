@@ -43,6 +43,11 @@ def boot_started(node: Node, max_attempts: int) -> Node:
     return replace(node, armed=replace(node.armed, attempts=attempts))
 
 
+def captured(node: Node) -> Node:
+    """A node that was booted to be captured: nothing on its disk changed."""
+    return replace(node, armed=None, state=NodeState.RUNNING if node.running else NodeState.REGISTERED)
+
+
 def reported(node: Node, kind: str, data: Mapping[str, Any]) -> Node:
     """The node after an event that its imager or its system reported."""
     if kind == "deploy.started" and node.armed is not None:

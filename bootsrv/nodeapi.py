@@ -17,6 +17,7 @@ import msgspec
 
 from bootsrv import bootplan, lifecycle, tasks
 from bootsrv.appliance.images import Images
+from bootsrv.calls import Refused, decode, json_reply, object_of
 from bootsrv.config import Config
 from bootsrv.discovery import note_sighting
 from bootsrv.errors import BootsrvError
@@ -36,14 +37,6 @@ MAX_FACTS, MAX_LOG = 256 * 1024, 256 * 1024
 _KIND = re.compile(r"(imager|deploy)\.[a-z-]{1,32}\Z")
 _REF = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}@[0-9]{1,9}\Z")
 _CONTROL = re.compile(r"[^\n\t\x20-\x7e\xa0-\U0010ffff]")
-
-
-class _Refused(Exception):
-    """The peer asked for what it may not have, or sent what cannot be read."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status, self.text = status, text
 
 
 class NodeApi:
@@ -67,17 +60,17 @@ class NodeApi:
         call = self._routes.get((request.method, request.path))
         try:
             if call is None:
-                raise _Refused(404, "no such call")
+                raise Refused(404, "no such call")
             return call(request, self._token(request, "home" if request.path == "home" else "boot"))
-        except _Refused as refused:
-            return _json({"error": refused.text}, refused.status)
+        except Refused as refused:
+            return json_reply({"error": refused.text}, refused.status)
 
     def _token(self, request: NodeRequest, purpose: str) -> Token:
         found = self._registry.tokens.check(request.token, self._clock()) if request.token else None
         if found is None:
-            raise _Refused(401, "unknown or expired token: boot over the network again to get a new one")
+            raise Refused(401, "unknown or expired token: boot over the network again to get a new one")
         if found.purpose != purpose:
-            raise _Refused(403, "this token is for something else")
+            raise Refused(403, "this token is for something else")
         return found
 
     def _node(self, token: Token) -> Node:
@@ -102,13 +95,13 @@ class NodeApi:
         plan = bootplan.decide(node, discover=True)
         task = tasks.waiting(node, plan) or self._deploy(node, token, plan.image or "")
         if task["kind"] not in ("wait", "hold"):
-            return _json(task)
+            return json_reply(task)
         # Told once, then silence until something changes: a long poll that always answers would be a busy
         # loop.
         told = f"{task['kind']} {task['text']}"
         if token.data.get("told") != told:
             self._registry.tokens.set_data(key, {**token.data, "told": told})
-            return _json(task)
+            return json_reply(task)
         if request.waited < _wait_of(request):
             self._quiet[key] = changes
             return Wait(POLL_SECONDS)
@@ -131,13 +124,13 @@ class NodeApi:
     # ------------------------------------------------------------------------------------------
 
     def _facts(self, request: NodeRequest, token: Token) -> Reply:
-        facts = _object(request.body, MAX_FACTS)
+        facts = object_of(request.body, MAX_FACTS)
         with self._registry.transaction():
             node = by_inventory(self._registry, self._node(token), facts, self._clock())
             firmware = facts.get("firmware") if facts.get("firmware") in ("bios", "uefi") else node.firmware
             self._change(replace(node, facts=facts, firmware=firmware, last_seen=self._clock()))
             self._record(node, token.subject, "imager.facts", "hardware reported", {})
-        return _json({})
+        return json_reply({})
 
     def _events(self, request: NodeRequest, token: Token) -> Reply:
         events = [_event(item) for item in _list(request.body)]
@@ -151,16 +144,16 @@ class NodeApi:
                 late |= kind == "deploy.started" and (data.get("id") or wanted) != wanted
                 self._record(node, token.subject, kind, text, data)
         if late:  # the imager goes on to wipe the disk only when this call succeeds
-            raise _Refused(409, "this imaging was taken back or replaced: ask for the task again")
-        return _json({})
+            raise Refused(409, "this imaging was taken back or replaced: ask for the task again")
+        return json_reply({})
 
     def _log(self, request: NodeRequest, token: Token) -> Reply:
         if len(request.body) > MAX_LOG:
-            raise _Refused(413, f"more than {MAX_LOG} bytes of log at once")
+            raise Refused(413, f"more than {MAX_LOG} bytes of log at once")
         text = _CONTROL.sub("", request.body.decode("utf-8", "replace"))
         if text:
             self._registry.events.log(self._node(token).id, token.subject, self._clock(), text)
-        return _json({})
+        return json_reply({})
 
     def _home(self, request: NodeRequest, token: Token) -> Reply:
         said = _form(request)
@@ -173,11 +166,11 @@ class NodeApi:
         with self._registry.transaction():
             node = self._registry.nodes.get(int(token.subject))
             if node is None:
-                raise _Refused(403, "this node was removed")
+                raise Refused(403, "this node was removed")
             self._change(replace(lifecycle.reported(node, "home", data), last_seen=self._clock()), node)
             text = f"called home: runs {data['image'] or 'its own disk'}"
             self._record(node, str(token.data.get("mac") or ""), "home", text, data)
-        return _json({})
+        return json_reply({})
 
     def _change(self, node: Node, before: Node | None = None) -> None:
         if node != before:
@@ -192,57 +185,29 @@ def _wait_of(request: NodeRequest) -> float:
     return min(float(text), LONGEST_WAIT) if re.fullmatch(r"\d{1,4}(\.\d{1,3})?", text) else 0.0
 
 
-def _json(value: object, status: int = 200) -> Reply:
-    return Reply(status, msgspec.json.encode(value))
-
-
-def _decode(body: bytes, limit: int) -> object:
-    if len(body) > limit:
-        raise _Refused(413, f"more than {limit} bytes")
-    try:
-        value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, ValueError) as error:
-        raise _Refused(400, f"not valid JSON: {error}") from error
-    waiting = [value]
-    while waiting:  # every number must fit what pages and databases calculate with
-        item = waiting.pop()
-        if isinstance(item, int) and abs(item) >= 2**63:
-            raise _Refused(400, "a number has more than 64 bits")
-        if isinstance(item, dict | list):
-            waiting += item.values() if isinstance(item, dict) else item
-    return value
-
-
-def _object(body: bytes, limit: int) -> dict[str, Any]:
-    value = _decode(body, limit)
-    if not isinstance(value, dict):
-        raise _Refused(400, "not a JSON object")
-    return value
-
-
 def _list(body: bytes) -> list[Any]:
-    value = _decode(body, MAX_EVENTS * (MAX_TEXT + MAX_DATA))
+    value = decode(body, MAX_EVENTS * (MAX_TEXT + MAX_DATA))
     items = value if isinstance(value, list) else [value]
     if len(items) > MAX_EVENTS:
-        raise _Refused(413, f"more than {MAX_EVENTS} events at once")
+        raise Refused(413, f"more than {MAX_EVENTS} events at once")
     return items
 
 
 def _event(item: object) -> tuple[str, str, dict[str, Any]]:
     if not isinstance(item, dict):
-        raise _Refused(400, "an event is a JSON object")
+        raise Refused(400, "an event is a JSON object")
     kind, text, data = item.get("kind"), item.get("text") or "", item.get("data") or {}
     if not isinstance(kind, str) or not _KIND.match(kind):
-        raise _Refused(400, "an event's kind is imager.* or deploy.*")
+        raise Refused(400, "an event's kind is imager.* or deploy.*")
     if not isinstance(text, str) or not isinstance(data, dict):
-        raise _Refused(400, "an event has a text and an object of data")
+        raise Refused(400, "an event has a text and an object of data")
     if len(msgspec.json.encode(data)) > MAX_DATA:
-        raise _Refused(413, f"an event's data has more than {MAX_DATA} bytes")
+        raise Refused(413, f"an event's data has more than {MAX_DATA} bytes")
     return kind, _CONTROL.sub("", text[:MAX_TEXT]), data
 
 
 def _form(request: NodeRequest) -> Mapping[str, Any]:
     if request.headers.get("content-type", "").startswith("application/json"):
-        return _object(request.body, MAX_DATA)
+        return object_of(request.body, MAX_DATA)
     text = request.body[:MAX_DATA].decode("utf-8", "replace")
     return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=50))

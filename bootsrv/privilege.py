@@ -23,7 +23,9 @@ CAPABILITIES: dict[str, tuple[str, ...]] = {
     "packets": ("net_bind_service", "net_raw"),
     "files": ("net_bind_service",),
     "web": (),
+    "intake": ("chown", "dac_override"),
 }
+OWNERS = ("intake",)  # writes the store, which is the administrator's: keeps our user
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +40,14 @@ class Identity:
     def command(self, role: str, argv: Sequence[str]) -> list[str]:
         """The command line of one process."""
         prefix = ["setpriv", "--pdeathsig", "KILL"]
+        user = None if role in OWNERS else self.user
         kept = ",".join(["-all", *(f"+{name}" for name in CAPABILITIES[role])])
-        if self.user is not None:
-            prefix += ["--reuid", self.user, "--regid", self.user, "--init-groups"]
+        if user is not None:
+            prefix += ["--reuid", user, "--regid", user, "--init-groups"]
             prefix += ["--inh-caps", kept, "--ambient-caps", kept]
         if self.drop:
             prefix += ["--bounding-set", kept, "--no-new-privs"]
-            if self.user is None:
+            if user is None:
                 prefix += ["--inh-caps", "-all"]
         return [*prefix, "--", *argv]
 

@@ -16,7 +16,7 @@ import fnmatch
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,11 +44,26 @@ class Found(NamedTuple):
     links: int
 
 
-def read_tree(root: str | Path, excludes: Iterable[str] = EXCLUDES) -> Iterator[Found]:
+class _Rules(NamedTuple):
+    """What a walk leaves out, where it goes, and who hears of what cannot be read."""
+
+    skip: re.Pattern[str]
+    enter: Callable[[bytes, int], bool]
+    trouble: Callable[[bytes, OSError], None]
+    names: _Names
+
+
+def read_tree(
+    root: str | Path,
+    excludes: Iterable[str] = EXCLUDES,
+    enter: Callable[[bytes, int], bool] | None = None,
+    trouble: Callable[[bytes, OSError], None] | None = None,
+) -> Iterator[Found]:
     """Every name below `root`, itself first. `excludes` are shell patterns on "/path/in/tree".
 
     "/proc/*" leaves out what is in /proc, "/proc" the directory as well. Hard links come as plain files with
-    the same `inode`. Raises OSError.
+    the same `inode`. `enter` is asked about each directory of another device (path, device) whether the walk
+    goes on in it. Raises OSError, or tells `trouble` and goes on with the next name.
     """
     skip = re.compile("|".join(fnmatch.translate(pattern) for pattern in excludes) or r"(?!)")
     names = _Names(root)
@@ -56,31 +71,49 @@ def read_tree(root: str | Path, excludes: Iterable[str] = EXCLUDES) -> Iterator[
     try:
         top = os.fstat(fd)
         yield Found(_entry(b"", top, fd, b"", names), None, (top.st_dev, top.st_ino), 1)
-        yield from _below(fd, b"", top.st_dev, skip, names)
+        rules = _Rules(skip, enter or (lambda path, device: False), trouble or _raise, names)
+        yield from _below(fd, b"", top.st_dev, rules)
     finally:
         os.close(fd)
 
 
-def _below(fd: int, path: bytes, device: int, skip: re.Pattern[str], names: _Names) -> Iterator[Found]:
+def _raise(path: bytes, error: OSError) -> None:
+    raise error
+
+
+def _below(fd: int, path: bytes, device: int, rules: _Rules) -> Iterator[Found]:
     for name in sorted(os.fsencode(each) for each in os.listdir(fd)):
         whole = path + b"/" + name if path else name
-        if skip.match("/" + whole.decode("utf-8", "surrogateescape")):
+        if rules.skip.match("/" + whole.decode("utf-8", "surrogateescape")):
             continue
+        child = None
         try:
             info = os.stat(name, dir_fd=fd, follow_symlinks=False)
             child = _open(name, info, fd)
+            where, inner = (fd, name) if child is None else (child, b"")
+            entry = _entry(whole, info, where, inner, rules.names)
         except FileNotFoundError:  # gone since it was listed: a living system
+            if child is not None:
+                os.close(child)
+            continue
+        except OSError as error:
+            if child is not None:
+                os.close(child)
+            rules.trouble(whole, error)
             continue
         try:
-            entry = _entry(whole, info, fd if child is None else child, name if child is None else b"", names)
             is_dir = entry.type == "dir"
             links = 1 if is_dir else info.st_nlink
             yield Found(entry, None if is_dir else child, (info.st_dev, info.st_ino), links)
-            if is_dir and child is not None and info.st_dev == device:
-                yield from _below(child, whole, device, skip, names)
+            if is_dir and child is not None and _goes_on(whole, info.st_dev, device, rules):
+                yield from _below(child, whole, info.st_dev, rules)
         finally:
             if child is not None:
                 os.close(child)
+
+
+def _goes_on(path: bytes, device: int, above: int, rules: _Rules) -> bool:
+    return device == above or rules.enter(path, device)
 
 
 def _open(name: bytes, info: os.stat_result, parent: int) -> int | None:

@@ -25,7 +25,8 @@ class _Buffer(ctypes.Structure):
 
 
 @lru_cache(maxsize=1)
-def _library() -> Any:
+def library() -> Any:
+    """libzstd with the calls' types declared. Raises ImageError where there is none."""
     for name in ("libzstd.so.1", ctypes.util.find_library("zstd")):
         if not name:
             continue
@@ -56,7 +57,7 @@ def _checked(lib: Any, code: int) -> int:
 
 def decompress(frame: bytes, size: int) -> bytes:
     """One whole frame of exactly `size` bytes. Raises BadInput when it is damaged or has another size."""
-    lib = _library()
+    lib = library()
     out = ctypes.create_string_buffer(max(size, 1))
     written = _checked(lib, lib.ZSTD_decompress(out, size, bytes(frame), len(frame)))
     if written != size:
@@ -66,7 +67,7 @@ def decompress(frame: bytes, size: int) -> bytes:
 
 def decompress_stream(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """A stream of any size, in constant memory. Raises BadInput on damage or a cut-off end."""
-    lib = _library()
+    lib = library()
     stream = lib.ZSTD_createDStream()
     if not stream:
         raise MemoryError("zstd: no memory for a stream")

@@ -7,6 +7,7 @@
     appliance.roster    page, unknown, waiting, tally                      (appliance/roster.py)
     appliance.deploys   reimage, retry, cancel                             (appliance/deploys.py)
     appliance.images    list, show, resolve, import, tag, remove, gc ...   (appliance/images.py)
+    appliance.captures  token, result                                      (appliance/captures.py)
     appliance.watch     explain, timeline, events, log                     (appliance/watch.py)
     appliance.users     check, set_password, api tokens                    (appliance/users.py)
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from bootsrv.appliance.captures import Captures
 from bootsrv.appliance.deploys import Deploys
 from bootsrv.appliance.groups import Groups
 from bootsrv.appliance.identities import Identities
@@ -45,6 +47,7 @@ class Appliance:
         self.leases = Leases(registry, clock)
         self.identities = Identities(registry, clock)
         self.roster = Roster(registry)
+        self.captures = Captures(registry, clock)
         self.watch = Watch(config, registry, clock)
         self.users = Users(registry, clock)
 

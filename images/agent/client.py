@@ -25,11 +25,19 @@ Notice = Callable[[str], None]
 
 
 class Refused(ImageError):
-    """The server said no (4xx): trying again would not help."""
+    """The server said no (4xx): trying again would not help. `reason` is its own line, where it gave one."""
 
-    def __init__(self, status: int, what: str) -> None:
-        super().__init__(f"the server refused {what} (HTTP {status})")
-        self.status = status
+    def __init__(self, status: int, what: str, answer: bytes = b"") -> None:
+        self.status, self.reason = status, _reason(answer)
+        super().__init__(self.reason or f"the server refused {what} (HTTP {status})")
+
+
+def _reason(answer: bytes) -> str:
+    try:
+        said = json.loads(answer[:4096])
+    except ValueError:
+        return ""
+    return str(said.get("error") or "") if isinstance(said, dict) else ""
 
 
 class Client:
@@ -113,7 +121,7 @@ class Client:
                 if good(status, answer):
                     return status, answer
                 if 400 <= status < 500 and status not in PASSING:
-                    raise Refused(status, f"{method} {path.partition('?')[0]}")
+                    raise Refused(status, f"{method} {path.partition('?')[0]}", answer)
                 problem = f"HTTP {status}" if status >= 400 else "a cut off answer"
             except FAILURES as error:
                 problem = str(error) or type(error).__name__

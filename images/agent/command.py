@@ -27,8 +27,15 @@ def _inventory(arguments: List[str], server: str) -> int:
     return 0
 
 
+def _capture(arguments: List[str], server: str) -> int:
+    from images.agent.capture.cli import main
+
+    return main(arguments, server)
+
+
 # Imports by function, not by name: the bundle finds the modules by following import statements.
 COMMANDS: Dict[str, Command] = {
+    "capture": Command(_capture, "make this machine an image on the server"),
     "inventory": Command(_inventory, "what this machine is, as JSON"),
 }
 

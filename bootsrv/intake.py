@@ -1,0 +1,110 @@
+"""`python -m bootsrv.intake --config FILE`: takes captured machines into the store.
+
+A process of its own, because it alone of those that serve may write to the store and sign, and because
+compressing gigabytes must not hold up a boot script. It listens on a Unix socket that the files process
+forwards `/capture/v1/` to; one thread does the calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import grp
+import logging
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from aiohttp import web
+
+from bootsrv import child
+from bootsrv.appliance.images import Images
+from bootsrv.config import Config
+from bootsrv.privilege import USER
+from bootsrv.registry.registry import Registry
+from bootsrv.uploads import Uploads
+from images.capture import wire
+from pxe.http.ports import NodeRequest
+from pxe.http.resolver import bearer, query_of
+
+log = logging.getLogger(__name__)
+SOCKET = "intake.sock"
+PREFIX = "/capture/v1/"
+MAX_BODY = wire.LIMIT + 4096
+BODIES = 4  # bodies in memory at once
+TIDY_SECONDS = 60.0
+
+
+class Intake:
+    """The socket's side: reads a body, lets the thread answer."""
+
+    def __init__(self, uploads: Uploads, worker: ThreadPoolExecutor) -> None:
+        self._uploads, self._worker = uploads, worker
+        self._room = asyncio.Semaphore(BODIES)
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """One call."""
+        path, _, query = request.raw_path.partition("?")
+        if not path.startswith(PREFIX):
+            return web.json_response({"error": "no such call"}, status=404)
+        async with self._room:
+            body = bytearray()
+            async for piece in request.content.iter_any():
+                body += piece
+                if len(body) > MAX_BODY:
+                    return web.json_response({"error": f"more than {MAX_BODY} bytes at once"}, status=413)
+            asked = NodeRequest(
+                request.method, path[len(PREFIX) :], query_of(query), {}, bytes(body),
+                request.headers.get("X-Forwarded-For", ""), bearer(request.headers.get("Authorization")),
+            )  # fmt: skip
+            del body
+            reply = await asyncio.get_running_loop().run_in_executor(
+                self._worker, self._uploads.handle, asked
+            )
+        return web.Response(status=reply.status, body=reply.body, content_type=reply.type)
+
+
+async def serve(config: Config, stop: asyncio.Event) -> int:
+    """Open the socket, answer until stopped."""
+    registry = Registry.open(config.registry_file)
+    uploads = Uploads(registry, Images(config, registry))
+    worker = ThreadPoolExecutor(1, thread_name_prefix="uploads")
+    runner = web.ServerRunner(
+        web.Server(Intake(uploads, worker).handle, access_log=None, auto_decompress=False),
+        shutdown_timeout=2.0,
+    )
+    path = config.run_dir / SOCKET
+    try:
+        await runner.setup()
+        path.unlink(missing_ok=True)
+        await web.UnixSite(runner, path).start()
+        _hand_over(path)
+        child.ready()
+        while not stop.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), TIDY_SECONDS)
+            await asyncio.get_running_loop().run_in_executor(worker, uploads.tidy)
+    finally:
+        await runner.cleanup()
+        await asyncio.get_running_loop().run_in_executor(worker, uploads.close)
+        worker.shutdown()
+        path.unlink(missing_ok=True)
+    return 0
+
+
+def _hand_over(path: Path) -> None:
+    """The files process, which has another user, may connect."""
+    path.chmod(0o660)
+    if os.geteuid() == 0:
+        with suppress(KeyError):  # no such group here: then it runs as we do
+            os.chown(path, -1, grp.getgrnam(USER).gr_gid)
+
+
+def main() -> int:
+    """Serves until SIGTERM."""
+    return child.run("intake", serve)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

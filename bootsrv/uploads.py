@@ -1,0 +1,280 @@
+"""The capture API: what a machine that uploads itself says to us (`/capture/v1/*`).
+
+A capture token opens one capture, of the name it was made for, once: publishing uses it up. Everything that
+arrives is a stranger's: sizes are bounded, fields are checked. All calls come from one thread, one at a time;
+a call that comes again after a broken connection gives the same answer. The state of a capture that was cut
+off is forgotten after a while, its chunks stay in the store for the next try.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import re
+import secrets
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bootsrv import lifecycle
+from bootsrv.appliance.captures import PURPOSE
+from bootsrv.appliance.errors import translated
+from bootsrv.appliance.images import Images
+from bootsrv.calls import Refused, json_reply, object_of
+from bootsrv.errors import BootsrvError, NotFound
+from bootsrv.registry.registry import Registry
+from bootsrv.registry.tokens import Token
+from images import zstd
+from images.capture import wire
+from images.capture.receiver import Receiver
+from images.errors import ImageError
+from images.manifest import to_bytes
+from images.telling import LOOK
+from images.versions import Version
+from pxe.http.ports import NodeRequest, Reply
+
+log = logging.getLogger(__name__)
+IDLE_SECONDS = 1800.0
+USED_SECONDS = 900.0  # how long a used token still tells what became of it
+MAX_OPEN = 16
+MAX_TEXT, MAX_ITEMS, MAX_JSON = 4000, 2000, wire.LIMIT
+_UNPACK = {wire.ZLIB: lambda packed, length: _inflate(packed, length), wire.ZSTD: zstd.decompress}
+
+
+@dataclass
+class _Open:
+    """One capture under way."""
+
+    session: str
+    receiver: Receiver
+    parent: Version | None
+    host: str
+    used: float
+
+
+class Uploads:
+    """Answers capture calls. Belongs to one thread."""
+
+    def __init__(self, registry: Registry, images: Images, clock: Callable[[], float] = time.time) -> None:
+        self._registry, self._images, self._clock = registry, images, clock
+        self._open: dict[str, _Open] = {}  # by the token's subject
+        self._routes: Mapping[tuple[str, str], Callable[[NodeRequest, Token], Reply]] = {
+            ("POST", "begin"): self._begin,
+            ("GET", "base"): self._base,
+            ("POST", "have"): self._have,
+            ("POST", "chunks"): self._chunks,
+            ("POST", "cut"): self._cut,
+            ("POST", "entries"): self._entries,
+            ("POST", "progress"): self._progress,
+            ("POST", "publish"): self._publish,
+            ("POST", "fail"): self._fail,
+        }
+
+    def handle(self, request: NodeRequest) -> Reply:
+        """The answer; refusals and errors of the sender as one line of JSON."""
+        call = self._routes.get((request.method, request.path))
+        try:
+            if call is None:
+                raise Refused(404, "no such call")
+            with translated():
+                return call(request, self._token(request))
+        except Refused as refused:
+            return json_reply({"error": refused.text}, refused.status)
+        except BootsrvError as error:
+            return json_reply({"error": str(error)}, error.http_status)
+        except OSError as error:
+            log.exception("capture: %s failed", request.path)
+            return json_reply({"error": f"the store cannot be written: {error.strerror or error}"}, 507)
+
+    def tidy(self) -> None:
+        """Forget captures that nobody goes on with."""
+        for subject, one in list(self._open.items()):
+            if self._clock() - one.used > IDLE_SECONDS:
+                self._drop(subject)
+
+    def close(self) -> None:
+        """Forget all; what was taken stays in the store."""
+        for subject in list(self._open):
+            self._drop(subject)
+
+    def _drop(self, subject: str) -> None:
+        try:
+            self._open.pop(subject).receiver.close()
+        except (OSError, ImageError):
+            log.exception("what a capture had sent could not be kept")
+
+    def _token(self, request: NodeRequest) -> Token:
+        found = self._registry.tokens.check(request.token, self._clock()) if request.token else None
+        if found is None:
+            raise Refused(401, "unknown or expired token: `bootsrv image capture --token` makes a new one")
+        if found.purpose != PURPOSE:
+            raise Refused(403, "this token is for something else")
+        if found.data.get("published") and request.path != "publish":
+            raise Refused(403, f"this token was used already: it made {found.data['published']['ref']}")
+        return found
+
+    def _current(self, request: NodeRequest, token: Token) -> _Open:
+        one = self._open.get(token.subject)
+        if one is None or one.session != request.query.get("session"):
+            raise Refused(410, "this capture was interrupted on the server: begin again")
+        one.used = self._clock()
+        return one
+
+    # --- one capture
+
+    def _begin(self, request: NodeRequest, token: Token) -> Reply:
+        said = object_of(request.body, MAX_JSON)
+        name, kind = str(token.data["name"]), str(token.data.get("kind") or "tree")
+        if said.get("name") not in (None, "", name):
+            raise Refused(403, f"this token is for an image named {name}, not {_text(said, 'name')!r}")
+        if said.get("kind", "tree") != kind:
+            raise Refused(403, f"this token is for a capture of a {kind}")
+        self.tidy()
+        if token.subject in self._open:
+            self._drop(token.subject)
+        if len(self._open) >= MAX_OPEN:
+            raise Refused(503, f"{MAX_OPEN} captures are under way: try again later")
+        host = _text(said, "host") or "a machine"
+        base = self._base_of(name, kind, _text(said, "made_from"), _text(said, "machine"))
+        one = _Open(secrets.token_hex(8), Receiver(self._images.store()), base, host, self._clock())
+        self._open[token.subject] = one
+        self._event(token, "capture.started", f"{host} is captured as {name}", {"name": name, "host": host})
+        meta = base.meta if base is not None else {}
+        return json_reply(
+            {
+                "session": one.session,
+                "name": name,
+                "base": base.id if base is not None else None,
+                "base_ref": base.ref if base is not None else None,
+                "capture_excludes": meta.get("capture_excludes"),
+                "update_excludes": meta.get("update_excludes"),
+            }
+        )
+
+    def _base_of(self, name: str, kind: str, made_from: str, machine: str) -> Version | None:
+        """What the machine was made from, as far as anybody knows: its own last capture under this name, or
+        what it was imaged with, or the name's latest."""
+        latest = self._version(name)
+        if latest is not None and machine and latest.meta.get("captured", {}).get("machine") == machine:
+            return latest if latest.kind == kind else None
+        for version in (self._version(made_from) if made_from else None, latest):
+            if version is not None and version.kind == kind:
+                return version
+        return None
+
+    def _version(self, ref: str) -> Version | None:
+        try:
+            return self._images.resolve(ref)
+        except NotFound:
+            return None
+
+    def _base(self, request: NodeRequest, token: Token) -> Reply:
+        one = self._current(request, token)
+        path = self._images.store().manifest_path(one.parent.id) if one.parent is not None else None
+        if path is None:
+            raise Refused(404, "there is no version to start from")
+        return Reply(200, path.read_bytes(), "application/octet-stream")
+
+    def _have(self, request: NodeRequest, token: Token) -> Reply:
+        known = self._current(request, token).receiver.known(wire.unpack_ids(request.body))
+        return Reply(200, wire.pack_known(known), "application/octet-stream")
+
+    def _chunks(self, request: NodeRequest, token: Token) -> Reply:
+        chunks = wire.unpack_chunks(wire.unseal(request.body, _UNPACK))
+        self._current(request, token).receiver.chunks(chunks)
+        return json_reply({})
+
+    def _cut(self, request: NodeRequest, token: Token) -> Reply:
+        one = self._current(request, token)
+        made = one.receiver.cut(wire.unseal(request.body, _UNPACK), request.query.get("last") == "1")
+        return json_reply([[chunk.id.hex(), chunk.length] for chunk in made])
+
+    def _entries(self, request: NodeRequest, token: Token) -> Reply:
+        one = self._current(request, token)
+        first, *lines = wire.unseal(request.body, _UNPACK).split(b"\n")
+        head = object_of(first, MAX_JSON)
+        number, looks = head.get("number"), head.get("looks")
+        if not isinstance(number, int) or number < 0 or not isinstance(looks, dict):
+            raise Refused(400, "entries begin with their number and what was looked at")
+        starts = {to_bytes(str(path)): _start(text) for path, text in list(looks.items())[:MAX_ITEMS]}
+        one.receiver.entries(number, lines, starts)
+        return json_reply({})
+
+    def _progress(self, request: NodeRequest, token: Token) -> Reply:
+        one, said = self._current(request, token), object_of(request.body, MAX_JSON)
+        numbers = ("done", "total", "files", "sent", "rate")
+        data = {key: said[key] for key in numbers if _number(said.get(key))}
+        text = f"{one.host}: {_text(said, 'text')}"
+        self._event(token, "capture.progress", text, {**data, "name": token.data["name"]})
+        return json_reply({})
+
+    def _publish(self, request: NodeRequest, token: Token) -> Reply:
+        if token.data.get("published"):
+            return json_reply(token.data["published"])
+        one, said = self._current(request, token), object_of(request.body, MAX_JSON)
+        name = str(token.data["name"])
+        comment = str(token.data.get("comment") or "") or _text(said, "comment")
+        meta = {key: _strings(said.get(key)) for key in ("capture_excludes", "update_excludes")}
+        facts = said.get("captured") if isinstance(said.get("captured"), dict) else {}
+        shape = {"disk": said["disk"]} if isinstance(said.get("disk"), dict) else {}
+        parent = one.parent.id if one.parent is not None else None
+        kind = str(token.data.get("kind") or "tree")
+        made = one.receiver.publish(
+            name, comment, parent, {**meta, **shape, "captured": facts}, _strings(said.get("warnings")), kind
+        )
+        result = {"ref": made.ref, "files": made.files, "bytes": made.bytes, "added": one.receiver.added}
+        with self._registry.transaction():
+            assert request.token is not None
+            self._registry.tokens.set_data(request.token, {**token.data, "published": result})
+            self._registry.tokens.extend(request.token, self._clock() + USED_SECONDS)
+            self._finish_node(token, made.ref)
+            self._event(token, "capture.done", f"{one.host} is now {made.ref}", result)
+        self._drop(token.subject)
+        return json_reply(result)
+
+    def _fail(self, request: NodeRequest, token: Token) -> Reply:
+        said = object_of(request.body, MAX_JSON)
+        self._event(token, "capture.failed", _text(said, "error") or "the capture failed", {})
+        if token.subject in self._open:
+            self._drop(token.subject)
+        return json_reply({})
+
+    def _finish_node(self, token: Token, ref: str) -> None:
+        """A node that was booted only to be captured goes back to its own disk."""
+        node = self._registry.nodes.get(int(token.data.get("node") or 0))
+        if node is not None and node.armed is not None and token.data.get("offline"):
+            self._registry.nodes.save(lifecycle.captured(node))
+
+    def _event(self, token: Token, kind: str, text: str, data: Mapping[str, Any]) -> None:
+        node = token.data.get("node")
+        self._registry.events.add(self._clock(), kind, text, None, int(node) if node else None, data)
+
+
+def _text(said: Mapping[str, Any], key: str) -> str:
+    value = said.get(key)
+    return re.sub(r"[^\x20-\x7e\xa0-\U0010ffff]", "?", value[:MAX_TEXT]) if isinstance(value, str) else ""
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _strings(value: object) -> list[str]:
+    items = value if isinstance(value, list) else []
+    return [item[:MAX_TEXT] for item in items[:MAX_ITEMS] if isinstance(item, str)]
+
+
+def _start(text: object) -> bytes:
+    try:
+        return base64.b64decode(str(text)[: 2 * LOOK], validate=True)
+    except ValueError as error:
+        raise Refused(400, "what was looked at is not base64") from error
+
+
+def _inflate(packed: bytes, length: int) -> bytes:
+    try:
+        return zlib.decompressobj().decompress(packed, length + 1)
+    except zlib.error as error:
+        raise Refused(400, f"zlib: {error}") from error

@@ -1,0 +1,1 @@
+"""Capturing this machine: the node side."""

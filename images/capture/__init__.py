@@ -1,0 +1,1 @@
+"""Captures: machines that upload themselves as a version."""
