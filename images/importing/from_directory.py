@@ -32,20 +32,24 @@ def import_directory(
 ) -> Version:
     """Make the tree below `source` the next version of `name`. Raises BadInput, OSError."""
     check_root(source)
-    excludes = (*excludes, *_itself(store, source))
-    first: dict[tuple[int, int], bytes] = {}
     with Intake(store, progress) as intake:
-        for found in read_tree(source, excludes):
-            entry = found.entry
-            if found.links > 1:
-                if found.inode in first:
-                    intake.tree.link(entry.path, first[found.inode])
-                    continue
-                first[found.inode] = entry.path
-            if found.fd is not None:
-                entry = _file(intake, entry, found.fd)
-            intake.tree.add(entry)
+        take_tree(intake, source, (*excludes, *_itself(store, source)))
         return intake.publish(name, comment, meta)
+
+
+def take_tree(intake: Intake, source: Path, excludes: Iterable[str]) -> None:
+    """Put the tree below `source` into an intake."""
+    first: dict[tuple[int, int], bytes] = {}
+    for found in read_tree(source, excludes):
+        entry = found.entry
+        if found.links > 1:
+            if found.inode in first:
+                intake.tree.link(entry.path, first[found.inode])
+                continue
+            first[found.inode] = entry.path
+        if found.fd is not None:
+            entry = _file(intake, entry, found.fd)
+        intake.tree.add(entry)
 
 
 def _itself(store: ImageStore, source: Path) -> list[str]:

@@ -37,7 +37,9 @@ def entries(store: ImageStore, ref: str) -> dict[bytes, Entry]:
 Tree = dict[bytes, Entry]
 
 
-def round_trip(store: ImageStore, tmp_path: Path, target: str, wanted: str | None = None) -> tuple[Tree, Tree]:
+def round_trip(
+    store: ImageStore, tmp_path: Path, target: str, wanted: str | None = None
+) -> tuple[Tree, Tree]:
     form, written = export_image(store, "nasty", tmp_path / target, wanted)
     assert form in FORMATS and written.files > 20
     import_image(store, "again", tmp_path / target, excludes=())
@@ -120,7 +122,8 @@ def test_iso_of_a_root_and_of_a_live_medium(store: ImageStore, tmp_path: Path) -
 
 
 def iso(folder: Path, target: Path) -> None:
-    command = ["bsdtar", "--format=iso9660", "--options=rockridge=strict", "-cf", str(target), "-C", str(folder), "."]
+    form = ["--format=iso9660", "--options=rockridge=strict"]
+    command = ["bsdtar", *form, "-cf", str(target), "-C", str(folder), "."]
     subprocess.run(command, check=True, capture_output=True)
 
 

@@ -1,0 +1,75 @@
+"""Two manifests side by side: which names were added, removed or changed, and in what. Pure.
+
+Both come in manifest order, so one pass and constant memory are enough. A hard link differs when it points to
+another name; what its file holds is told at that file's first name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from images.manifest import Entry, order
+
+ADDED, REMOVED, CHANGED = "added", "removed", "changed"
+TIME = "time"
+
+
+class Change(NamedTuple):
+    """One name. `aspects` of a change: type, content, owner, mode, xattrs, target, device, time."""
+
+    path: bytes
+    kind: str
+    old: Entry | None
+    new: Entry | None
+    aspects: tuple[str, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes of data the name has now."""
+        return sum(chunk.length for chunk in self.new.chunks) if self.new else 0
+
+    @property
+    def name(self) -> str:
+        """The path for a person."""
+        entry = self.new or self.old
+        return entry.name if entry else ""
+
+
+def changes(old: Iterable[Entry], new: Iterable[Entry]) -> Iterator[Change]:
+    """Every name that is not the same in both, in manifest order."""
+    left, right = iter(old), iter(new)
+    one, other = next(left, None), next(right, None)
+    while one is not None or other is not None:
+        if other is None or (one is not None and order(one.path) < order(other.path)):
+            assert one is not None
+            yield Change(one.path, REMOVED, one, None)
+            one = next(left, None)
+        elif one is None or order(other.path) < order(one.path):
+            yield Change(other.path, ADDED, None, other)
+            other = next(right, None)
+        else:
+            aspects = tuple(_aspects(one, other)) if one != other else ()
+            if aspects:
+                yield Change(other.path, CHANGED, one, other, aspects)
+            one, other = next(left, None), next(right, None)
+
+
+def _aspects(old: Entry, new: Entry) -> Iterator[str]:
+    if old.type != new.type:
+        yield "type"
+        return
+    if (old.chunks, old.size, old.extents) != (new.chunks, new.size, new.extents):
+        yield "content"
+    if (old.uid, old.gid) != (new.uid, new.gid):
+        yield "owner"
+    if old.mode != new.mode:
+        yield "mode"
+    if dict(old.xattrs) != dict(new.xattrs):
+        yield "xattrs"
+    if old.target != new.target:
+        yield "target"
+    if old.rdev != new.rdev:
+        yield "device"
+    if old.mtime_ns != new.mtime_ns:
+        yield TIME

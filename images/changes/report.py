@@ -1,0 +1,145 @@
+"""What two versions differ in, gathered for a person: files, packages, services, kernel.
+
+Reads both manifests once and from the packs only the few files that say more (package database, unit files).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from images.changes.entries import ADDED, CHANGED, REMOVED, TIME, Change, changes
+from images.changes.packages import DATABASES, Packages
+from images.changes.services import UNITS, Units, programs, unit_file, units, with_merged
+from images.errors import BadInput
+from images.manifest import Entry
+from images.store import ImageStore
+from images.versions import Version
+
+_KERNEL = re.compile(rb"boot/vmlinu[xz]-(.+)\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The differences. `packages`: name to (old, new) version, None where there is none; `services`: name to
+    added, removed, masked or changed; `kernels` old and new.
+    """
+
+    old: Version
+    new: Version
+    files: tuple[Change, ...]
+    packages: Mapping[str, tuple[str | None, str | None]]
+    services: Mapping[str, str]
+    kernels: tuple[tuple[str, ...], tuple[str, ...]]
+    kernel_changed: bool
+    bytes_new: int  # of chunks that only the new version has
+
+    def counts(self) -> dict[str, int]:
+        """How many names were added, removed and changed; time alone is counted apart."""
+        found = Counter(TIME if one.aspects == (TIME,) else one.kind for one in self.files)
+        return {kind: found[kind] for kind in (ADDED, REMOVED, CHANGED, TIME)}
+
+    def record(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "old": self.old.ref,
+            "new": self.new.ref,
+            "counts": self.counts(),
+            "bytes_new": self.bytes_new,
+            "kernel": {
+                "changed": self.kernel_changed, "old": list(self.kernels[0]), "new": list(self.kernels[1]),
+            },
+            "packages": {name: {"old": old, "new": new} for name, (old, new) in self.packages.items()},
+            "services": dict(self.services),
+            "files": [
+                {"path": one.name, "change": one.kind, "aspects": list(one.aspects), "bytes": one.bytes}
+                for one in self.files
+            ],
+        }  # fmt: skip
+
+
+class _Side:
+    """One version, as far as it is looked at."""
+
+    def __init__(self, store: ImageStore, version: Version) -> None:
+        self._store, self.version = store, version
+        self.units: Units | None = None
+        self.interesting: dict[bytes, Entry] = {}
+        self.chunks: dict[bytes, int] = {}
+
+    def entries(self) -> list[Entry]:
+        """All of them, noting on the way what is looked at later."""
+        all_ = list(self._store.manifest(self.version.id).entries())
+        for entry in all_:
+            if entry.path in DATABASES or _KERNEL.match(entry.path):
+                self.interesting[entry.path] = entry
+            self.chunks.update((chunk.id, chunk.length) for chunk in entry.chunks)
+        self.units = units(one for one in all_ if one.path.startswith(UNITS))
+        return all_
+
+    def read(self, entry: Entry) -> bytes:
+        """A file's content."""
+        return b"".join(self._store.source(self.version.id).stream(chunk.id for chunk in entry.chunks))
+
+    def packages(self) -> Packages:
+        """Its packages; none where no database is known."""
+        for path, reader in DATABASES.items():
+            entry = self.interesting.get(path)
+            if entry is not None and entry.type == "file":
+                return reader(self.read(entry))
+        return {}
+
+    def kernels(self) -> dict[str, Entry]:
+        """Kernel version to its file."""
+        found = {}
+        for path, entry in self.interesting.items():
+            kernel = _KERNEL.match(path)
+            if kernel and entry.type == "file":
+                found[kernel[1].decode("utf-8", "replace")] = entry
+        return found
+
+
+def compare(store: ImageStore, old_ref: str, new_ref: str) -> Report:
+    """What changed from one version to another. Raises ImageNotFound, BadInput (a tree and a disk), as
+    reading a manifest does, and ChunkMissing.
+    """
+    old, new = _Side(store, store.resolve(old_ref)), _Side(store, store.resolve(new_ref))
+    if old.version.kind != new.version.kind:
+        kinds = f"{old.version.ref} is a {old.version.kind}, {new.version.ref} is a {new.version.kind}"
+        raise BadInput(f"these cannot be compared: {kinds}")
+    found = tuple(changes(old.entries(), new.entries()))
+    before, after = old.packages(), new.packages()
+    packages = {
+        name: (before.get(name), after.get(name))
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    }
+    kernels = old.kernels(), new.kernels()
+    same = {name: one.chunks for name, one in kernels[0].items()} == {
+        name: one.chunks for name, one in kernels[1].items()
+    }
+    fresh = sum(length for id, length in new.chunks.items() if id not in old.chunks)
+    names = (tuple(sorted(kernels[0])), tuple(sorted(kernels[1])))
+    return Report(
+        old.version, new.version, found, packages, _services(old, new, found), names, not same, fresh
+    )
+
+
+def _services(old: _Side, new: _Side, found: tuple[Change, ...]) -> dict[str, str]:
+    assert old.units is not None and new.units is not None
+    said = dict.fromkeys(new.units.enabled - old.units.enabled, "enabled")
+    said |= dict.fromkeys(old.units.enabled - new.units.enabled, "disabled")
+    said |= dict.fromkeys(new.units.masked - old.units.masked, "masked")
+    said |= dict.fromkeys(old.units.masked - new.units.masked - new.units.enabled, "unmasked")
+    touched = {one.path for one in found if "content" in one.aspects or one.kind != CHANGED}
+    for name in new.units.enabled & old.units.enabled:
+        path = unit_file(new.units, name)
+        if path is None:
+            continue
+        starts = {path, *programs(new.read(new.units.files[path]))}
+        if any(touched & with_merged(one) for one in starts):
+            said[name] = "changed"
+    return dict(sorted(said.items()))

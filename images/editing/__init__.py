@@ -1,0 +1,1 @@
+"""Change an image by running a command in it."""

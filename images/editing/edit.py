@@ -1,0 +1,89 @@
+"""`image edit`: write a version out, run a command in it, publish what became of it as the next version.
+
+Law: when the command fails, or anything breaks or is killed, nothing is published and nothing stays mounted:
+mounts live in a namespace that ends with the command's process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+from images.editing import room
+from images.errors import BadInput, ImageError
+from images.exporting.to_directory import export_directory
+from images.importing.from_directory import take_tree
+from images.importing.intake import Intake
+from images.manifest import write_entry
+from images.progress import Progress, silent
+from images.sealed import SealedManifest
+from images.spool import Spool
+from images.store import ImageStore
+from images.versions import Version
+
+_LOOKED_UP = ("os_release", "kernels", "architecture", "warnings")  # facts that the new tree tells itself
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_KEPT = ("TERM", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+
+
+def edit_image(
+    store: ImageStore,
+    ref: str,
+    command: Sequence[str],
+    comment: str = "",
+    progress: Progress = silent,
+    folder: Path = Path("/var/tmp"),  # noqa: S108 - large, and private to us by mkdtemp
+) -> Version | None:
+    """Run `command` (an interactive shell when empty) in a copy of `ref` and publish it as the next version.
+
+    The version that was edited is its parent. None: nothing changed. Needs root, and room for the tree in
+    `folder`. Raises ImageNotFound, BadInput, ImageError when the command failed, OSError.
+    """
+    if os.geteuid() != 0:
+        raise BadInput("editing an image needs root")
+    version = store.resolve(ref)
+    home = Path(tempfile.mkdtemp(prefix="bootsrv-edit-", dir=folder))
+    try:
+        root = home / "root"
+        export_directory(store, version.id, root, progress)
+        status = _run(home, root, version.name, command)
+        if status:
+            said = command[0] if command else "the shell"
+            raise ImageError(f"{said} ended with {status}; nothing was published")
+        facts = {key: value for key, value in version.meta.items() if key not in _LOOKED_UP}
+        with Intake(store, progress) as intake:
+            take_tree(intake, root, ())
+            if _same(store.manifest(version.id), intake.tree):
+                return None
+            note = comment or f"edited {version.ref}: {' '.join(command) or 'in a shell'}"
+            return intake.publish(version.name, note, facts, version.id)
+    finally:
+        shutil.rmtree(home)
+
+
+def _run(home: Path, root: Path, name: str, command: Sequence[str]) -> int:
+    """The command's exit status."""
+    spec = home / "spec.json"
+    row = {"host": name, "command": list(command), "environment": _environment(bool(command))}
+    spec.write_text(json.dumps(row), "utf-8")
+    words = ["setpriv", "--pdeathsig", "KILL", "--", "unshare", "--mount", "--pid", "--uts", "--ipc"]
+    words += ["--fork", "--kill-child=KILL", "--", sys.executable, "-I", str(room.__file__)]
+    return subprocess.run([*words, str(spec), str(root)]).returncode
+
+
+def _environment(unattended: bool) -> Mapping[str, str]:
+    given = {key: os.environ[key] for key in _KEPT if key in os.environ}
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"} if unattended else {}
+    return {"PATH": _PATH, "HOME": "/root", "LC_ALL": "C.UTF-8", **given, **quiet}
+
+
+def _same(manifest: SealedManifest, tree: Spool) -> bool:
+    old = (write_entry(entry).rstrip(b"\n") for entry in manifest.entries())
+    return all(a == b.rstrip(b"\n") for a, b in zip_longest(old, tree.lines(), fillvalue=b""))
