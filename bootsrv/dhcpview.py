@@ -15,7 +15,7 @@ from bootsrv.config import Config
 from bootsrv.knownnodes import KnownNodes, identities_of
 from bootsrv.recorder import Recorder
 from pxe.dhcp.ports import BootFile, Client, Host, Stage
-from pxe.loaders import loader_for
+from pxe.loaders import architecture, loader_for
 
 
 class HouseHosts:
@@ -49,8 +49,11 @@ class HouseBoots:
             return None
         node = self._known.node(client)
         plan = bootplan.decide(node, self._config.nodes.discover)
-        options = self._options(client, server)
-        if (own := ownfile.own_file(plan, options)) is not None:
+        options, loader = self._options(client, server), loader_for(client.arch)
+        own = ownfile.own_file(plan, options)
+        if own is None and loader is None and client.stage is not Stage.IPXE:
+            own = ownfile.named(options)
+        if own is not None:
             return ownfile.boot_file(own, options, client, server, self._config.http.port)
         if plan.action is bootplan.Action.NONE:
             return None
@@ -62,8 +65,8 @@ class HouseBoots:
         base = f"http://{server}:{self._config.http.port}/boot"
         if client.stage is Stage.IPXE:
             return BootFile(f"{base}/{script_name(client, server)}", server, plan.reason)
-        loader = loader_for(client.arch)
         if loader is None:
+            self._recorder.record(client.mac, "boot.none", _no_loader(client))
             return None
         name = f"{base}/loaders/{loader}" if client.http_boot else loader
         return BootFile(name, server, f"our iPXE first; then {plan.reason}")
@@ -71,6 +74,14 @@ class HouseBoots:
     def _options(self, client: Client, server: IPv4Address) -> Mapping[str, Any]:
         subnet, host = self._config.subnet_of(server), self._known.host(client)
         return {**(subnet.options if subnet else {}), **(host.options if host else {})}
+
+
+def _no_loader(client: Client) -> str:
+    kind = architecture(client.arch)
+    return (
+        f"{kind.name} (architecture {kind.code}): there is no boot loader of ours for it; put one below "
+        f"public/ and name it in its option {ownfile.NAME}"
+    )
 
 
 def script_name(client: Client, server: IPv4Address) -> str:

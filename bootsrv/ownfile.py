@@ -2,7 +2,8 @@
 
 For machines that boot something we did not make: PXELINUX, GRUB, a vendor's loader below `public/`. The law:
 it counts only while nothing of ours is due: a machine that is armed, half written, failed or new boots the
-imager, whatever its options say. The server is us, unless `tftp-server-name` holds another address.
+imager, whatever its options say, unless we have no loader that its firmware can start. The server is us,
+unless `tftp-server-name` holds another address.
 """
 
 from __future__ import annotations
@@ -20,8 +21,13 @@ REASON = f"its own boot file (option {NAME})"
 
 def own_file(plan: BootPlan, options: Mapping[str, Any]) -> str | None:
     """What the machine boots instead of its disk, by its merged options; None: nothing of its own."""
+    return None if plan.action is Action.IMAGER else named(options)
+
+
+def named(options: Mapping[str, Any]) -> str | None:
+    """The boot file that somebody set."""
     name = options.get(NAME, options.get("filename"))
-    return str(name) if name and plan.action is not Action.IMAGER else None
+    return str(name) if name else None
 
 
 def boot_file(

@@ -1,7 +1,7 @@
 """Boot loaders for `payload_dir`, taken from Debian's package of a recent iPXE.
 
 Why not the host's own package: Debian 12 ships a 2019 iPXE for x86 only; Debian 13's (2025) knows amd64,
-arm64 and riscv64. So the package is fetched with apt, checked by its own signatures, in a private apt state
+arm64, riscv64 and loong64. So the package is fetched with apt, checked by its own signatures, in a private apt state
 that leaves the host's package lists alone. The mirror is the one the host already uses.
 
 The law: nothing unsigned is unpacked, and a finished directory appears whole or not at all.
@@ -37,6 +37,7 @@ FILES: Mapping[str, str] = {
     "snponly.efi": "usr/lib/ipxe/snponly.efi",
     "ipxe-arm64.efi": "usr/lib/ipxe/ipxe-arm64.efi",
     "ipxe-riscv64.efi": "usr/lib/ipxe/ipxe-riscv64.efi",
+    "ipxe-loong64.efi": "usr/lib/ipxe/ipxe-loong64.efi",
     "copyright": "usr/share/doc/ipxe/copyright",
 }
 

@@ -66,8 +66,8 @@ _ALL = (
     Architecture(36, "Sunway 64-bit UEFI", "sw64", "uefi", None),
     Architecture(37, "LoongArch 32-bit UEFI", "loong32", "uefi", None),
     Architecture(38, "LoongArch 32-bit UEFI HTTP", "loong32", "uefi", None, http=True),
-    Architecture(39, "LoongArch 64-bit UEFI", "loong64", "uefi", None),
-    Architecture(40, "LoongArch 64-bit UEFI HTTP", "loong64", "uefi", None, http=True),
+    Architecture(39, "LoongArch 64-bit UEFI", "loong64", "uefi", "ipxe-loong64.efi"),
+    Architecture(40, "LoongArch 64-bit UEFI HTTP", "loong64", "uefi", "ipxe-loong64.efi", http=True),
     Architecture(41, "ARM RPi boot", "arm32", "other", None),
 )
 

@@ -129,8 +129,8 @@ def wire(tmp_path: Path) -> Iterator[Wire]:
         yield Wire(stack, tmp_path)
 
 
-def need(tool: str) -> str:
-    path = shutil.which(tool) or shutil.which(tool, path="/usr/sbin:/sbin")
+def need(tool: str, places: str = "/usr/sbin:/sbin") -> str:
+    path = shutil.which(tool) or shutil.which(tool, path=places)
     if path is None:
         pytest.fail(f"{tool} is not installed: ./run setup does it")
     return path

@@ -132,6 +132,44 @@ class TestDhcpcd:
         assert eventually(lambda: wire.leases("released")) == ["10.93.0.100"]
 
 
+class TestNetworkd:
+    """systemd-networkd: servers and containers of Debian, Fedora and Arch. Sends a DUID and its own name."""
+
+    # It waits for udev unless /sys is read-only, which says "container", and it reads no files but these.
+    START = """
+mount -o remount,ro /sys && mount -t tmpfs tmpfs /run/systemd || exit 1
+mkdir -p /run/systemd/network /run/systemd/netif && chown systemd-network: /run/systemd/netif
+cp "$1" /run/systemd/network/10-test.network
+exec "$2"
+"""
+    NETWORK = """
+[Match]
+Name=eth0
+[Network]
+DHCP=ipv4
+LinkLocalAddressing=no
+IPv6AcceptRA=no
+[DHCPv4]
+Hostname=probe4
+UseRoutes=yes
+UseMTU=yes
+"""
+
+    def test_lease_and_release(self, wire: Wire) -> None:
+        networkd = need("systemd-networkd", "/usr/lib/systemd:/lib/systemd")
+        wire.serve()
+        (wire.tmp / "test.network").write_text(self.NETWORK)
+        process = wire.start("sh", "-c", self.START, "sh", str(wire.tmp / "test.network"), networkd)
+        eventually(lambda: "10.93.0.100/24" in wire.on_client("ip", "address", "show", "eth0"), 30)
+        eventually(lambda: "default via 10.93.0.1" in wire.on_client("ip", "route"))
+        eventually(lambda: "mtu 1400" in wire.on_client("ip", "link", "show", "eth0"))
+        assert wire.leases("bound") == ["10.93.0.100"]
+        assert "probe4" in [row.get("host") for row in wire.rows()]
+        process.terminate()
+        process.wait(15)
+        assert eventually(lambda: wire.leases("released")) == ["10.93.0.100"]
+
+
 class TestProbe:
     """Our own look for other servers."""
 

@@ -22,6 +22,7 @@ from bootsrv.recorder import Recorder
 from bootsrv.registry.registry import Registry
 from pxe.dhcp.ports import BootFile, Client, Stage
 from pxe.dhcp.subnet import build_subnet
+from pxe.loaders import loader_for
 
 MAC = "52:54:00:00:00:01"
 US = IPv4Address("10.77.0.1")
@@ -90,3 +91,17 @@ def test_machines_that_are_left_alone_get_their_subnets_file(
     assert found is not None and found.filename == "menu.0"
     found = told(config, registry, recorder)
     assert found is not None and found.filename == "undionly.kpxe", "unknown machines are looked at first"
+
+
+@pytest.mark.parametrize("code", [code for code in range(43) if loader_for(code) is None])
+def test_where_we_have_no_loader_its_own_file_counts_or_a_line_says_so(
+    house: Appliance, config: Config, registry: Registry, recorder: Recorder, code: int
+) -> None:
+    machine = Client(MAC, Stage.FIRMWARE, arch=code)
+    house.nodes.add(Wanted(name="n1", macs=[MAC], image="debian"))
+    assert told(config, registry, recorder, machine) is None
+    house.nodes.set("n1", Wanted(options={"bootfile-name": "their.efi"}))
+    assert told(config, registry, recorder, machine) == BootFile("their.efi", US, ownfile.REASON)
+    recorder.close()
+    (line,) = [event.text for event in house.watch.latest() if event.kind == "boot.none"]
+    assert f"(architecture {code})" in line and "bootfile-name" in line
