@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from bootsrv.cli.capture import capture
 from bootsrv.cli.context import Context, as_json, pass_context, show_fields, show_json, show_table
 from bootsrv.cli.progress import progress_of
 
@@ -14,6 +15,9 @@ from bootsrv.cli.progress import progress_of
 @click.group()
 def image() -> None:
     """Bring images into the store and look after them."""
+
+
+image.add_command(capture)
 
 
 @image.command(name="import")

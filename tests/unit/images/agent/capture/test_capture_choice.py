@@ -38,7 +38,8 @@ def test_system_file_systems_are_entered_others_are_named() -> None:
 
 
 def test_a_tree_below_another_root() -> None:
-    text = "1 0 8:1 / /mnt/x rw - ext4 a rw\n2 1 8:2 / /mnt/x/boot rw - ext4 b rw\n3 0 8:3 / /mnt/xy rw - ext4 c rw\n"
+    rows = (("/mnt/x", "a"), ("/mnt/x/boot", "b"), ("/mnt/xy", "c"))
+    text = "".join(f"1 0 8:1 / {where} rw - ext4 {device} rw\n" for where, device in rows)
     assert parse_mounts(text, "/mnt/x") == [Mount("/", "ext4"), Mount("/boot", "ext4")]
 
 
