@@ -18,6 +18,10 @@ from typing import Any
 from images.errors import BadInput, ImageError
 
 _STEP = 1 << 18
+_WINDOW_LOG_MAX, _LARGEST_WINDOW = (
+    100,
+    28,
+)  # ZSTD_d_windowLogMax; 256 MiB bounds what a patch may make us hold
 
 
 class _Buffer(ctypes.Structure):
@@ -45,6 +49,10 @@ def library() -> Any:
         lib.ZSTD_freeDStream.argtypes = (pointer,)
         lib.ZSTD_decompressStream.argtypes = (pointer, ctypes.POINTER(_Buffer), ctypes.POINTER(_Buffer))
         lib.ZSTD_decompressStream.restype = size
+        lib.ZSTD_DCtx_setParameter.argtypes = (pointer, ctypes.c_int, ctypes.c_int)
+        lib.ZSTD_DCtx_setParameter.restype = size
+        lib.ZSTD_DCtx_refPrefix.argtypes = (pointer, pointer, size)
+        lib.ZSTD_DCtx_refPrefix.restype = size
         return lib
     raise ImageError("libzstd.so.1 is missing on this machine; install the package libzstd1")
 
@@ -65,12 +73,21 @@ def decompress(frame: bytes, size: int) -> bytes:
     return ctypes.string_at(out, size)
 
 
-def decompress_stream(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """A stream of any size, in constant memory. Raises BadInput on damage or a cut-off end."""
+def decompress_stream(pieces: Iterable[bytes], prefix: Any = None) -> Iterator[bytes]:
+    """A stream of any size, in constant memory. Raises BadInput on damage or a cut-off end.
+
+    `prefix`: a writable buffer (a private mapping will do) with what the stream's compressor had as prefix,
+    as `zstd --patch-from` does; the stream is one frame then.
+    """
     lib = library()
     stream = lib.ZSTD_createDStream()
     if not stream:
         raise MemoryError("zstd: no memory for a stream")
+    before = None
+    if prefix is not None:
+        before = (ctypes.c_char * len(prefix)).from_buffer(prefix)
+        _checked(lib, lib.ZSTD_DCtx_setParameter(stream, _WINDOW_LOG_MAX, _LARGEST_WINDOW))
+        _checked(lib, lib.ZSTD_DCtx_refPrefix(stream, ctypes.addressof(before), len(prefix)))
     out = ctypes.create_string_buffer(_STEP)
     left = 1  # what the library hints is missing; 0 at a frame's end
     try:
@@ -87,5 +104,6 @@ def decompress_stream(pieces: Iterable[bytes]) -> Iterator[bytes]:
                     break
     finally:
         lib.ZSTD_freeDStream(stream)
+        before = None  # or the mapping could not be closed
     if left:
         raise BadInput("zstd: the stream ends in the middle")

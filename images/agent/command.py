@@ -33,10 +33,31 @@ def _capture(arguments: List[str], server: str) -> int:
     return main(arguments, server)
 
 
+def _update(arguments: List[str], server: str) -> int:
+    from images.agent.update.cli import run_update
+
+    return run_update(arguments, server)
+
+
+def _drift(arguments: List[str], server: str) -> int:
+    from images.agent.update.cli import run_drift
+
+    return run_drift(arguments, server)
+
+
+def _resume(arguments: List[str], server: str) -> int:
+    from images.agent.update.cli import run_resume
+
+    return run_resume(arguments, server)
+
+
 # Imports by function, not by name: the bundle finds the modules by following import statements.
 COMMANDS: Dict[str, Command] = {
     "capture": Command(_capture, "make this machine an image on the server"),
     "inventory": Command(_inventory, "what this machine is, as JSON"),
+    "update": Command(_update, "become another version; started by `bootsrv push`"),
+    "drift": Command(_drift, "how this machine differs from its version; started by `bootsrv node drift`"),
+    "resume": Command(_resume, "complete, confirm or take back an update; what its unit runs"),
 }
 
 

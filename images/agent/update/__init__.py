@@ -1,0 +1,1 @@
+"""The delta update of a running machine (node side)."""

@@ -1,0 +1,200 @@
+"""The switch: a list of steps, written down before the first is done, that can be done again or undone.
+
+    put    what waits in the stage and what is at the path change places (or it moves in, where nothing is)
+    take   what is at the path moves to the stage
+    attr   owner, mode, times, xattrs, `new` forward and `old` back; either may be missing
+
+Every step leaves the old thing in the stage until the update is settled. Law: each can be told done from not
+done by looking (a put by the inode that the journal names), so `forward` and `back` may be broken off
+anywhere, by anything, and run again. Python 3.8, standard library only.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from images.agent.update.exchange import exchange, place, sync_filesystem
+from images.agent.update.folders import Folders
+from images.agent.update.state import write_whole
+from images.errors import ImageError
+from images.manifest import Entry, parse_entry, to_bytes, to_text, write_entry
+from images.tree_reader import xattrs
+from images.tree_writer import name_attributes, set_attributes
+
+
+class Step(NamedTuple):
+    """One step. `folder`/`name`: where in the stage; `inode`: of what is put."""
+
+    kind: str
+    path: bytes
+    folder: bytes = b""
+    name: bytes = b""
+    inode: int = 0
+    old: Optional[Entry] = None
+    new: Optional[Entry] = None
+
+
+class Journal(NamedTuple):
+    """All steps in order, and what this update is (see run.py)."""
+
+    about: Dict[str, Any]
+    steps: List[Step]
+
+
+def write(path: Path, journal: Journal) -> None:
+    """On disk when this returns."""
+    lines = [json.dumps(journal.about)]
+    for step in journal.steps:
+        row: Dict[str, Any] = {"kind": step.kind, "path": to_text(step.path)}
+        if step.folder:
+            row.update(folder=to_text(step.folder), name=to_text(step.name), inode=step.inode)
+        for key, entry in (("old", step.old), ("new", step.new)):
+            if entry is not None:
+                row[key] = _bare(entry)
+        lines.append(json.dumps(row))
+    write_whole(path, ("\n".join([*lines, "end"]) + "\n").encode("ascii"))
+
+
+def read(path: Path) -> Optional[Journal]:
+    """The journal; None when there is none. Raises ImageError when it is damaged."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return None
+    if not lines or lines[-1] != b"end":
+        raise ImageError(f"{path} is damaged; image this machine anew")
+    return Journal(json.loads(lines[0]), [_step(json.loads(line)) for line in lines[1:-1]])
+
+
+def _bare(entry: Entry) -> str:
+    return write_entry(entry._replace(chunks=(), size=0, extents=None)).decode("ascii")
+
+
+def _step(row: Dict[str, Any]) -> Step:
+    old, new = (parse_entry(row[key].encode()) if key in row else None for key in ("old", "new"))
+    folder, name = to_bytes(row.get("folder", "")), to_bytes(row.get("name", ""))
+    return Step(row["kind"], to_bytes(row["path"]), folder, name, row.get("inode", 0), old, new)
+
+
+def look(tree: Folders, path: bytes, type: str) -> Entry:
+    """What is at `path` now, as the `old` of an attr step."""
+    parent, name = tree.at(path)
+    info = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    target = os.readlink(name, dir_fd=parent) if type == "symlink" else b""
+    rdev = (os.major(info.st_rdev), os.minor(info.st_rdev)) if type in ("char", "block") else None
+    return Entry(
+        path, type, stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid, mtime_ns=info.st_mtime_ns,
+        target=target, rdev=rdev, xattrs=xattrs(parent, name),
+    )  # fmt: skip
+
+
+def forward(tree: Folders, journal: Journal) -> None:
+    """Does what is not done yet. Raises OSError; then the journal is as good as before."""
+    for step in journal.steps:
+        if step.kind == "put":
+            _put(tree, step)
+        elif step.kind == "take":
+            _take(tree, step)
+        elif step.new is not None:
+            adjust(tree, step.new)
+    _sync(tree, journal)
+
+
+def back(tree: Folders, journal: Journal) -> None:
+    """Undoes what is done, last step first; directories get their attributes when all is back."""
+    for step in reversed(journal.steps):
+        if step.kind == "put":
+            _unput(tree, step)
+        elif step.kind == "take":
+            _untake(tree, step)
+    for step in reversed(journal.steps):
+        if step.kind == "attr" and step.old is not None and tree.stat(step.path) is not None:
+            adjust(tree, step.old)
+    _sync(tree, journal)
+
+
+def _is_there(tree: Folders, step: Step) -> bool:
+    info = tree.stat(step.path)
+    return info is not None and info.st_ino == step.inode
+
+
+def _put(tree: Folders, step: Step) -> None:
+    if _is_there(tree, step):
+        return
+    stage = tree.open(step.folder)
+    parent, name = tree.at(step.path)
+    try:
+        exchange(stage, step.name, parent, name)
+    except OSError as error:
+        if error.errno != errno.ENOENT or tree.stat(step.path) is not None:
+            raise
+        place(stage, step.name, parent, name)
+    if step.path and _folder(tree, step):
+        tree.forget()
+
+
+def _unput(tree: Folders, step: Step) -> None:
+    if not _is_there(tree, step):
+        return
+    stage = tree.open(step.folder)
+    parent, name = tree.at(step.path)
+    if tree.stat(step.folder + b"/" + step.name) is None:
+        place(parent, name, stage, step.name)
+    else:
+        exchange(stage, step.name, parent, name)
+    tree.forget()
+
+
+def _folder(tree: Folders, step: Step) -> bool:
+    """Whether a directory is on either side: then what is open may be in the wrong place."""
+    for path in (step.path, step.folder + b"/" + step.name):
+        info = tree.stat(path)
+        if info is not None and stat.S_ISDIR(info.st_mode):
+            return True
+    return False
+
+
+def _take(tree: Folders, step: Step) -> None:
+    info = tree.stat(step.path)
+    if info is None:
+        return
+    if stat.S_ISDIR(info.st_mode):
+        if os.listdir(tree.open(step.path)):  # noqa: PTH208 - a descriptor; somebody's files keep it
+            return
+        tree.forget()
+    parent, name = tree.at(step.path)
+    place(parent, name, tree.open(step.folder), step.name)
+
+
+def _untake(tree: Folders, step: Step) -> None:
+    if tree.stat(step.folder + b"/" + step.name) is None or tree.stat(step.path) is not None:
+        return
+    tree.forget()
+    parent, name = tree.at(step.path)
+    place(tree.open(step.folder), step.name, parent, name)
+
+
+def adjust(tree: Folders, entry: Entry) -> None:
+    """Makes owner, xattrs, mode and times of what is at the path those of the entry, no more and no less."""
+    parent, name = tree.at(entry.path)
+    where = b"/proc/self/fd/%d/%s" % (parent, name)
+    for key in xattrs(parent, name):
+        if key not in entry.xattrs and key != "security.selinux":
+            os.removexattr(where, key, follow_symlinks=False)
+    if entry.type == "dir":
+        set_attributes(entry, tree.open(entry.path))
+    else:
+        name_attributes(entry, name, parent)
+
+
+def _sync(tree: Folders, journal: Journal) -> None:
+    tree.forget()
+    folders = {step.folder for step in journal.steps if step.folder} | {b""}
+    for folder in folders:
+        if tree.stat(folder) is not None:
+            sync_filesystem(tree.open(folder))

@@ -1,0 +1,234 @@
+"""One update of this machine, from the task to the report; and its comparison alone, for the drift report.
+
+    recover    a switch that was broken off is completed first
+    compare    what differs
+    stage      all new files, whole and checked, beside their places
+    switch     journal, then name by name
+    settle     what was replaced goes away, at once or when the new version has been confirmed
+
+Law: until the journal is on disk nothing has changed; from then on the switch is completed, by this run, by
+the next, or by the machine's next boot. Python 3.8, standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Dict, List, Tuple
+
+from images.agent.client import Client
+from images.agent.rootfs import Root
+from images.agent.update import overlay
+from images.agent.update.compare import Compare, Difference, path_of, unchanged
+from images.agent.update.folders import Folders
+from images.agent.update.journal import Journal, write
+from images.agent.update.lists import matcher
+from images.agent.update.patching import PatchSet
+from images.agent.update.resume import BOOT_ID, failed_units
+from images.agent.update.seeds import Seeds
+from images.agent.update.settle import Settling, current_ref
+from images.agent.update.stage import Stage
+from images.agent.update.state import Cache, Known, State
+from images.agent.update.steps import steps
+from images.agent.update.supply import Supply
+from images.agent.update.task import Say, Task
+from images.agent.update.version import Store, lines_of
+from images.errors import BadInput
+from images.manifest import Entry, line_start, parse_entry
+from images.sealed import SealedManifest
+
+LISTED = 10_000  # names in one drift report
+SHADOW_LINES = tuple(line_start(path) for path in overlay.SHADOWS)
+GIVE_UP = 60.0  # seconds without the server, while nothing has been changed yet
+
+
+class Update:
+    """`root` is the machine's /. `run` and `drift` are the commands."""
+
+    def __init__(self, root: Path, task: Task, say: Say) -> None:
+        self.root, self.task, self._say = root, task, say
+        self.state = State(root)
+        self._client = Client(task.url, task.token, lambda text: say({"step": "wait", "text": text}), GIVE_UP)
+        self._store = Store(task, self.state, self._client)
+        self._tree = Folders(root)
+        self._began = time.monotonic()
+        self._taken = 0
+
+    def drift(self) -> Dict[str, Any]:
+        """What differs from the wanted version; nothing is changed."""
+        with self._alone():
+            self._recover()
+            manifest = self._store.wanted()
+            found, _ = self._compare(manifest, {}, self._overlay(manifest), self.state.load_cache().known)
+        return {"step": "drift", "drift": found.total, "files": _listed(found), "blocked": found.blocked}
+
+    def run(self) -> Dict[str, Any]:
+        """Becomes the wanted version; the report. Raises ImageError, OSError: then nothing has changed, or
+        the report of the next run says what was completed.
+        """
+        with self._alone():
+            completed = self._recover()
+            manifest = self._store.wanted()
+            over = self._overlay(manifest)
+            if self._is_already(manifest, over):
+                return self._report(Difference([], [], [], [], {}, 0), 0, completed)
+            base = lines_of(self._store.base())
+            source = self._store.source()
+            self._share(over, base, manifest, source)
+            found, dirs = self._compare(manifest, base, over, self.state.load_cache().known)
+            if found.blocked:
+                raise BadInput("; ".join(found.blocked[:5]))
+            self._say({"step": "compared", "differ": found.total, "read": found.read})
+            if not found.total:
+                self._unchanged(manifest, found, over)
+                return self._report(found, 0, completed)
+            settling = Settling(self.root, self._tree, self.state)
+            settling.arm()
+            about = self._stage_and_write(manifest, found, base, over, source, dirs)
+            self._say({"step": "switch", **about})
+            about.update(settling.switch())
+            self._remember(over, found.known)
+            return self._report(found, about["fetched"], completed, about)
+
+    # --- the parts
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        self.state.prepare()
+        with (self.state.home / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BadInput("another update of this machine is under way") from None
+            try:
+                yield
+            finally:
+                self._tree.close()
+
+    def _recover(self) -> str:
+        settling = Settling(self.root, self._tree, self.state)
+        completed = settling.recover()
+        if completed:
+            self._say({"step": "recovered", "text": completed})
+        return completed
+
+    def _overlay(self, manifest: SealedManifest) -> overlay.Overlay:
+        root = Root(self.root)
+        try:
+            self._patterns = overlay.patterns(root, manifest.header)
+        finally:
+            root.close()
+        return overlay.overrides(self.root)
+
+    def _is_already(self, manifest: SealedManifest, over: overlay.Overlay) -> bool:
+        cache = self.state.load_cache()
+        lists = overlay.fingerprint(self._patterns, over)
+        if self.task.checksum or not cache.whole or (cache.id, cache.lists) != (manifest.id, lists):
+            return False
+        return unchanged(self._tree, cache.known)
+
+    def _share(
+        self, over: overlay.Overlay, base: Dict[bytes, bytes], manifest: SealedManifest, source: Any
+    ) -> None:
+        lines = (line for line in manifest.lines() if line.startswith(SHADOW_LINES))
+        shadows = {path_of(line): line for line in lines}
+        root = Root(self.root)
+        try:
+            overlay.shared(over, root, base, shadows, source)
+        finally:
+            root.close()
+
+    def _compare(
+        self, manifest: SealedManifest, base: Dict[bytes, bytes], over: overlay.Overlay, known: Known
+    ) -> Tuple[Difference, Dict[bytes, bytes]]:
+        """The difference, and the manifest lines of the version's directories."""
+        excluded = matcher([*self._patterns, *overlay.left_shadows(over)])
+        self._taken = time.time_ns()
+        dirs: Dict[bytes, bytes] = {}
+
+        def lines() -> Iterator[bytes]:
+            for line in overlay.laid_over(manifest.lines(), over.lines, path_of):
+                if b'"type":"dir"' in line:
+                    dirs[path_of(line)] = line
+                yield line
+
+        compare = Compare(self._tree, base, known, excluded, self.task.checksum)
+        return compare.run(lines()), dirs
+
+    def _stage_and_write(
+        self,
+        manifest: SealedManifest,
+        found: Difference,
+        base: Dict[bytes, bytes],
+        over: overlay.Overlay,
+        source: Any,
+        dirs: Dict[bytes, bytes],
+    ) -> Dict[str, Any]:
+        """Up to the point where the journal is on disk; what the journal says about itself."""
+        entries = [differ.entry for differ in found.fresh]
+        seeds = Seeds(self._tree, {chunk.id for entry in entries for chunk in entry.chunks})
+        fresh = {entry.path for entry in entries}
+        gone = set(found.gone)
+        seeds.add_all(parse_entry(line) for path, line in base.items() if path in fresh or path in gone)
+        over.seed(seeds)
+        patches = PatchSet(self._client, self.task.patches, self._tree, base)
+        supply = Supply(entries, seeds, source, patches.makers(entries))
+        stage = Stage(self._tree)
+        staged = stage.make(found.fresh, supply.stream(), self._progress)
+        seeds.close()
+        made = steps(self._tree, stage, found, staged, dirs)
+        places = sorted({stage.place_for(step.path) for step in made if step.folder})
+        for step in made:
+            if step.kind == "take":
+                stage.ready(step.folder)
+        about: Dict[str, Any] = {
+            "old_ref": current_ref(self.root), "boot_id": BOOT_ID.read_text().strip(),
+            "failed": sorted(failed_units()) if self.task.confirm else [], "reboot": self.task.reboot,
+            "ref": self.task.ref, "manifest": manifest.id, "confirm": self.task.confirm,
+            "places": [place.decode("utf-8", "surrogateescape") for place in places],
+            "fetched": source.fetched + patches.fetched, "local": seeds.read, "patched": supply.patched,
+        }  # fmt: skip
+        write(self.state.journal, Journal(about, made))
+        return about
+
+    def _progress(self, done: int, total: "int | None", what: str) -> None:
+        self._say({"step": "fetch", "done": done, "total": total or 0, "what": what})
+
+    def _unchanged(self, manifest: SealedManifest, found: Difference, over: overlay.Overlay) -> None:
+        """Nothing to do, and next time that will be seen at a glance."""
+        if manifest.path != self.state.manifest:
+            self.state.keep_manifest(manifest.path)
+        lists = overlay.fingerprint(self._patterns, over)
+        self.state.save_cache(Cache(manifest.id, lists, True, found.known), self._taken)
+
+    def _remember(self, over: overlay.Overlay, known: Known) -> None:
+        """Looks once more: that is the proof, and fills the cache for the next time."""
+        time.sleep(0.06)  # so that what was switched last is old enough to be trusted by its stamp
+        manifest = self._store.wanted()
+        found, _ = self._compare(manifest, {}, over, known)
+        lists = overlay.fingerprint(self._patterns, over)
+        self.state.save_cache(Cache(manifest.id, lists, not found.total, found.known), self._taken)
+        self._left = found
+
+    def _report(
+        self, found: Difference, fetched: int, completed: str, about: "Dict[str, Any] | None" = None
+    ) -> Dict[str, Any]:
+        left = getattr(self, "_left", None)
+        return {
+            **(about or {}), "step": "done", "ref": self.task.ref, "made": len(found.fresh),
+            "attributes": len(found.attributes), "removed": len(found.gone), "fetched": fetched,
+            "drift": left.total if left is not None else 0, "completed": completed,
+            "left": _listed(left)[:20] if left is not None else [],
+            "seconds": round(time.monotonic() - self._began, 2),
+        }  # fmt: skip
+
+
+def _listed(found: Difference) -> List[List[str]]:
+    """Names that differ, with how: missing, content, attributes, extra."""
+    rows = [[d.entry.name, "missing" if d.missing else "content"] for d in found.fresh]
+    rows += [[d.entry.name, "attributes"] for d in found.attributes]
+    rows += [[Entry(path, "file").name, "extra"] for path in found.gone]
+    return rows[:LISTED]

@@ -1,0 +1,197 @@
+"""Killed at every step of a switch, forward and back: the machine works in between, and the next run
+completes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from imagestore import noise
+from nastytree import snapshot
+from pushhouse import House, comparable
+
+from images.agent.update import journal, settle, stage, state, unit
+from images.agent.update.folders import Folders
+from images.agent.update.resume import resume
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="owners and devices need root")
+
+
+def tree(top: Path, number: int) -> Path:
+    """Two trees that differ in every way: content, kind, links, attributes, names."""
+    for folder in ("etc", "usr/lib", "usr/bin", f"only{number}/deep"):
+        (top / folder).mkdir(parents=True)
+    (top / "usr/lib/lib.so.1").write_bytes(noise(70_000, number))
+    (top / "usr/lib/lib.so").symlink_to("lib.so.1" if number == 1 else "./lib.so.1")
+    (top / "usr/bin/tool").write_bytes(b"tool %d" % number)
+    os.link(top / "usr/bin/tool", top / "usr/bin/tool-link")
+    (top / f"only{number}/deep/file").write_bytes(b"x" * number)
+    (top / "same").write_bytes(b"same")
+    (top / "same").chmod(0o640 if number == 1 else 0o604)
+    if number == 1:
+        (top / "kind").mkdir()
+        (top / "kind/inside").write_bytes(b"1")
+        (top / "back").write_bytes(b"file")
+    else:
+        (top / "kind").write_bytes(b"file now")
+        (top / "back").mkdir()
+        (top / "back/inside").write_bytes(b"2")
+    for path in sorted(top.rglob("*"), reverse=True):
+        os.utime(path, ns=(0, number * 10**18 + len(str(path)) * 10**9), follow_symlinks=False)
+    os.utime(top, ns=(0, 5))
+    return top
+
+
+class Killed(BaseException):
+    """As good as SIGKILL: nothing but `finally` sees it."""
+
+
+@contextmanager
+def killed_at(number: int) -> Iterator[list[int]]:
+    """Counts the calls that change the disk; the one with that number does not happen."""
+    count = [0]
+    with pytest.MonkeyPatch.context() as patch:
+
+        def wrap(module: object, name: str) -> None:
+            real: Callable[..., object] = getattr(module, name)
+
+            def call(*arguments: object, **named: object) -> object:
+                count[0] += 1
+                if count[0] == number:
+                    raise Killed
+                return real(*arguments, **named)
+
+            patch.setattr(module, name, call)
+
+        for module, names in (
+            (journal, ("exchange", "place", "adjust", "write_whole", "sync_filesystem")),
+            (settle, ("write_whole",)), (state, ("sync_folder",)), (stage, ("sync_filesystem",)),
+            (shutil, ("rmtree",)), (unit, ("remove",)), (Path, ("unlink", "replace")),
+        ):  # fmt: skip
+            for name in names:
+                wrap(module, name)
+        yield count
+
+
+@pytest.fixture(scope="module")
+def trees(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("trees")
+    return tree(folder / "one", 1), tree(folder / "two", 2)
+
+
+def look(root: Path) -> dict[bytes, dict[str, object]]:
+    return comparable(snapshot(root))
+
+
+def steps_of(house: House, act: Callable[[], object]) -> int:
+    with killed_at(0) as count:
+        act()
+    return count[0]
+
+
+def works(house: House) -> None:
+    """At any moment every program of the image is there, whole, old or new."""
+    for name in ("usr/lib/lib.so.1", "usr/bin/tool", "usr/lib/lib.so", "same"):
+        assert (house.root / name).exists()
+    assert (house.root / "usr/bin/tool").read_bytes() in (b"tool 1", b"tool 2")
+    assert (house.root / "usr/lib/lib.so.1").read_bytes() in (noise(70_000, 1), noise(70_000, 2))
+
+
+def test_a_push_killed_at_every_step(tmp_path: Path, trees: tuple[Path, Path]) -> None:
+    total = steps_of(make(tmp_path, 0, trees), lambda: None)
+    counting = make(tmp_path, "count", trees)
+    total = steps_of(counting, counting.push)
+    wanted = look(trees[1])
+    assert total > 40 and look(counting.root) == wanted
+    for number in range(1, total + 1):
+        house = make(tmp_path, number, trees)
+        with killed_at(number), pytest.raises(Killed):
+            house.push()
+        works(house)
+        house.push()
+        assert look(house.root) == wanted, f"killed at {number} of {total}"
+        assert not house.state.journal.exists() and not house.state.stage.exists()
+        shutil.rmtree(house.root.parent)
+
+
+def test_the_unit_alone_completes_what_was_begun(tmp_path: Path, trees: tuple[Path, Path]) -> None:
+    house = make(tmp_path, "unit", trees)
+    total = steps_of(house, house.push)
+    for number in range(total // 2 - 6, total // 2 + 6):
+        house = make(tmp_path, number, trees)
+        with killed_at(number), pytest.raises(Killed):
+            house.push()
+        assert house.state.journal.exists()
+        assert resume(house.root) == "settled"
+        assert look(house.root) == look(trees[1])
+
+
+def test_a_return_killed_at_every_step(tmp_path: Path, trees: tuple[Path, Path]) -> None:
+    def waiting(name: object) -> House:
+        house = make(tmp_path, name, trees)
+        house.push(confirm=1)
+        assert (
+            house.state.journal.exists()
+            and look(house.root)[b"usr/bin/tool"] == look(trees[1])[b"usr/bin/tool"]
+        )
+        return house
+
+    def back(house: House) -> None:
+        folders = Folders(house.root)
+        try:
+            settle.Settling(house.root, folders, house.state).back()
+        finally:
+            folders.close()
+
+    counting = waiting("count")
+    total = steps_of(counting, lambda: back(counting))
+    assert total > 25 and look(counting.root) == look(trees[0])
+    for number in range(1, total + 1):
+        house = waiting(number)
+        with killed_at(number), pytest.raises(Killed):
+            back(house)
+        works(house)
+        if house.state.phase.exists() and house.state.phase.read_text() == "wait":
+            back(house)  # killed before anything of it was written down
+        else:
+            resume(house.root)
+        assert look(house.root) == look(trees[0]), f"killed at {number} of {total}"
+        assert house.push()["drift"] == 0 and look(house.root) == look(trees[1])
+        shutil.rmtree(house.root.parent)
+
+
+def test_a_switch_that_fails_is_undone(tmp_path: Path, trees: tuple[Path, Path]) -> None:
+    house = make(tmp_path, "fails", trees)
+    calls = [0]
+    real = journal.exchange
+
+    def failing(*arguments: object) -> None:
+        calls[0] += 1
+        if calls[0] == 3:
+            raise OSError(28, "No space left on device")
+        real(*arguments)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journal, "exchange", failing)
+        with pytest.raises(OSError, match="No space"):
+            house.push()
+    assert look(house.root) == look(trees[0])
+    assert not house.state.journal.exists()
+
+
+def test_without_a_call_home_it_returns(tmp_path: Path, trees: tuple[Path, Path]) -> None:
+    house = make(tmp_path, "home", trees)
+    house.push(confirm=0.01)
+    assert resume(house.root, every=0.05) == "returned"
+    assert look(house.root) == look(trees[0])
+    assert house.push()["drift"] == 0
+
+
+def make(tmp_path: Path, name: object, trees: tuple[Path, Path]) -> House:
+    folder = tmp_path / str(name)
+    folder.mkdir()
+    return House(folder, *trees)
