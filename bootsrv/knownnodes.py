@@ -11,6 +11,7 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from bootsrv.model import AddressMethod, Node, NodeState
+from bootsrv.registry.identities import KINDS
 from bootsrv.registry.registry import Registry
 from pxe.dhcp.ports import Client, Host
 
@@ -30,7 +31,7 @@ class KnownNodes:
         self._revision = -1
         self._nodes: dict[Key, Node] = {}
         self._strangers: set[Key] = set()
-        self._identities: bool | None = None  # whether there are any
+        self._kinds: frozenset[str] | None = None  # of identities, that any node has
         self._hosts: dict[int, Host] = {}  # by node
         self._addresses: dict[int, frozenset[int]] = {}  # by range
 
@@ -94,16 +95,15 @@ class KnownNodes:
     def _forget(self) -> None:
         self._nodes.clear()
         self._strangers.clear()
-        self._identities = None
+        self._kinds = None
         self._hosts.clear()
         self._addresses.clear()
 
     def _find(self, client: Client) -> Node | None:
-        if self._identities is None:
-            self._identities = self._registry.identities.any()
-        if not self._identities:
-            return self._registry.nodes.by_mac(client.mac)
-        number = self._registry.identities.node_of(identities_of(client))
+        if self._kinds is None:
+            self._kinds = frozenset(kind for kind in KINDS if self._registry.identities.any(kind))
+        known = [(kind, value) for kind, value in identities_of(client) if kind in self._kinds]
+        number = self._registry.identities.node_of(known)
         node = self._registry.nodes.get(number) if number is not None else None
         return node or self._registry.nodes.by_mac(client.mac)
 

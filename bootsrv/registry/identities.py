@@ -30,10 +30,6 @@ class Identities:
         found = {str(row["name"]): int(row["value"]) for row in rows}
         return next((found[name] for name in names if name in found), None)
 
-    def any(self) -> bool:
-        """Whether any node is known by anything but its MAC."""
-        return bool(self._db.all("SELECT 1 FROM settings WHERE name GLOB ? LIMIT 1", (f"{PREFIX}*",)))
-
     def of(self, node: int) -> list[tuple[str, str]]:
         """The identities of a node."""
         rows = self._db.all(
