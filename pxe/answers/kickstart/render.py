@@ -14,10 +14,10 @@ from pxe.answers.errors import Finding, Unfit
 from pxe.answers.kickstart import simple
 from pxe.answers.kickstart.age import Age
 from pxe.answers.kickstart.directives import Directives, by_script, keys_of
-from pxe.answers.kickstart.firstboot import account_script, first_boot_script, key_script
 from pxe.answers.kickstart.form import quote
 from pxe.answers.kickstart.lexer import SECTIONS
 from pxe.answers.profile import Packages, Profile, Step, When
+from pxe.answers.shell import account_script, first_boot_script, key_script
 from pxe.answers.targets import Target
 from pxe.answers.text import is_line
 

@@ -1,5 +1,4 @@
-"""Shell text for what the target's kickstart has no directive for: accounts, keys, a script for the first
-boot.
+"""Shell text for what an installer has no directive for: accounts, keys, a script for the first boot.
 
 The first-boot script runs once, before log-ins are offered, and takes itself away whatever it returned; its
 output stays in /var/log/bootsrv-first-boot.log. systemd where there is one, rc.local's place elsewhere.

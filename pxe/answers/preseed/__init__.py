@@ -1,0 +1,1 @@
+"""Preseed: the answer file of Debian's installer, by the questions that its own packages declare."""

@@ -1,0 +1,178 @@
+"""Writes a profile as a preseed file for Debian's installer, or says all that keeps it from being written.
+
+Field facts: a value ends with its line, so scripts travel as base64; network questions are asked before a
+preseed from the network is read, so `boot_arguments` puts them on the kernel's command line as well.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator, Mapping
+from urllib.parse import urlsplit
+
+from pxe.answers.errors import Finding, Unfit
+from pxe.answers.network import Interface, Method
+from pxe.answers.preseed.disks import disk_answers
+from pxe.answers.preseed.late import late_script
+from pxe.answers.profile import Profile, When
+from pxe.answers.targets import Target
+
+Answer = tuple[str, str, str]  # question, type, value
+Say = Callable[[Finding], None]
+_LINE = 60_000  # bytes of one value
+_PRE = "/run/answers-pre"
+_LATE = "/root/.answers-late"
+
+
+def render(profile: Profile, target: Target, secrets: Mapping[str, str] | None = None) -> str:
+    """The file's text. Raises Unfit with every finding."""
+    findings: list[Finding] = []
+    say = findings.append
+    _refuse(profile, say)
+    lines = []
+    for name, kind, value in _answers(profile, secrets or {}, say):
+        if value.endswith("\\"):
+            say(Finding("a backslash at the end would join the next line", name))
+        lines.append(f"d-i {name} {kind} {value}".rstrip(" "))
+    lines.append("popularity-contest popularity-contest/participate boolean false")
+    tasks = ", ".join(profile.packages.groups) or "standard"
+    lines.append(f"tasksel tasksel/first multiselect {tasks}")
+    if findings:
+        raise Unfit(findings)
+    return "\n".join(lines) + "\n"
+
+
+def _refuse(profile: Profile, say: Say) -> None:
+    """Fields that Debian's installer has no answer for."""
+    for field, given, instead in (
+        ("firewall", profile.firewall and profile.firewall.enabled, "install nftables, with rules from a script"),
+        ("selinux", profile.selinux, "leave it out"),
+        ("packages.environment", profile.packages.environment, "use groups"),
+        ("packages.without", profile.packages.without, "remove them in a script"),
+        ("bootloader", profile.bootloader and profile.bootloader.location == "none", "leave it out"),
+        ("kexec", profile.kexec, "leave it out"),
+    ):
+        if given:
+            say(Finding(f"Debian's installer has no answer for this; {instead}", field))
+    for number, step in enumerate(profile.scripts):
+        if step.when in (When.PRE_INSTALL, When.ERROR):
+            say(Finding(f"Debian's installer has no {step.when} step; use pre or post", f"scripts[{number}]"))
+
+
+def _answers(profile: Profile, secrets: Mapping[str, str], say: Say) -> Iterator[Answer]:
+    yield "debian-installer/locale", "string", profile.language
+    yield "keyboard-configuration/xkb-keymap", "select", profile.keyboard
+    yield from network_answers(profile, say)
+    yield from _mirror(profile, say)
+    yield from _accounts(profile)
+    yield "clock-setup/utc", "boolean", _flag(profile.utc)
+    yield "time/zone", "string", profile.timezone
+    yield "clock-setup/ntp", "boolean", _flag(not profile.no_ntp)
+    if profile.ntp_servers:
+        yield "clock-setup/ntp-server", "string", profile.ntp_servers[0]
+    yield from disk_answers(profile.disks, secrets, say)
+    yield from _loader(profile)
+    yield "pkgsel/include", "string", " ".join(dict.fromkeys([*profile.packages.names, "ca-certificates"]))
+    yield "pkgsel/upgrade", "select", "full-upgrade"
+    pre = "".join(step.text for step in profile.scripts if step.when is When.PRE)
+    if pre:
+        # The installer's own busybox has no base64.
+        octal = "".join(f"\\{byte:03o}" for byte in pre.encode())
+        yield "preseed/early_command", "string", _fits(f"printf '{octal}' > {_PRE}; sh {_PRE}", say)
+    late = late_script(profile)
+    if late:
+        yield "preseed/late_command", "string", _fits(_late(late), say)
+    yield "finish-install/reboot_in_progress", "note", ""
+    if profile.finish in ("poweroff", "halt", "shutdown"):
+        yield f"debian-installer/exit/{'halt' if profile.finish == 'halt' else 'poweroff'}", "boolean", "true"
+
+
+def network_answers(profile: Profile, say: Say) -> Iterator[Answer]:
+    """The questions of netcfg, for the file and for the kernel's command line."""
+    interface = profile.network[0] if profile.network else Interface()
+    for number, more in enumerate(profile.network):
+        if more.bond_slaves or more.bridge_slaves or more.vlan is not None or more.team_config:
+            say(Finding("write bonds, bridges and VLANs in a script", f"network[{number}]"))
+    yield "netcfg/choose_interface", "select", interface.device or "auto"
+    name = profile.hostname or interface.hostname
+    if name:
+        host, _, domain = name.partition(".")
+        yield "netcfg/get_hostname", "string", host
+        yield "netcfg/get_domain", "string", domain
+        yield "netcfg/hostname", "string", name
+    if interface.method is Method.STATIC:
+        yield "netcfg/disable_autoconfig", "boolean", "true"
+        for question, field, value in (
+            ("ipaddress", "address", interface.address),
+            ("netmask", "netmask", interface.netmask),
+            ("gateway", "gateway", interface.gateway),
+            ("nameservers", "name_servers", " ".join(interface.name_servers)),
+        ):
+            if not value and field in ("address", "netmask"):
+                say(Finding("a static address needs it", f"network[0].{field}"))
+            yield f"netcfg/get_{question}", "string", value or ""
+        yield "netcfg/confirm_static", "boolean", "true"
+
+
+def _mirror(profile: Profile, say: Say) -> Iterator[Answer]:
+    url = profile.source.url if profile.source else None
+    yield "mirror/country", "string", "manual"
+    parts = urlsplit(url or "http://deb.debian.org/debian")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        say(Finding("must be the http or https address of a mirror", "source.url"))
+        return
+    host = parts.netloc.rpartition("@")[2]
+    yield f"mirror/{parts.scheme}/hostname", "string", host
+    yield f"mirror/{parts.scheme}/directory", "string", parts.path or "/"
+    yield f"mirror/{parts.scheme}/proxy", "string", profile.proxy or ""
+    for number, repository in enumerate(profile.repositories):
+        if not repository.url:
+            say(Finding("needs a url", f"repositories[{number}]"))
+            continue
+        yield f"apt-setup/local{number}/repository", "string", repository.url
+        yield f"apt-setup/local{number}/comment", "string", repository.name
+
+
+def _accounts(profile: Profile) -> Iterator[Answer]:
+    root = profile.root
+    yield "passwd/root-login", "boolean", "true"
+    # A hash that nothing matches: root has no password, and log-in by key still works.
+    password = root.password if root.password and not root.locked else "!"
+    yield "passwd/root-password-crypted", "password", password
+    first = profile.users[0] if profile.users else None
+    yield "passwd/make-user", "boolean", _flag(first is not None)
+    if first is not None:
+        yield "passwd/user-fullname", "string", first.full_name or first.name
+        yield "passwd/username", "string", first.name
+        yield "passwd/user-password-crypted", "password", first.password or "!"
+        if first.uid is not None:
+            yield "passwd/user-uid", "string", str(first.uid)
+        if first.groups:
+            yield "passwd/user-default-groups", "string", " ".join(first.groups)
+
+
+def _loader(profile: Profile) -> Iterator[Answer]:
+    loader = profile.bootloader
+    yield "grub-installer/only_debian", "boolean", "true"
+    yield "grub-installer/with_other_os", "boolean", "false"
+    yield "grub-installer/bootdev", "string", (loader and loader.boot_drive) or "default"
+    if loader is not None and loader.append:
+        yield "debian-installer/add-kernel-opts", "string", loader.append
+    if loader is not None and loader.password:
+        yield "grub-installer/password-crypted", "password", loader.password
+
+
+def _late(script: str) -> str:
+    text = base64.b64encode(script.encode()).decode()
+    unpack = f"in-target sh -c 'echo {text} | base64 -d > {_LATE}'"
+    return f"{unpack}; in-target sh {_LATE}; in-target rm -f {_LATE}"
+
+
+def _fits(line: str, say: Say) -> str:
+    if len(line) > _LINE:
+        say(Finding(f"all scripts together are too long for one answer ({len(line)} bytes)", "scripts"))
+    return line
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"
