@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 
 from bootsrv.appliance.errors import translated
 from bootsrv.config import Config
-from bootsrv.errors import Conflict
+from bootsrv.errors import BootsrvError, Conflict, Invalid, NotFound
 from bootsrv.registry.registry import Registry
 from images.progress import Progress, silent
 from images.versions import Version
 
 if TYPE_CHECKING:
+    from images.changes.report import Report
     from images.gc import GcReport
     from images.store import ImageStore
+    from images.tree_writer import Written
     from images.verify import Problem
 
 
@@ -29,6 +31,7 @@ class Images:
     def __init__(self, config: Config, registry: Registry) -> None:
         self._config, self._registry = config, registry
         self._store: ImageStore | None = None
+        self._bootable: set[str] = set()  # versions, by id, that were looked at
         self._lock = threading.Lock()
 
     def store(self) -> ImageStore:
@@ -41,14 +44,44 @@ class Images:
             return self._store
 
     def list(self, name: str | None = None) -> Sequence[Version]:
-        """Every version, or every version of one image."""
+        """Every version, or every version of one image. Raises OSError when a list of versions is damaged."""
         with translated():
             return self.store().versions(name)
+
+    def readable(self) -> tuple[Sequence[Version], Sequence[str]]:
+        """Every version that can be listed, and what is wrong with the lists of the other images."""
+        found: list[Version] = []
+        wrong: list[str] = []
+        for name in self.store().names():
+            try:
+                found += self.list(name)
+            except NotFound:
+                continue  # removed in this moment
+            except (BootsrvError, OSError) as error:
+                wrong.append(str(error))
+        return found, wrong
 
     def resolve(self, ref: str) -> Version:
         """NAME, NAME@NUMBER or NAME@TAG to its version. Raises NotFound, Invalid."""
         with translated():
             return self.store().resolve(ref)
+
+    def bootable(self, ref: str) -> Version:
+        """The same, for one that is to be written to a disk and booted from it. Raises Invalid when it has
+        no kernel: after the imaging would be too late to find out."""
+        from images.bootable import has_kernel
+
+        version = self.resolve(ref)
+        if version.kind == "tree" and version.id not in self._bootable:
+            with translated():
+                found = has_kernel(self.store().manifest(version.id).entries())
+            if not found:
+                raise Invalid(
+                    f"image {version.ref} has no kernel in /boot, so no disk can boot it: put one in "
+                    "(in Debian the package linux-image-amd64) and import it again"
+                )
+            self._bootable.add(version.id)
+        return version
 
     def recipes(self) -> Sequence[str]:
         """The recipes that come with the program."""
@@ -74,15 +107,21 @@ class Images:
         comment: str = "",
         excludes: Sequence[str] = (),
         progress: Progress = silent,
+        disk: bool = False,
     ) -> Version:
-        """A directory, a tar of any compression, or a container image as the next version of `name`.
+        """A directory, an archive, a container image, a squashfs, an ISO or a disk as the next version of
+        `name`.
 
         `excludes` (for directories) are added to what is never imported: /proc, /sys, sockets and so on.
+        `disk`: it is a disk, whatever it looks like.
         """
         from images.importing.auto import import_image
+        from images.importing.from_disk import import_disk
         from images.tree_reader import EXCLUDES
 
         with translated():
+            if disk:
+                return import_disk(self.store(), name, source, comment, progress=progress)
             return import_image(
                 self.store(), name, source, comment, excludes=(*EXCLUDES, *excludes), progress=progress
             )
@@ -97,14 +136,81 @@ class Images:
         with translated():
             self.store().untag(name, tag)
 
+    def export(
+        self, ref: str, target: Path, form: str | None = None, progress: Progress = silent
+    ) -> tuple[str, Written]:
+        """Write a version to a file or directory; `form` as in images/exporting/formats.py. Returns it."""
+        from images.exporting.formats import export_image
+
+        with translated():
+            return export_image(self.store(), ref, target, form, progress)
+
+    def diff(self, old: str, new: str) -> Report:
+        """What changed from one version to another: files, packages, services, kernel."""
+        from images.changes.report import compare
+
+        with translated():
+            return compare(self.store(), old, new)
+
+    def edit(
+        self, ref: str, command: Sequence[str], comment: str = "", progress: Progress = silent
+    ) -> Version | None:
+        """Run a command in a private copy and publish what became of it; None: nothing changed."""
+        from images.editing.edit import edit_image
+
+        with translated():
+            return edit_image(self.store(), ref, command, comment, progress)
+
+    def users_of(self) -> dict[str, set[str]]:
+        """NAME@NUMBER to the nodes that pin it: they run it, will be imaged with it, or name it as theirs."""
+        pinned: dict[str, set[str]] = {}
+        for node in self._registry.nodes.list():
+            refs = {node.running, node.armed.image if node.armed else None, self._named(node.image)}
+            for ref in refs - {None}:
+                pinned.setdefault(str(ref), set()).add(node.name or node.macs[0])
+        return pinned
+
+    def _named(self, ref: str | None) -> str | None:
+        """What a node's own image is now; plain NAME follows the newest, so it pins none."""
+        if ref is None or "@" not in ref:
+            return None
+        try:
+            return self.resolve(ref).ref
+        except NotFound:
+            return None
+
     def remove(self, ref: str) -> Version:
-        """Remove one version; its room comes back with `gc`. Raises Conflict while a node is armed for it."""
+        """Remove one version; its room comes back with `gc`. Raises Conflict while a node uses it."""
         version = self.resolve(ref)
         armed = [n.name for n in self._registry.nodes.list() if n.armed and n.armed.image == version.ref]
         if armed:
             raise Conflict(f"{version.ref} is what {', '.join(map(str, armed[:5]))} will be imaged with")
+        users = sorted(self.users_of().get(version.ref, ()))
+        if users:
+            raise Conflict(f"{version.ref} is in use by {', '.join(users[:5])}{' ...' * (len(users) > 5)}")
         with translated():
             return self.store().remove(ref)
+
+    def prune(self, name: str | None, keep: int, dry_run: bool = False) -> Sequence[Version]:
+        """Remove versions that are older than the newest `keep` of their image, have no tag and are used by
+        no node; returns them. Raises Invalid, NotFound.
+        """
+        if keep < 1:
+            raise Invalid("keep at least one version")
+        pinned = self.users_of()
+        by_name: dict[str, list[Version]] = {}
+        for version in self.list(name):
+            by_name.setdefault(version.name, []).append(version)
+        gone = [
+            version
+            for versions in by_name.values()
+            for version in sorted(versions, key=lambda one: one.number)[:-keep]
+            if not version.tags and version.ref not in pinned
+        ]
+        for version in () if dry_run else gone:
+            with translated():
+                self.store().remove(version.ref)
+        return gone
 
     def gc(self, progress: Progress = silent) -> GcReport:
         """Give back the room of what no version uses."""

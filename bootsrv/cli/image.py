@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from bootsrv.cli import image_work
 from bootsrv.cli.capture import capture
 from bootsrv.cli.context import Context, as_json, pass_context, show_fields, show_json, show_table
 from bootsrv.cli.progress import progress_of
+from bootsrv.errors import BootsrvError
+
+if TYPE_CHECKING:
+    from images.versions import Version
 
 
 @click.group()
@@ -17,7 +24,8 @@ def image() -> None:
     """Bring images into the store and look after them."""
 
 
-image.add_command(capture)
+for command in (capture, image_work.diff, image_work.edit, image_work.export, image_work.prune):
+    image.add_command(command)
 
 
 @image.command(name="import")
@@ -26,6 +34,7 @@ image.add_command(capture)
 @click.option("--recipe", help="Build it from packages: a recipe's name (see `image recipes`) or a file.")
 @click.option("--comment", default="", help="A line for the list.")
 @click.option("--exclude", "excludes", multiple=True, metavar="PATTERN", help="Leave out (directories only).")
+@click.option("--disk", is_flag=True, help="SOURCE is a disk of any system, even if it looks like no disk.")
 @as_json
 @pass_context
 def import_(
@@ -35,9 +44,14 @@ def import_(
     recipe: str | None,
     comment: str,
     excludes: tuple[str, ...],
+    disk: bool,
     json_: bool,
 ) -> None:
-    """Make SOURCE (a directory, a tar, a container image) or a recipe the next version of NAME."""
+    """Make SOURCE or a recipe the next version of NAME.
+
+    SOURCE is a directory, a tar, a container image, a squashfs, an ISO, or a disk: a block device, raw,
+    qcow2, vmdk, vhdx, vdi.
+    """
     from bootsrv.records import version_record
     from images.sizes import human
 
@@ -49,7 +63,7 @@ def import_(
             made = verbs.import_recipe(name, recipe, comment, told)
         else:
             assert source is not None
-            made = verbs.import_source(name, source, comment, excludes, told)
+            made = verbs.import_source(name, source, comment, excludes, told, disk)
     if json_:
         show_json(version_record(made))
         return
@@ -78,12 +92,19 @@ def recipes(context: Context, json_: bool) -> None:
 @pass_context
 def list_(context: Context, name: str | None, json_: bool) -> None:
     """Every version of every image, or of one."""
+    verbs = context.appliance.images
+    found, wrong = (verbs.list(name), []) if name is not None else verbs.readable()
+    _show_versions(found, json_)
+    if wrong:
+        raise BootsrvError("; ".join(wrong))
+
+
+def _show_versions(found: Sequence[Version], json_: bool) -> None:
     from datetime import datetime
 
     from bootsrv.records import version_record
     from images.sizes import human
 
-    found = context.appliance.images.list(name)
     if json_:
         show_json([version_record(version) for version in found])
         return
@@ -167,9 +188,14 @@ def gc(context: Context, json_: bool) -> None:
 @as_json
 @pass_context
 def verify(context: Context, repair: bool, json_: bool) -> None:
-    """Check every byte of the store. Exit code 1 when something is wrong."""
+    """Check every byte of the store. Exit code 1 when something is wrong; with --repair, when something
+    still is."""
     with progress_of("verifying") as told:
         found = list(context.appliance.images.verify(told, repair))
+    left = found
+    if repair and found:
+        with progress_of("looking once more") as told:
+            left = list(context.appliance.images.verify(told))
     if json_:
         show_json([problem._asdict() for problem in found])
     else:
@@ -177,4 +203,6 @@ def verify(context: Context, repair: bool, json_: bool) -> None:
             click.echo(f"{problem.path}: {problem.text}\n    {problem.repair}")
         if not found:
             click.echo("everything is as it was stored")
-    sys.exit(1 if found else 0)
+        elif repair:
+            click.echo(f"{len(left)} of it could not be mended" if left else "all of it is mended")
+    sys.exit(1 if left else 0)

@@ -1,0 +1,104 @@
+"""The image commands on a real store: what is done, what is said, what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from bootsrv.appliance.appliance import Appliance
+from bootsrv.appliance.nodes import Wanted
+from bootsrv.cli.main import cli
+from bootsrv.config import load
+from bootsrv.errors import Conflict, Invalid
+from bootsrv.model import NodeState
+
+CONFIG = """data_dir = "{data}"
+interfaces = ["lo"]
+[[subnets]]
+cidr = "10.77.0.0/24"
+mode = "authoritative"
+"""
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="owners need root")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "bootsrv.toml"
+    file.write_text(CONFIG.format(data=tmp_path / "data"))
+    return file
+
+
+def run(config: Path, *words: str | Path, code: int = 0) -> str:
+    done = CliRunner().invoke(cli, ["--config", str(config), *map(str, words)])
+    assert done.exit_code == code, (done.output, done.exception)
+    return done.stdout
+
+
+def bring(config: Path, tmp_path: Path, **files: str) -> None:
+    root = tmp_path / "root"
+    (root / "etc").mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (root / "etc" / name).write_text(text)
+    run(config, "image", "import", "a", root)
+
+
+def test_diff_and_export(config: Path, tmp_path: Path) -> None:
+    bring(config, tmp_path, hostname="one")
+    bring(config, tmp_path, hostname="two", motd="x")
+    said = run(config, "image", "diff", "a@1", "a@2")
+    assert "a@1 -> a@2" in said and "changed   /etc/hostname (content" in said
+    assert "added     /etc/motd" in said
+    record = json.loads(run(config, "image", "diff", "a@1", "a@2", "--json"))
+    assert record["counts"]["added"] == 1 and record["kernel"] == {"changed": False, "old": [], "new": []}
+    assert "tar, 4 files" in run(config, "image", "export", "a", tmp_path / "x.tar")
+    done = json.loads(run(config, "image", "export", "a@1", tmp_path / "out", "--json"))
+    assert done["format"] == "directory" and (tmp_path / "out/etc/hostname").read_text() == "one"
+    run(config, "image", "import", "b", tmp_path / "x.tar")
+
+
+def test_a_disk(config: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.write_bytes(b"no table and no file system" * 9000)
+    made = json.loads(run(config, "image", "import", "d", disk, "--disk", "--json"))
+    assert made["kind"] == "disk" and made["meta"]["disk"]["size"] == disk.stat().st_size
+    assert "raw, 1 files" in run(config, "image", "export", "d", tmp_path / "back.img")
+    assert (tmp_path / "back.img").read_bytes() == disk.read_bytes()
+
+
+def test_versions_in_use_stay(config: Path, tmp_path: Path) -> None:
+    for number in range(5):
+        bring(config, tmp_path, hostname=f"n{number}")
+    appliance = Appliance.open(load(config))
+    try:
+        images = appliance.images
+        node = appliance.nodes.add(Wanted(name="n1", macs=["52:54:00:00:00:01"], image="a@2"), arm=False)
+        images.tag("a@3", "stable")
+        with pytest.raises(Conflict, match="a@2 is in use by n1"):
+            images.remove("a@2")
+        with pytest.raises(Conflict, match="stable"):
+            images.remove("a@3")
+        appliance.registry.nodes.save(replace(node, state=NodeState.RUNNING, running="a@1", image="a@stable"))
+        with pytest.raises(Conflict, match="a@1 is in use by n1"):
+            images.remove("a@1")
+        with pytest.raises(Invalid, match="at least one"):
+            images.prune("a", 0)
+        assert [one.number for one in images.prune(None, 1, dry_run=True)] == [2, 4]
+        assert len(images.list()) == 5
+        assert [one.number for one in images.prune("a", 1)] == [2, 4]
+        assert [one.number for one in images.list("a")] == [1, 3, 5]
+    finally:
+        appliance.close()
+    assert "nothing to remove" not in run(config, "image", "prune", "--keep", "2")
+
+
+def test_edit_says_what_became_of_it(config: Path, tmp_path: Path) -> None:
+    bring(config, tmp_path, hostname="one")
+    words = ["--config", str(config), "image", "edit", "a", "--", "ls", "-l", "--color"]
+    done = CliRunner().invoke(cli, words)
+    assert "nothing was published" in str(done.exception)  # there is no ls in it; its options are its own
+    assert len(json.loads(run(config, "image", "list", "--json"))) == 1
