@@ -47,16 +47,17 @@ class Exchange:
         self._journal = journal
         self._watch = watch
         self._loop = asyncio.get_running_loop()
+        self._now = self._loop.time
         self._timer: asyncio.TimerHandle | None = None
         self._fires = math.inf  # when the timer does
         self._closed = False
-        self._began = self._loop.time()
+        self._began = self._now()
         self.on_close: Callable[[Exchange], None] = lambda _: None
 
     @property
     def seconds(self) -> float:
         """Age of the transfer."""
-        return self._loop.time() - self._began
+        return self._now() - self._began
 
     def begin(self) -> None:
         """Start to listen to the client."""
@@ -102,17 +103,24 @@ class Exchange:
             for _ in range(self.at_once):
                 try:
                     raw = self._sock.recv(self.longest)
-                except BlockingIOError:
-                    return
                 except OSError as error:
-                    self._refused(f"the client's port is closed ({error.strerror})")
+                    self._unread(error)
                     return
-                self._received(raw, self._loop.time())
+                self._received(raw, self._now())
                 if self._closed:
                     return
         except Exception:
-            log.exception("TFTP transfer of %r to %s failed", self.call.name, self.call.peer)
-            self.stop("internal error")
+            self._broke()
+
+    def _unread(self, error: OSError) -> None:
+        """Nothing could be read."""
+        if not isinstance(error, BlockingIOError):
+            self._refused(f"the client's port is closed ({error.strerror})")
+
+    def _broke(self) -> None:
+        """An exception that is our bug ends this transfer, and no other."""
+        log.exception("TFTP transfer of %r to %s failed", self.call.name, self.call.peer)
+        self.stop("internal error")
 
     def _arm(self, deadline: float) -> None:
         """Have `_expired` called at `deadline`, or a little later."""
@@ -127,10 +135,9 @@ class Exchange:
     def _fire(self) -> None:
         self._timer, self._fires = None, math.inf
         try:
-            self._expired(self._loop.time() + _SLACK)
+            self._expired(self._now() + _SLACK)
         except Exception:
-            log.exception("TFTP transfer of %r to %s failed", self.call.name, self.call.peer)
-            self.stop("internal error")
+            self._broke()
 
     def _put(self, raw: bytes) -> None:
         """Send one datagram; a full buffer loses it, like any network."""

@@ -1,9 +1,9 @@
-"""Sends a window of blocks with as few system calls as the kernel allows: UDP segmentation offload (Linux
-4.18+).
+"""Blocks on their way out, with as few system calls as the kernel allows.
 
-The blocks are read from the file straight into their places between the headers of one buffer, and one call
-hands over up to 64 equal datagrams, which the kernel (or the card) cuts apart. Cards and paths that cannot do
-it answer EIO, EINVAL or EMSGSIZE; from then on this transfer sends plainly.
+The blocks are read from the file straight into their places between the headers of one buffer. Of a window,
+one call hands over up to 64 equal datagrams, which the kernel (or the card) cuts apart: UDP segmentation
+offload (Linux 4.18+). Cards and paths that cannot do it answer EIO, EINVAL or EMSGSIZE; from then on this
+transfer sends plainly. In lockstep many blocks are made ready by one call, and then leave one at a time.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 from array import array
+from collections.abc import Iterator
 
 from pxe.tftp.source import Source
 from pxe.tftp.wire import DATA
@@ -27,43 +28,28 @@ _SWAP = sys.byteorder == "little"
 
 
 class Outlet:
-    """The sending side of one transfer's connected socket; `window` is the most blocks in flight."""
+    """The sending side of one transfer's connected socket. `window` is the most blocks in flight, `blocks` is
+    how many the file has."""
 
-    __slots__ = (
-        "_block",
-        "_end",
-        "_frame",
-        "_gso",
-        "_numbers",
-        "_option",
-        "_places",
-        "_ready",
-        "_single",
-        "_sock",
-        "_source",
-    )
+    __slots__ = ("_block", "_end", "_frame", "_gso", "_numbers", "_option", "_places", "_ready", "_sock",
+                 "_source", "_whole", "run")  # fmt: skip
 
-    def __init__(self, sock: socket.socket, source: Source, blksize: int, window: int) -> None:
+    def __init__(self, sock: socket.socket, source: Source, blksize: int, window: int, blocks: int) -> None:
         self._sock, self._source, self._block = sock, source, blksize
         segment = blksize + 4
-        per_call = min(_SEGMENTS, _BYTES // segment)
+        per_call = min(_SEGMENTS, max(1, _BYTES // segment))
         self._gso = per_call if per_call > 1 and window > 1 else 0
+        self.run = min(blocks, window if window > 1 else per_call)  # most blocks that are made ready at once
         self._option = [(socket.IPPROTO_UDP, UDP_SEGMENT, _SIZE.pack(segment))]
-        self._frame = memoryview(bytearray(segment * window if window > 1 else 0))
-        self._places: list[memoryview] = []
-        self._numbers: memoryview | None = None
+        self._frame = memoryview(bytearray(segment * self.run))
+        self._whole = [self._frame[at : at + segment] for at in range(0, segment * self.run, segment)]
+        self._places = [whole[4:] for whole in self._whole]
+        for whole in self._whole:
+            _HEADER.pack_into(whole, 0, DATA, 0)
+        # Where the headers are aligned, all block numbers can be written at once.
+        self._numbers = self._frame.cast("H")[1 :: segment // 2] if segment % 2 == 0 else None
         self._ready: tuple[int, int] | None = None  # what is prepared: first block and how many
-        self._single = b""
         self._end = 0  # of what is prepared in the frame
-        if window > 1:
-            self._prepare(segment, window)
-
-    def _prepare(self, segment: int, window: int) -> None:
-        for start in range(0, segment * window, segment):
-            _HEADER.pack_into(self._frame, start, DATA, 0)
-            self._places.append(self._frame[start + 4 : start + segment])
-        if segment % 2 == 0:  # all block numbers can be written at once
-            self._numbers = self._frame.cast("H")[1 :: segment // 2]
 
     def window(self, first: int, numbers: list[int]) -> int:
         """Send DATA blocks from number `first` of the file (counted from 1), as `numbers` on the wire.
@@ -75,8 +61,6 @@ class Outlet:
         if self._ready != (first, count):
             self.prepare(first, numbers)
         self._ready = None
-        if count == 1:
-            return self._one()
         done, end = 0, self._end
         while done < count:
             went = self._call(done, min(self._gso or 1, count - done), end)
@@ -85,38 +69,36 @@ class Outlet:
             done += went
         return done
 
+    def singly(self, first: int, numbers: list[int]) -> Iterator[memoryview]:
+        """The same blocks as datagrams, valid until the next call. Raises as `window` does."""
+        self.prepare(first, numbers)
+        self._ready = None
+        count, last = len(numbers), self._end - (len(numbers) - 1) * (self._block + 4)
+        frames = self._whole[:count]
+        frames[-1] = frames[-1][:last]
+        return iter(frames)
+
     def prepare(self, first: int, numbers: list[int]) -> None:
         """Have what `window` will be called with next ready, while the client is busy with the last window.
 
         Raises as `window` does.
         """
-        count, size = len(numbers), self._block
+        count = len(numbers)
         self._ready = None
-        if count == 1:
-            payload = self._source.read((first - 1) * size, size)
-            self._single = _HEADER.pack(DATA, numbers[0]) + payload
-        else:
-            held = self._source.into(self._places[:count], (first - 1) * size)
-            self._head(numbers)
-            self._end = held + 4 * count
+        held = self._source.into(self._places[:count], (first - 1) * self._block)
+        self._head(numbers)
+        self._end = held + 4 * count
         self._ready = (first, count)
 
     def _head(self, numbers: list[int]) -> None:
         if self._numbers is None:
-            for i, number in enumerate(numbers):
-                _HEADER.pack_into(self._frame, i * (self._block + 4), DATA, number)
+            for whole, number in zip(self._whole, numbers, strict=False):
+                _HEADER.pack_into(whole, 0, DATA, number)
             return
         packed = array("H", numbers)
         if _SWAP:
             packed.byteswap()
         self._numbers[: len(numbers)] = memoryview(packed)
-
-    def _one(self) -> int:
-        try:
-            self._sock.send(self._single)
-        except BlockingIOError:
-            return 0
-        return 1
 
     def _call(self, at: int, count: int, end: int) -> int:
         """Send `count` blocks in one call; how many went out (after a refusal, the first one alone)."""

@@ -107,8 +107,12 @@ class HotSelector(selectors.BaseSelector):
         found: list[tuple[selectors.SelectorKey, int]] = []
         while events:
             for fd, event in events:
-                if fd in hot and event & ~_OUT:
-                    hot[fd]()
+                ready = hot.get(fd)
+                if ready is not None and event == _IN:
+                    ready()
+                    continue
+                if ready is not None and event & ~_OUT:
+                    ready()
                     event &= _OUT  # errors are the watcher's, too
                 if event and (key := self._keys.get(fd)) is not None:
                     found.append((key, _mask(event) & key.events))

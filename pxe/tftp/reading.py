@@ -7,6 +7,7 @@ firmware ends with an ERROR, leaves no trace), then `tftp.done` or `tftp.error`.
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 
 from pxe.errors import WireError
 from pxe.ports import PeerJournal
@@ -18,10 +19,13 @@ from pxe.tftp.source import NotYet, Source
 from pxe.tftp.wire import ACK, Code, Error, parse
 
 _ACK_HEAD = bytes((0, ACK))
+_ACK_WORD = ACK << 16
 
 
 class Reading(Exchange):
     """One read transfer."""
+
+    longest = 256  # an ACK, or an ERROR with its text
 
     def __init__(
         self,
@@ -35,7 +39,10 @@ class Reading(Exchange):
         super().__init__(sock, call, journal, watch)
         self._source = source
         self._sender = sender
-        self._outlet = Outlet(sock, source, sender.terms.blksize, sender.terms.windowsize)
+        terms = sender.terms
+        self._lockstep = terms.windowsize == 1
+        self._outlet = Outlet(sock, source, terms.blksize, terms.windowsize, sender.last)
+        self._frames: Iterator[memoryview] = iter(())  # the blocks after the one in flight, in lockstep
         self._warming = False
         self._waiting: Burst | None = None  # cannot be sent yet: disk or socket buffer
 
@@ -54,6 +61,40 @@ class Reading(Exchange):
             super().close()
             if not self._warming:
                 self._source.close()
+
+    def _readable(self) -> None:
+        """In lockstep a block is waited for after each ACK: so it leaves first, and all else comes after."""
+        if not self._lockstep:
+            super()._readable()
+            return
+        try:
+            raw = self._sock.recv(self.longest)
+        except OSError as error:
+            self._unread(error)
+            return
+        try:
+            if len(raw) == 4:
+                block = self._sender.follows(int.from_bytes(raw, "big") - _ACK_WORD, self._now())
+                if block:
+                    self._follow(block)
+                    return
+            self._received(raw, self._now())
+        except Exception:
+            self._broke()
+
+    def _follow(self, block: int) -> None:
+        """Send the next block, which is ready as a rule."""
+        frame = next(self._frames, None)
+        if frame is None:
+            self._send(Burst(block, 1))
+        else:
+            try:
+                self._sock.send(frame)
+            except OSError:
+                self._send(Burst(block, 1))  # waits for room, or says what is wrong
+        deadline = self._sender.deadline
+        if deadline < self._fires:
+            self._arm(deadline)
 
     def _received(self, raw: bytes, now: float) -> None:
         if raw[:2] == _ACK_HEAD and len(raw) >= 4:  # the fast path: no objects for an ACK
@@ -93,7 +134,10 @@ class Reading(Exchange):
             self._waiting = burst
             return
         try:
-            sent = self._outlet.window(burst.first, self._sender.numbers(burst.first, burst.blocks))
+            if self._lockstep:
+                sent = self._single(burst.first)
+            else:
+                sent = self._outlet.window(burst.first, self._sender.numbers(burst.first, burst.blocks))
         except NotYet:
             self._warm(burst)
             return
@@ -103,7 +147,7 @@ class Reading(Exchange):
         except OSError as error:
             self._fail(Code.OTHER, error.strerror or str(error))
             return
-        if sent == burst.blocks and (following := self._sender.foreseen()) is not None:
+        if not self._lockstep and sent == burst.blocks and (following := self._sender.foreseen()) is not None:
             self._foresee(following)
         if sent < burst.blocks:
             self._waiting = Burst(burst.first + sent, burst.blocks - sent)
@@ -111,6 +155,16 @@ class Reading(Exchange):
         elif self._waiting is not None:
             self._waiting = None
             self._loop.remove_writer(self._sock.fileno())
+
+    def _single(self, block: int) -> int:
+        """Send one block and have many after it ready; how many went out."""
+        self._frames = iter(())
+        self._frames = self._outlet.singly(block, self._sender.ahead(block, self._outlet.run))
+        try:
+            self._sock.send(next(self._frames))
+        except BlockingIOError:
+            return 0
+        return 1
 
     def _foresee(self, burst: Burst) -> None:
         """Have the next window ready before it is asked for."""

@@ -14,7 +14,6 @@ from typing import Protocol
 from pxe.catalogue import Entry
 from pxe.tftp import netascii
 
-_AHEAD = 64 * 1024  # lockstep with small blocks costs one system call for many blocks
 NETASCII_MOST = 16 << 20  # bytes; its length is only known after translation, so it is done in memory
 
 
@@ -26,9 +25,6 @@ class Source(Protocol):
     """Random access for a transfer."""
 
     size: int
-
-    def read(self, offset: int, length: int) -> memoryview:
-        """Bytes from `offset`, fewer at the end. Raises NotYet, or OSError."""
 
     def into(self, places: list[memoryview], offset: int) -> int:
         """Fill these from `offset` on; how many bytes there were. Raises NotYet, or OSError."""
@@ -46,10 +42,6 @@ class Memory:
     def __init__(self, data: bytes) -> None:
         self._data = memoryview(data)
         self.size = len(data)
-
-    def read(self, offset: int, length: int) -> memoryview:
-        """See Source."""
-        return self._data[offset : offset + length]
 
     def into(self, places: list[memoryview], offset: int) -> int:
         """See Source."""
@@ -73,30 +65,14 @@ class File:
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self.size = os.fstat(fd).st_size
-        self._buffer = memoryview(b"")
-        self._start = 0
         self._flags = os.RWF_NOWAIT
-
-    def read(self, offset: int, length: int) -> memoryview:
-        """See Source."""
-        length = min(length, self.size - offset)
-        at = offset - self._start
-        if at < 0 or at + length > len(self._buffer):
-            self._fill(offset, min(max(length, _AHEAD), self.size - offset), length)
-            at = 0
-        return self._buffer[at : at + length]
-
-    def _fill(self, offset: int, wanted: int, needed: int) -> None:
-        space = bytearray(wanted)
-        got = self._get([space], offset, needed)
-        self._buffer, self._start = memoryview(space)[:got], offset
 
     def into(self, places: list[memoryview], offset: int) -> int:
         """See Source."""
         needed = min(len(places) * len(places[0]), self.size - offset)
         return min(needed, self._get(places, offset, needed))
 
-    def _get(self, places: Sequence[memoryview | bytearray], offset: int, needed: int) -> int:
+    def _get(self, places: Sequence[memoryview], offset: int, needed: int) -> int:
         try:
             got = os.preadv(self._fd, places, offset, self._flags)
         except BlockingIOError:

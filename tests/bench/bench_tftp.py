@@ -1,23 +1,26 @@
-"""TFTP: our server beside the peers that are installed (tftpd-hpa, atftpd, dnsmasq), on loopback, in one run.
+"""TFTP: our server beside tftpd-hpa, atftpd and dnsmasq, on loopback, in one run.
 
-    python tests/bench/bench_tftp.py [--size-mib 4] [--rounds 12]
+    python tests/bench/bench_tftp.py [--size-mib 4] [--seconds 80]
 
-Lockstep in blocks per second (512 and 1432 bytes), windows in MB/s (blksize 1432, windowsize 16 and 64). The
-client is one plain socket loop, the same for all; a peer that does not grant a window is left out of that
-row.
+Lockstep in blocks per second (512 and 1432 bytes), windows in MB/s (blksize 1432, windowsize 16 and 64),
+with 1, 8 and 64 readers, and the server's CPU seconds for a GiB (not for tftpd-hpa, whose children nobody
+counts). The readers are the same for all; a peer that does not grant a window is left out of that row.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+import peers
+import spent
+from tftp_load import read
 
 SERVER = """
 import asyncio, sys
@@ -38,111 +41,95 @@ selector = HotSelector()
 with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
     runner.run(main())
 """
+TERMS = ((512, 1), (1432, 1), (1432, 16), (1432, 64))  # bytes in a block, blocks in a window
 
 
 def commands(root: Path, port: int) -> dict[str, list[str]]:
-    here = f"127.0.0.1:{port}"
+    """How each server is started; the peers that can be had."""
     mask = f"--listen-address=127.0.0.1 --port=0 --enable-tftp --tftp-root={root} --conf-file=/dev/null"
-    return {
-        "ours": [sys.executable, "-c", SERVER, str(root), str(port)],
-        "tftpd-hpa": ["in.tftpd", "-L", "-4", "-s", "-a", here, str(root)],
-        "atftpd": [
-            "atftpd",
-            "--daemon",
-            "--no-fork",
-            "--bind-address",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            str(root),
-        ],
-        "dnsmasq": ["dnsmasq", "-k", "--user=root", "--bind-interfaces", *mask.split()],
+    plain = {
+        "in.tftpd": ["-L", "-4", "-s", "-a", f"127.0.0.1:{port}", str(root)],
+        "atftpd": f"--daemon --no-fork --bind-address 127.0.0.1 --port {port} {root}".split(),
+        # dnsmasq knows no other port than 69
+        "dnsmasq": ["-k", "--user=root", "--bind-interfaces", "--tftp-max=200", *mask.split()],
     }
-
-
-def read(port: int, blksize: int, window: int) -> tuple[int, float]:
-    """One transfer: (bytes, seconds); (0, 0) when the window is not granted."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
-    sock.settimeout(5)
-    options = f"blksize\0{blksize}\0" + (f"windowsize\0{window}\0" if window > 1 else "")
-    sock.sendto(b"\0\1blob\0octet\0" + options.encode(), ("127.0.0.1", port))
-    raw, peer = sock.recvfrom(70000)
-    if raw[1] != 6 or (window > 1 and f"windowsize\0{window}".encode() not in raw):
-        return 0, 0.0
-    sock.connect(peer)
-    started = time.perf_counter()
-    sock.send(b"\0\4\0\0")
-    total, expected, since = 0, 1, 0
-    buffer = bytearray(blksize + 4)
-    while True:
-        got = sock.recv_into(buffer)
-        if buffer[2] << 8 | buffer[3] != expected & 0xFFFF:
-            sock.send(b"\0\4" + ((expected - 1) & 0xFFFF).to_bytes(2, "big"))
-            since = 0
-            continue
-        total, expected, since = total + got - 4, expected + 1, since + 1
-        last = got - 4 < blksize
-        if last or since == window:
-            sock.send(b"\0\4" + buffer[2:4])
-            since = 0
-        if last:
-            return total, time.perf_counter() - started
+    found = {"ours": [sys.executable, "-c", SERVER, str(root), str(port)]}
+    there = {name: peers.command(name) for name in plain}
+    return found | {name: [*there[name], *words] for name, words in plain.items() if there[name]}
 
 
 def serve(command: list[str], port: int) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 10
-    probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    probe.settimeout(0.3)
-    while time.monotonic() < until:
-        probe.sendto(b"\0\1none\0octet\0", ("127.0.0.1", port))
-        try:
-            probe.recv(1000)
-        except (TimeoutError, ConnectionError):
-            continue
-        return process
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.settimeout(0.3)
+        while time.monotonic() < until:
+            probe.sendto(b"\0\1none\0octet\0", ("127.0.0.1", port))
+            try:
+                probe.recv(1000)
+            except (TimeoutError, ConnectionError):
+                continue
+            return process
     process.kill()
     raise RuntimeError(f"{command[0]} does not answer")
 
 
-def measure(servers: dict[str, int], blksize: int, window: int, rounds: int) -> str:
+def measure(
+    servers: dict[str, tuple[int, int]], size: int, window: int, clients: int, seconds: float
+) -> tuple[dict[str, float], dict[str, float]]:
     """Turn by turn, so that what else the machine does disturbs all alike; of each the best run counts, since
-    that is the one that was disturbed least."""
-    numbers: dict[str, float] = {}
-    for _ in range(rounds):
-        for name, port in servers.items():
-            total, seconds = read(port, blksize, window)
+    that is the one that was disturbed least. Speeds, and CPU seconds for a GiB."""
+    speeds: dict[str, float] = {}
+    work: dict[str, float] = {}
+    until, rounds = time.monotonic() + seconds, 0
+    while rounds < 3 or time.monotonic() < until:
+        rounds += 1
+        for name, (port, pid) in servers.items():
+            before = spent.cpu(pid)
+            total, took = read(port, "small" if clients > 1 else "blob", size, window, clients)
             if total:
-                speed = total / seconds / (blksize if window == 1 else 1e6)
-                numbers[name] = max(numbers.get(name, 0.0), speed)
+                speed = total / took / (size if window == 1 else 1e6)
+                speeds[name] = max(speeds.get(name, 0.0), speed)
+                work[name] = work.get(name, 0.0) + (spent.cpu(pid) - before) / (total / 2**30)
+    return speeds, {name: value / rounds for name, value in work.items()}
+
+
+def show(size: int, window: int, clients: int, speeds: dict[str, float], work: dict[str, float]) -> None:
     unit = "blocks/s" if window == 1 else "MB/s"
-    best = max((value for name, value in numbers.items() if name != "ours"), default=0.0)
-    row = "  ".join(f"{name} {value:,.0f} {unit}" for name, value in numbers.items())
-    ratio = f"  ratio to the best peer {numbers['ours'] / best:.2f}" if best else ""
-    return f"blksize {blksize:4} windowsize {window:2}: {row}{ratio}"
+    work.pop("in.tftpd", None)
+    cost = {name: f" {value:.1f} s/GiB" for name, value in work.items()}
+    row = "  ".join(f"{name} {speed:,.0f} {unit}{cost.get(name, '')}" for name, speed in speeds.items())
+    print(f"blksize {size:4} windowsize {window:2} clients {clients:2}: {row}", flush=True)
+    best = max((speed for name, speed in speeds.items() if name != "ours"), default=0.0)
+    if best:
+        what = "lockstep" if window == 1 else f"window {window}"
+        name = f"TFTP {size} {what}, {clients} clients"
+        print(f"ratio {name} {speeds['ours'] / best:.2f} aim >= {1 if window == 1 else 5}", flush=True)
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--size-mib", type=int, default=4)
-    options.add_argument("--rounds", type=int, default=12)
+    options.add_argument("--seconds", type=float, default=80.0, help="altogether")
+    options.add_argument("--clients", default="1,8,64")
     args = options.parse_args()
+    wanted = [(*terms, clients) for terms in TERMS for clients in map(int, args.clients.split(","))]
+    each = args.seconds / len(wanted)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         root.chmod(0o755)
-        (root / "blob").write_bytes(os.urandom(args.size_mib << 20))
-        (root / "blob").chmod(0o644)
+        for name, size in (("blob", args.size_mib << 20), ("small", (args.size_mib << 20) // 8)):
+            (root / name).write_bytes(os.urandom(size))
+            (root / name).chmod(0o644)
         running: list[subprocess.Popen[bytes]] = []
-        servers: dict[str, int] = {}
+        servers: dict[str, tuple[int, int]] = {}
         try:
-            for i, (name, command) in enumerate(commands(root, 0).items()):
-                port = 69 if name == "dnsmasq" else 16900 + i  # dnsmasq knows no other port for TFTP
-                if shutil.which(command[0]) or name == "ours":
-                    running.append(serve(commands(root, port)[name], port))
-                    servers[name] = port
-            for blksize, window in ((512, 1), (1432, 1), (1432, 16), (1432, 64)):
-                print(measure(servers, blksize, window, args.rounds), flush=True)
+            for i, name in enumerate(commands(root, 0)):
+                port = 69 if name == "dnsmasq" else 16900 + i
+                running.append(serve(commands(root, port)[name], port))
+                servers[name] = port, running[-1].pid
+            for row in wanted:
+                show(*row, *measure(servers, *row, each))
         finally:
             for process in running:
                 process.terminate()

@@ -72,7 +72,9 @@ def send(size: int, terms: Terms, script: bytes) -> None:
         if script[i] & 1:
             actions.append(sender.tick(now))
         else:
-            actions.append(sender.ack(script[i + 1] << 8 | script[i + 2], now))
+            number = script[i + 1] << 8 | script[i + 2]
+            block = sender.follows(number, now)
+            actions.append(Burst(block, 1) if block else sender.ack(number, now))
         if sender.done or sender.failed:
             break
     for action in actions:
