@@ -57,6 +57,8 @@ class Supply:
         """The patch's output cut into the entry's chunks; from the first that is wrong on, without it."""
         made: Optional[Iterator[bytes]] = patch(entry)
         held = b""
+        failed = False
+        self.patched += 1
         for chunk in entry.chunks:
             data = b""
             if made is not None:
@@ -71,7 +73,7 @@ class Supply:
                 except (StopIteration, ImageError, OSError):
                     made = None
             if made is None or hashlib.sha256(data).digest() != chunk.id:
-                made = None
+                self.patched -= not failed
+                made, failed = None, True
                 data = self._seeds.get(chunk.id) or self._source.get(chunk.id)
             yield data
-        self.patched += made is not None

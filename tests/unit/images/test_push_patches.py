@@ -1,0 +1,71 @@
+"""Patches between versions: found across version numbers, smaller than what they spare, applied on the
+node."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from imagestore import noise
+from pushhouse import House
+
+from images.manifest import Chunk, Entry
+from images.push.match import pairs
+from images.push.patches import patch_set
+
+
+def entry(path: str, size: int, id: int) -> Entry:
+    return Entry(path.encode(), "file", size=size, chunks=(Chunk(bytes([id]) * 32, size),))
+
+
+def test_a_moved_module_is_found_by_its_shape() -> None:
+    old = [entry("lib/modules/6.1.0-18-amd64/kernel/fs/ext4.ko", 900, 1), entry("usr/bin/x", 900, 2)]
+    new = [entry("lib/modules/6.1.0-30-amd64/kernel/fs/ext4.ko", 950, 3), entry("usr/bin/x", 900, 4)]
+    assert [(a.path, b.path) for a, b in pairs(old, new)] == [
+        (a.path, b.path) for a, b in zip(old, new, strict=True)
+    ]
+    assert not list(pairs(old, old)), "what is the same needs no patch"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="owners need root")
+def test_patches_carry_an_update(tmp_path: Path) -> None:
+    module, tool = noise(300_000, 1), noise(40_000, 2)
+    for name, folder, content in (
+        ("one", "lib/modules/6.1-1", (module, tool)),
+        ("two", "lib/modules/6.1-2", (edited(module), edited(tool))),
+    ):
+        for path, data in ((f"{folder}/m.ko", content[0]), ("usr/bin/tool", content[1]), ("etc/x", b"x")):
+            (tmp_path / name / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name / path).write_bytes(data)
+    house = House(tmp_path, tmp_path / "one", tmp_path / "two")
+    made = patch_set(house.store, house.old.id, house.new.id, tmp_path / "patches")
+    assert made.files == 2 and made.bytes < made.spared / 10
+    assert patch_set(house.store, house.old.id, house.new.id, tmp_path / "patches") == made
+    house.line.patches = {made.id: made.path.read_bytes()}
+    report = house.push(patches=made.id)
+    assert report["patched"] == 2 and report["fetched"] == house.line.sent < 8000
+    assert (house.root / "lib/modules/6.1-2/m.ko").read_bytes() == edited(module)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="owners need root")
+def test_a_patch_whose_old_file_changed_is_not_believed(tmp_path: Path) -> None:
+    data = noise(200_000, 5)
+    for name, content in (("one", data), ("two", edited(data))):
+        (tmp_path / name / "etc").mkdir(parents=True)
+        (tmp_path / name / "etc/big").write_bytes(content)
+    house = House(tmp_path, tmp_path / "one", tmp_path / "two")
+    made = patch_set(house.store, house.old.id, house.new.id, tmp_path / "patches")
+    house.line.patches = {made.id: made.path.read_bytes()}
+    (house.root / "etc/big").write_bytes(noise(200_000, 6))
+    report = house.push(patches=made.id)
+    assert report["patched"] == 0
+    assert (house.root / "etc/big").read_bytes() == edited(data)
+
+
+def edited(data: bytes) -> bytes:
+    """Small changes all over, so that every chunk differs."""
+    made = bytearray(data)
+    for place in range(100, len(made), 9000):
+        made[place : place + 4] = b"EDIT"
+    return bytes(made)
