@@ -14,8 +14,9 @@ import time
 from bootsrv import child, payload
 from bootsrv.appliance.images import Images
 from bootsrv.config import Config
+from bootsrv.handover import Handover
 from bootsrv.intake import SOCKET as INTAKE
-from bootsrv.listening import listen_on
+from bootsrv.listening import listen_on, our_interfaces
 from bootsrv.peers import Peers
 from bootsrv.recorder import Recorder
 from bootsrv.registry.registry import Registry
@@ -32,7 +33,9 @@ async def serve(config: Config, stop: asyncio.Event) -> int:
     """Open the sockets, answer until stopped or until our addresses changed."""
     registry = Registry.open(config.registry_file)
     recorder = Recorder(registry, Peers(registry))
-    site = HouseSite(config, registry, Images(config, registry), payload.catalogue(config), Peers(registry))
+    peers = Peers(registry)
+    catalogue = payload.catalogue(config, [Handover(config, registry, peers, lambda: our_interfaces(config))])
+    site = HouseSite(config, registry, Images(config, registry), catalogue, peers)
     server = HttpServer(site, recorder, config.run_dir / "web.sock", None, config.run_dir / INTAKE)
     recorder.start()
     places = listen_on(config)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Interface, ip_address
 from pathlib import Path
 
-from bootsrv import bootplan, scripts
+from bootsrv import bootplan, ownfile, scripts
 from bootsrv.config import Config
 from bootsrv.peers import Peers
 from bootsrv.registry.registry import Registry
@@ -39,15 +39,22 @@ class Handover:
         if name.rpartition("/")[2].lower() != NAME or not self._config.http.enabled:
             return None
         server, mac = self._server(peer), self._peers.mac_of(peer)
-        if server is None or mac is None or self._left_alone(mac):
+        if server is None or mac is None or self._left_alone(mac, server):
             return None
         base = f"http://{server}:{self._config.http.port}"
         return ipxe.handover(mac, scripts.script_url(mac, base, {"server": str(server)})).encode()
 
-    def _left_alone(self, mac: str) -> bool:
-        """DHCP offers such a machine nothing, so its iPXE is not ours to direct either."""
-        plan = bootplan.decide(self._registry.machine(mac), self._config.nodes.discover)
-        return plan.action is bootplan.Action.NONE
+    def _left_alone(self, mac: str, server: IPv4Address) -> bool:
+        """DHCP offers such a machine nothing of ours, so its iPXE is not ours to direct either."""
+        node = self._registry.machine(mac)
+        plan = bootplan.decide(node, self._config.nodes.discover)
+        if plan.action is bootplan.Action.NONE:
+            return True
+        subnet = self._config.subnet_of(server)
+        options = dict(subnet.options) if subnet is not None else {}
+        if node is not None:
+            options |= {**self._registry.nodes.group_options(node.groups), **node.options}
+        return ownfile.own_file(plan, options) is not None
 
     def _server(self, peer: str) -> IPv4Address | None:
         """Our address on the machine's network; None: it is behind a router, and only DHCP's relay knows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from ipaddress import IPv4Interface
 
 from bootsrv.config import Config
 from pxe.dhcp.interfaces import addresses
@@ -22,6 +23,17 @@ def listen_on(config: Config) -> list[tuple[str, int]]:
         except OSError as error:
             log.info("interface %s: %s", name, error.strerror or error)
     return [(address, config.http.port) for address in dict.fromkeys(found)]
+
+
+def our_interfaces(config: Config) -> list[IPv4Interface]:
+    """Our addresses on the listed interfaces with their networks, now."""
+    found: list[IPv4Interface] = []
+    for name in config.interfaces:
+        try:
+            found += addresses(name)
+        except OSError as error:
+            log.warning("interface %s: %s", name, error.strerror or error)
+    return found
 
 
 def page_url(config: Config) -> str:

@@ -24,7 +24,7 @@ from bootsrv.registry.registry import Registry
 from bootsrv.rightful import Claim, Rightful, Standing
 from images.agent import bundle
 from images.locator import Locator
-from pxe.catalogue import Catalogue, Entry
+from pxe.catalogue import Catalogue, Entry, normalise
 from pxe.http.ports import Denied, NodeRequest, Reply, Wait
 from pxe.loaders import architecture
 
@@ -100,6 +100,10 @@ class HouseSite:
     def boot_file(self, name: str) -> Entry | None:
         """A loader, or the imager's kernel and RAM disk."""
         return self._catalogue.fixed(name)
+
+    def boot_made(self, name: str, peer: str) -> Entry | None:
+        """What is made for one machine: see `handover`."""
+        return self._catalogue.made(normalise(name), peer)
 
     def public(self, name: str) -> Entry | None:
         """A file of the public directory."""

@@ -115,15 +115,19 @@ class Catalogue:
         key = normalise(name)
         if (entry := self.fixed(key)) is not None:
             return entry
-        for source in self._generated:
-            if (made := source.find(key, peer)) is not None:
-                return entry_of(made)
-        return self.public(key)
+        return self.made(key, peer) or self.public(key)
 
     def fixed(self, name: str) -> Entry | None:
         """A fixed entry by its (normalised) name."""
         found = self._fixed.get(name) or self._fixed.get(self._fixed_lower.get(name.lower(), ""))
         return None if found is None else entry_of(found)
+
+    def made(self, name: str, peer: str) -> Entry | None:
+        """What is made for the machine at `peer` when it asks for this (normalised) name."""
+        for source in self._generated:
+            if (made := source.find(name, peer)) is not None:
+                return entry_of(made)
+        return None
 
     def public(self, name: str) -> Entry | None:
         """A file of the public directory."""

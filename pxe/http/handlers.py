@@ -36,6 +36,7 @@ from pxe.http.resolver import (
     Upload,
     authority_of,
     bearer,
+    is_boot_program,
     route,
     type_of,
 )
@@ -96,9 +97,9 @@ class Handlers:
             case Script() as script:
                 return await self._script(request, script)
             case BootFile(name):
-                return await self._file(request, name, self._site.boot_file(name), {}, record=True)
+                return await self._file(request, name, await self._boot_file(request, name), {}, record=True)
             case Public(name):
-                return await self._file(request, name, self._site.public(name), _PUBLIC)
+                return await self._file(request, name, self._site.public(name), _PUBLIC, boots(request))
             case Stored() as stored:
                 return await self._stored(request, stored)
             case NodeCall() as call:
@@ -147,12 +148,22 @@ class Handlers:
         record: bool = False,
     ) -> web.StreamResponse:
         if entry is None:
+            if boots(request):
+                data = {"file": name[:200]}
+                self._journal.record_peer(peer_of(request), "http.missing", f"no file {name[:200]!r}", data)
             return _line(404, f"no file {name[:200]!r}")
         if not record or request.method != "GET":
             return await send(request, entry, type_of(name), extra)
-        return await self._recorded(request, name, entry)
+        return await self._recorded(request, name, entry, extra)
 
-    async def _recorded(self, request: web.BaseRequest, name: str, entry: Entry) -> web.StreamResponse:
+    async def _boot_file(self, request: web.BaseRequest, name: str) -> Entry | None:
+        if (entry := self._site.boot_file(name)) is not None:
+            return entry
+        return await self._ask(lambda: self._site.boot_made(name, peer_of(request)))
+
+    async def _recorded(
+        self, request: web.BaseRequest, name: str, entry: Entry, extra: dict[str, str]
+    ) -> web.StreamResponse:
         """Send a boot file and let the flight recorder know: it is a step of this machine's boot."""
         peer, started, total = peer_of(request), time.monotonic(), 0
         self._journal.record_peer(peer, "http.start", f"GET {name}", {"file": name, "size": entry.size})
@@ -163,7 +174,7 @@ class Handlers:
 
         aborted = True
         try:
-            response = await send(request, entry, type_of(name), {}, count)
+            response = await send(request, entry, type_of(name), extra, count)
             aborted = False
             return response
         finally:
@@ -229,6 +240,11 @@ def peer_of(request: web.BaseRequest) -> str:
     """The client's IP address; IPv4 over an IPv6 socket is plain IPv4, our Unix socket counts as this
     machine."""
     return _end(request, "peername") or "127.0.0.1"
+
+
+def boots(request: web.BaseRequest) -> bool:
+    """Whether firmware or a boot loader asks."""
+    return is_boot_program(request.headers.get("User-Agent"))
 
 
 def local_of(request: web.BaseRequest) -> str:

@@ -1,9 +1,9 @@
 """What the HTTP server needs from above, as Protocols. The house implements them (`bootsrv.site`).
 
 Two kinds of call, so that one slow write never holds up a transfer:
-`boot_file` and `public` are look-ups in memory, called on the event loop. `boot_script`, `store` and `node`
-may touch SQLite: all of them are called from ONE worker thread, one at a time, so that one connection (opened
-with check_same_thread=False) is enough.
+`boot_file` and `public` are look-ups in memory, called on the event loop. `boot_script`, `boot_made`, `store`
+and `node` may touch SQLite: all of them are called from ONE worker thread, one at a time, so that one
+connection (opened with check_same_thread=False) is enough.
 """
 
 from __future__ import annotations
@@ -69,6 +69,9 @@ class Site(Protocol):
 
     def boot_file(self, name: str) -> Entry | None:
         """What /boot/NAME stands for (`imager/vmlinuz`, `imager/initrd.img`, a loader)."""
+
+    def boot_made(self, name: str, peer: str) -> Entry | None:
+        """What /boot/NAME is for the machine at `peer`, where `boot_file` knows nothing of it."""
 
     def public(self, name: str) -> Entry | None:
         """What /public/NAME stands for (`Catalogue.public`)."""

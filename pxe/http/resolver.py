@@ -25,6 +25,9 @@ _STORE = frozenset({"manifests", "locators", "packs"})
 _READ = ("GET", "HEAD")
 _AUTHORITY = re.compile(r"(?:[0-9a-zA-Z.-]{1,253}|\[[0-9a-fA-F:.]{2,45}\])(?::[0-9]{1,5})?")
 
+# EDK2, iPXE, PXELINUX, GRUB: as each was seen to name itself.
+BOOT_PROGRAMS = ("UefiHttpBoot/", "iPXE/", "Syslinux/", "GRUB ")
+
 _TYPES = {
     "ipxe": "text/plain; charset=utf-8",
     "cfg": "text/plain; charset=utf-8",
@@ -174,6 +177,11 @@ def authority_of(host: str | None) -> str | None:
 def type_of(name: str) -> str:
     """The media type for a name's suffix."""
     return _TYPES.get(name.rpartition(".")[2].lower(), "application/octet-stream")
+
+
+def is_boot_program(user_agent: str | None) -> bool:
+    """Whether firmware or a boot loader asks, by the name it gives itself: a step of a boot."""
+    return (user_agent or "").startswith(BOOT_PROGRAMS)
 
 
 def bearer(header: str | None) -> str | None:

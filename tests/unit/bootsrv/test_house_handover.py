@@ -59,6 +59,13 @@ def test_a_machine_we_cannot_name_or_reach_is_told_nothing(
     assert handover.find("autoexec.ipxe", peer) is None
 
 
+def test_a_machine_with_a_boot_file_of_its_own_is_not_directed(handover: Handover, house: Appliance) -> None:
+    house.nodes.add(
+        Wanted(name="n1", macs=[MAC], address="10.77.0.11", options={"bootfile-name": "their-ipxe.efi"})
+    )
+    assert handover.find("autoexec.ipxe", "10.77.0.11") is None
+
+
 def test_nothing_else_is_made_here(handover: Handover, house: Appliance) -> None:
     house.nodes.add(Wanted(name="n1", macs=[MAC], address="10.77.0.11"))
     assert handover.find("snponly.efi", "10.77.0.11") is None

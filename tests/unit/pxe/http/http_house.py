@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pxe.catalogue import Catalogue, Entry
+from pxe.catalogue import Catalogue, Entry, entry_of
 from pxe.http.ports import Denied, NodeRequest, Reply, Wait
 from pxe.http.server import HttpServer, Limits
 
@@ -20,6 +20,7 @@ class House:
         self.root = root
         (root / "public").mkdir(exist_ok=True)
         self.files: dict[str, bytes | Path] = {}
+        self.made: dict[str, bytes] = {}
         self.catalogue = Catalogue(public=root / "public")
         self.asked: list[NodeRequest] = []
         self.answers: list[Reply | Wait | Exception] = []
@@ -38,6 +39,10 @@ class House:
 
     def boot_file(self, name: str) -> Entry | None:
         return Catalogue(fixed=self.files).fixed(name)
+
+    def boot_made(self, name: str, peer: str) -> Entry | None:
+        self.threads.add(threading.current_thread().name)
+        return entry_of(self.made[name] + peer.encode()) if name in self.made else None
 
     def public(self, name: str) -> Entry | None:
         return self.catalogue.public(name)

@@ -159,6 +159,28 @@ def test_a_boot_file_and_its_record(running, house, address):
     assert (data["file"], data["bytes"], data["aborted"]) == ("imager/vmlinuz", len(KERNEL), False)
 
 
+def test_what_is_made_for_a_machine(running, house):
+    house.made = {"loaders/autoexec.ipxe": b"#!ipxe\n# for "}
+    response, body = get(running, "/boot/loaders/autoexec.ipxe")
+    assert (response.status, body) == (200, b"#!ipxe\n# for 127.0.0.1")
+    assert not any("MainThread" in name for name in house.threads), "the house may ask its database for it"
+
+
+@pytest.mark.parametrize("program", ["UefiHttpBoot/1.0", "iPXE/1.21.1+git2025", "GRUB 2.06-13+deb12u2"])
+def test_what_boot_programs_ask_for_is_recorded(running, house, program):
+    (house.root / "public" / "grub.cfg").write_bytes(b"boot")
+    assert get(running, "/public/grub.cfg", User_Agent="curl/8.5.0")[1] == b"boot"
+    assert get(running, "/public/none", User_Agent="curl/8.5.0")[0].status == 404
+    assert house.events == []
+    response, body = get(running, "/public/grub.cfg", User_Agent=program)
+    assert (body, response.headers["Content-Security-Policy"]) == (b"boot", "sandbox")
+    assert get(running, "/public/none", User_Agent=program)[0].status == 404
+    wait_for(lambda: len(house.events) == 3)
+    assert [(kind, data["file"]) for _, kind, data in house.events] == [
+        ("http.start", "grub.cfg"), ("http.done", "grub.cfg"), ("http.missing", "none"),
+    ]  # fmt: skip
+
+
 def test_head_range_and_condition(running, house):
     response, body = ask(running, "HEAD", "/boot/imager/vmlinuz")
     assert (response.headers["Content-Length"], body) == (str(len(KERNEL)), b"")
