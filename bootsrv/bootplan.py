@@ -26,6 +26,7 @@ class Purpose(StrEnum):
 
     DEPLOY = "deploy"
     DISCOVER = "discover"
+    CAPTURE = "capture"
     HOLD = "hold"  # show an error and wait for a person
 
 
@@ -49,6 +50,9 @@ def decide(node: Node | None, discover: bool = True) -> BootPlan:
         )
         return BootPlan(Action.IMAGER, reason, Purpose.HOLD)
     if node.armed is not None:
+        if node.armed.capture is not None:
+            what = f"its {node.armed.capture.kind} is to be captured as {node.armed.image}"
+            return BootPlan(Action.IMAGER, what, Purpose.CAPTURE)
         again = f", attempt {node.armed.attempts + 1}" if node.armed.attempts else ""
         return BootPlan(
             Action.IMAGER, f"armed for {node.armed.image}{again}", Purpose.DEPLOY, node.armed.image

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from bootsrv.model import Armed, Node, NodeState
+from bootsrv.model import Armed, CaptureOrder, Node, NodeState
 
 ON_ITS_WAY = (NodeState.ARMED, NodeState.IMAGING)
 
@@ -21,6 +21,11 @@ def arm(node: Node, image: str, now: float, wipe: bool = False) -> Node:
     """Ask for one imaging with `image` (NAME@NUMBER). Arming anew replaces an older arming and clears a
     failure."""
     return replace(node, state=NodeState.ARMED, armed=Armed(image, now, wipe), error=None)
+
+
+def arm_capture(node: Node, name: str, order: CaptureOrder, now: float) -> Node:
+    """Ask for one capture by the imager, as the next version of the image `name`."""
+    return replace(node, state=NodeState.ARMED, armed=Armed(name, now, capture=order), error=None)
 
 
 def disarm(node: Node) -> Node:
@@ -50,9 +55,9 @@ def captured(node: Node) -> Node:
 
 def reported(node: Node, kind: str, data: Mapping[str, Any]) -> Node:
     """The node after an event that its imager or its system reported."""
-    if kind == "deploy.started" and node.armed is not None:
+    if kind == "deploy.started" and node.armed is not None and node.armed.capture is None:
         return replace(node, state=NodeState.IMAGING, error=None, running=None, half_written=True)
-    if kind == "deploy.done" and node.armed is not None:
+    if kind == "deploy.done" and node.armed is not None and node.armed.capture is None:
         return replace(node, state=NodeState.INSTALLED, armed=None, error=None, half_written=False)
     if kind == "deploy.failed" and node.armed is not None:
         return replace(node, state=NodeState.FAILED, error=_reason(data))

@@ -42,13 +42,22 @@ class NodeState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Armed:
-    """One asked-for reimaging. It is gone once the imager reported success."""
+class CaptureOrder:
+    """What an imager is to upload: the machine's `tree`, or its whole `disk`."""
 
-    image: str  # NAME@NUMBER, resolved when it was armed
+    kind: str
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Armed:
+    """One asked-for reimaging, or capture. It is gone once the imager reported success."""
+
+    image: str  # NAME@NUMBER, resolved when it was armed; of a capture the NAME to be made
     at: float
     wipe: bool = False
     attempts: int = 0  # boots that started on it; a bound keeps a crashing machine from looping
+    capture: CaptureOrder | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +76,7 @@ class Node:
     groups: tuple[str, ...] = ()
     options: Mapping[str, str | int | bool | list[str]] = field(default_factory=dict)  # DHCP, by ISC name
     disk: str | None = None  # which disk to image: "/dev/vda", "serial:...", None = the smallest that fits
+    layout: str | None = None  # name of a disk layout of the configuration; None = the image's, or the default
     facts: Mapping[str, Any] = field(default_factory=dict)  # inventory as the imager reported it
     firmware: str | None = None  # "bios" | "uefi", from the wire
     running: str | None = None  # NAME@NUMBER it last called home with

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from bootsrv import bootplan, lifecycle, tasks
+from bootsrv.appliance.captures import Captures
 from bootsrv.appliance.images import Images
 from bootsrv.calls import Refused, decode, json_reply, object_of
 from bootsrv.config import Config
@@ -93,7 +94,7 @@ class NodeApi:
         if token.expires - now < BOOT_SECONDS / 2:
             self._registry.tokens.extend(key, now + BOOT_SECONDS)
         plan = bootplan.decide(node, discover=True)
-        task = tasks.waiting(node, plan) or self._deploy(node, token, plan.image or "")
+        task = tasks.waiting(node, plan) or self._work(node, token, plan)
         if task["kind"] not in ("wait", "hold"):
             return json_reply(task)
         # Told once, then silence until something changes: a long poll that always answers would be a busy
@@ -113,6 +114,15 @@ class NodeApi:
             version = self._images.resolve(ref)
         except BootsrvError as error:
             self._change(lifecycle.reported(node, "deploy.failed", {"step": "image", "error": str(error)}))
+    def _work(self, node: Node, token: Token, plan: bootplan.BootPlan) -> dict[str, Any]:
+        order = node.armed.capture if node.armed is not None else None
+        if node.armed is None or order is None:
+            return self._deploy(node, token, plan.image or "")
+        made = Captures(self._registry, self._images, self._clock).token(
+            node.armed.image, order.comment, node=node, kind=order.kind, offline=True
+        )
+        return tasks.capture(node, made.text)
+
             self._record(node, token.subject, "deploy.failed", f"image {ref}: {error}", {"step": "image"})
             return {"kind": "hold", "text": f"image {ref}: {error}"}
         mac = token.subject

@@ -41,7 +41,10 @@ def _armed(node: Node) -> Record | None:
     if node.armed is None:
         return None
     armed = node.armed
-    return {"image": armed.image, "at": armed.at, "wipe": armed.wipe, "attempts": armed.attempts}
+    record: Record = {"image": armed.image, "at": armed.at, "wipe": armed.wipe, "attempts": armed.attempts}
+    if armed.capture is not None:
+        record["capture"] = armed.capture.kind
+    return record
 
 
 def event_record(event: Event, name: str | None = None) -> Record:

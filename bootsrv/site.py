@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 
-from bootsrv import bootplan, lifecycle, scripts
+from bootsrv import bootplan, lifecycle, pushstore, scripts
 from bootsrv.appliance.images import Images
 from bootsrv.config import Config
 from bootsrv.discovery import note_sighting
@@ -50,6 +50,7 @@ class HouseSite:
         self._rightful = Rightful(registry, peers, clock)
         self._api = NodeApi(config, registry, images, clock)
         self._packs: dict[str, frozenset[str]] = {}  # version id -> the packs it needs
+        self._pushes = pushstore.PushStore(config, images, self._packs_of)
 
     def boot_script(
         self, mac: str, query: Mapping[str, str], peer: str, local: str = "", waited: float = 0.0
@@ -122,8 +123,10 @@ class HouseSite:
         found = self._registry.tokens.check(token, self._clock()) if token else None
         if found is None:
             return Denied(401, "unknown or expired token")
+        if found.purpose == pushstore.PURPOSE:
+            return self._pushes.find(kind, id, found)
         node = self._registry.machine(found.subject) if found.purpose == "boot" else None
-        if node is None or node.armed is None:
+        if node is None or node.armed is None or node.armed.capture is not None:
             return Denied(403, "this machine is not to be imaged")
         try:
             version = self._images.resolve(node.armed.image)

@@ -20,8 +20,8 @@ HOSTS_LIMIT = 4096  # beyond this a hosts file is the wrong tool, and DNS has th
 
 
 def waiting(node: Node | None, plan: BootPlan) -> dict[str, Any] | None:
-    """The task of a machine that has nothing to deploy; None when it is to deploy."""
-    if plan.purpose is Purpose.DEPLOY:
+    """The task of a machine that has nothing to do; None when it is to deploy, or to be captured."""
+    if plan.purpose in (Purpose.DEPLOY, Purpose.CAPTURE):
         return None
     if plan.purpose is Purpose.HOLD:
         return {"kind": "hold", "text": (node.error if node is not None else None) or plan.reason}
@@ -44,6 +44,21 @@ def deploy_id(node: Node) -> str:
 
 def deploy(
     node: Node,
+def capture(node: Node, token: str) -> dict[str, Any]:
+    """The capture task. `token` opens one capture of this machine."""
+    assert node.armed is not None and node.armed.capture is not None
+    return {
+        "kind": "capture",
+        "id": deploy_id(node),
+        "what": node.armed.capture.kind,
+        "name": node.armed.image,
+        "node": node.name,
+        "token": token,
+        "disk": node.disk,
+        "made_from": node.running or "",
+    }
+
+
     mac: str,
     version: Version,
     config: Config,

@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bootsrv import lifecycle
 from bootsrv.appliance.errors import translated
-from bootsrv.errors import Invalid
-from bootsrv.model import Node
+from bootsrv.appliance.images import Images
+from bootsrv.errors import Conflict, Invalid, NotFound
+from bootsrv.model import CaptureOrder, Node, NodeState
 from bootsrv.registry.registry import Registry
 from images.versions import check_name
 
@@ -38,8 +40,8 @@ class CaptureToken:
 class Captures:
     """Verbs on captures."""
 
-    def __init__(self, registry: Registry, clock: Callable[[], float]) -> None:
-        self._registry, self._clock = registry, clock
+    def __init__(self, registry: Registry, images: Images, clock: Callable[[], float]) -> None:
+        self._registry, self._images, self._clock = registry, images, clock
 
     def token(
         self, name: str, comment: str = "", hours: float = 24.0, node: Node | None = None,
@@ -48,6 +50,7 @@ class Captures:
         """A token for one capture as the next version of `name`. Raises Invalid."""
         with translated():
             check_name(name)
+        self._same_kind(name, kind)
         if not 0 < hours <= LONGEST:
             raise Invalid(f"a token is valid for up to {LONGEST:.0f} hours, not {hours:g}")
         now = self._clock()
@@ -56,6 +59,40 @@ class Captures:
             data.update(node=node.id, offline=offline)
         text = self._registry.tokens.issue(PURPOSE, secrets.token_hex(8), now, hours * HOUR, data)
         return CaptureToken(text, name, now + hours * HOUR)
+
+    def offline(
+        self, nodes: Sequence[Node], name: str, kind: str = "tree", comment: str = ""
+    ) -> Sequence[Node]:
+        """Let nodes be captured by the imager at their next boot, then boot their own disks again.
+
+        `kind`: their files (`tree`), or their whole `disk`. Raises Invalid, Conflict; then none was armed.
+        """
+        with translated():
+            check_name(name)
+        if len(nodes) > 1:
+            raise Invalid("one machine makes one image: name one node")
+        with self._registry.transaction():
+            return [self._arm(node, name, CaptureOrder(kind, comment)) for node in nodes]
+
+    def _arm(self, node: Node, name: str, order: CaptureOrder) -> Node:
+        fresh = self._registry.nodes.get(node.id)
+        if fresh is None or fresh.name is None:
+            raise Conflict("only a registered node can be captured by the imager: adopt it first")
+        if fresh.half_written or fresh.state is NodeState.IMAGING:
+            raise Conflict(f"{fresh.name} is half written: there is nothing to capture")
+        self._same_kind(name, order.kind)
+        armed = self._registry.nodes.save(lifecycle.arm_capture(fresh, name, order, self._clock()))
+        text = f"its {order.kind} is to be captured as {name}"
+        self._registry.events.add(self._clock(), "node.armed", text, None, fresh.id)
+        return armed
+
+    def _same_kind(self, name: str, kind: str) -> None:
+        try:
+            latest = self._images.resolve(name)
+        except NotFound:
+            return
+        if latest.kind != kind:
+            raise Conflict(f"image {name} is a {latest.kind}, not a {kind}: choose another name")
 
     def result(self, token: CaptureToken) -> Mapping[str, Any] | None:
         """What the token's capture made (`ref`, `files`, `bytes`, `added`), None while it has not."""

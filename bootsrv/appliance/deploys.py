@@ -56,6 +56,10 @@ class Deploys:
                     raise Conflict(f"{node.name} has not failed (it is {node.state})")
                 before = node.armed
                 done.append(
+                if before is not None and before.capture is not None:
+                    again = lifecycle.arm_capture(node, before.image, before.capture, self._clock())
+                    done.append(self._record(again, "node.armed", f"to be captured as {before.image}"))
+                    continue
                     self._arm(node, None, before.wipe, before.image)
                     if before
                     else self._arm(node, None, False)

@@ -13,7 +13,7 @@ from bootsrv.cli.context import Context, as_json, pass_context, show_json
 @click.argument("node", required=False)
 @click.option("--name", required=True, help="The image's name.")
 @click.option("--comment", default="", help="A line for the list.")
-@click.option("--token", "token_", is_flag=True, help="Only make a token, and say what to type on the machine.")
+@click.option("--token", "token_", is_flag=True, help="Only make a token; say what to type on the machine.")
 @click.option("--hours", default=24.0, show_default=True, help="How long the token can be used, once.")
 @click.option("--server", metavar="ADDRESS", help="Our address as the machine reaches it.")
 @as_json
@@ -39,10 +39,7 @@ def capture(
             show_json({"token": made.text, "name": name, "expires": made.expires, "command": line})
             return
         click.echo(line)
-        click.echo(f"to be typed once, before {time.strftime('%Y-%m-%d %H:%M', _local(made.expires))}", err=True)
+        until = time.strftime("%Y-%m-%d %H:%M", time.localtime(made.expires))
+        click.echo(f"to be typed once, before {until}", err=True)
         return
     raise click.UsageError("give --token")
-
-
-def _local(at: float) -> time.struct_time:
-    return time.localtime(at)

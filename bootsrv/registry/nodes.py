@@ -10,13 +10,13 @@ from typing import Any
 
 import msgspec
 
-from bootsrv.model import AddressMethod, Armed, BootMode, Node, NodeState
+from bootsrv.model import AddressMethod, Armed, BootMode, CaptureOrder, Node, NodeState
 from bootsrv.registry.connection import Database
 
 _COLUMNS = (
     "name", "state", "address", "method", "image", "mode", "armed_image", "armed_at", "armed_wipe",
     "armed_attempts", "options", "disk", "facts", "firmware", "running", "error", "created", "last_seen",
-    "half_written",
+    "half_written", "armed_capture",
 )  # fmt: skip
 _INSERT = f"INSERT INTO nodes ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 _UPDATE = f"UPDATE nodes SET {', '.join(c + '=?' for c in _COLUMNS)} WHERE id=?"  # noqa: S608
@@ -166,13 +166,18 @@ def _values(node: Node) -> tuple[Any, ...]:
         armed.attempts if armed else None, msgspec.json.encode(dict(node.options)).decode(), node.disk,
         msgspec.json.encode(dict(node.facts)).decode(), node.firmware, node.running, node.error, node.created,
         node.last_seen, node.half_written,
+        msgspec.json.encode(armed.capture).decode() if armed and armed.capture else None,
     )  # fmt: skip
 
 
 def _node(row: sqlite3.Row) -> Node:
     armed = None
     if row["armed_image"] is not None:
-        armed = Armed(row["armed_image"], row["armed_at"], bool(row["armed_wipe"]), row["armed_attempts"])
+        order = row["armed_capture"]
+        armed = Armed(
+            row["armed_image"], row["armed_at"], bool(row["armed_wipe"]), row["armed_attempts"],
+            msgspec.json.decode(order, type=CaptureOrder) if order else None,
+        )  # fmt: skip
     return Node(
         id=row["id"],
         name=row["name"],

@@ -108,6 +108,11 @@ STEPS: tuple[tuple[str, ...], ...] = (
         ),
         "CREATE INDEX leases_taken_back ON leases (address) WHERE state='taken-back'",
     ),
+    (
+        "CREATE TABLE upkeep (node INTEGER PRIMARY KEY REFERENCES nodes ON DELETE CASCADE,"
+        " host_keys TEXT NOT NULL DEFAULT '[]', image TEXT, drift INTEGER, looked REAL)",
+    ),
+    ("ALTER TABLE nodes ADD COLUMN armed_capture TEXT",),
 )
 
 
