@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "lease": ("bootsrv.cli.lease", "lease", "Addresses that were given out: list, release."),
     "image": ("bootsrv.cli.image", "image", "Images: import, list, show, tag, verify, remove, gc."),
     "reimage": ("bootsrv.cli.reimage", "reimage", "Put an image on NODES at their next boot."),
+    "answers": ("bootsrv.cli.answers", "answers", "Answer files: validate, render, import, diff."),
     "explain": ("bootsrv.cli.watch", "explain", "What a node would boot, and why."),
     "timeline": ("bootsrv.cli.watch", "timeline", "A node's boots, stage by stage."),
     "events": ("bootsrv.cli.watch", "events", "What happened, and what happens now."),

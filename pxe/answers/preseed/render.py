@@ -45,7 +45,7 @@ def render(profile: Profile, target: Target, secrets: Mapping[str, str] | None =
 def _refuse(profile: Profile, say: Say) -> None:
     """Fields that Debian's installer has no answer for."""
     for field, given, instead in (
-        ("firewall", profile.firewall and profile.firewall.enabled, "install nftables, with rules from a script"),
+        ("firewall", profile.firewall and profile.firewall.enabled, "install nftables, rules by script"),
         ("selinux", profile.selinux, "leave it out"),
         ("packages.environment", profile.packages.environment, "use groups"),
         ("packages.without", profile.packages.without, "remove them in a script"),

@@ -1,0 +1,136 @@
+"""The verbs on answer files that need no registry: validate, render, import, compare.
+
+A file is checked by what will read it: kickstart by Anaconda's own parser at the target's version (before its
+time, by our tables), preseed by the questions of the installer's packages.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bootsrv.answers.crypt import hashed
+from bootsrv.answers.toml import as_toml
+from bootsrv.errors import BootsrvError, Invalid, NotFound
+from pxe.answers.errors import Finding, Unfit
+from pxe.answers.kickstart.importer import Imported, read_kickstart
+from pxe.answers.kickstart.parser import KickstartParser
+from pxe.answers.kickstart.render import render as render_kickstart
+from pxe.answers.preseed.check import check as check_preseed
+from pxe.answers.preseed.render import render as render_preseed
+from pxe.answers.profile import Profile, profile_from, profile_values
+from pxe.answers.targets import Dialect, Target, find_target
+from pxe.errors import ParserFailed, SettingError
+
+_MOST = 4 << 20  # bytes of one answer file
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A profile written for a target, and what its reader says of it."""
+
+    text: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def good(self) -> bool:
+        return not any(not one.warning for one in self.findings)
+
+
+def read_text(path: Path) -> str:
+    """A file's text. Raises NotFound, Invalid."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise NotFound(f"{path}: no such file") from error
+    if len(data) > _MOST:
+        raise Invalid(f"{path}: {len(data)} bytes are too many for an answer file")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Invalid(f"{path}: byte {error.start} is not UTF-8; convert it with iconv") from error
+
+
+def target(name: str) -> Target:
+    """The target by name. Raises Invalid with what there is."""
+    try:
+        return find_target(name)
+    except SettingError as error:
+        raise Invalid(str(error)) from error
+
+
+def validate(text: str, goal: Target) -> tuple[Finding, ...]:
+    """What the target's reader says of any file. Raises BootsrvError when it cannot be asked."""
+    if goal.dialect is Dialect.PRESEED:
+        return tuple(check_preseed(text, goal.major))
+    if goal.dialect is not Dialect.KICKSTART:
+        raise Invalid(f"files for {goal.name} cannot be checked yet; kickstart and preseed can")
+    if goal.parser is None:
+        return _by_our_tables(text, goal)
+    with KickstartParser() as parser:
+        try:
+            return tuple(parser.check(text, goal.parser))
+        except ParserFailed as error:
+            raise BootsrvError(str(error)) from error
+
+
+def _by_our_tables(text: str, goal: Target) -> tuple[Finding, ...]:
+    """No parser is left from that time: the file is read into a profile and written again."""
+    try:
+        got = read_kickstart(text, lambda plain: "*")
+        render_kickstart(got.profile, goal, got.secrets)
+    except SettingError as error:
+        return (Finding(str(error)),)
+    except Unfit as error:
+        return (*got.notes, *error.findings)
+    return tuple(got.notes)
+
+
+def load_profile(path: Path) -> Profile:
+    """A profile's file (TOML). Raises Invalid with the field."""
+    try:
+        return profile_from(tomllib.loads(read_text(path)))
+    except tomllib.TOMLDecodeError as error:
+        raise Invalid(f"{path}: {error}") from error
+    except SettingError as error:
+        raise Invalid(f"{path}: {error}") from error
+
+
+def render(profile: Profile, goal: Target, secrets: Mapping[str, str]) -> Rendered:
+    """The answer file for a target, checked by its reader; findings instead of text where it cannot be."""
+    writers = {Dialect.KICKSTART: render_kickstart, Dialect.PRESEED: render_preseed}
+    if goal.dialect not in writers:
+        raise Invalid(f"answer files for {goal.name} cannot be made yet; kickstart and preseed can")
+    try:
+        text = writers[goal.dialect](profile, goal, secrets)
+    except Unfit as error:
+        return Rendered("", tuple(error.findings))
+    return Rendered(text, validate(text, goal) if goal.parser or goal.dialect is Dialect.PRESEED else ())
+
+
+def take_over(text: str, goal: str) -> Imported:
+    """An existing kickstart as a profile. Raises Invalid for a file without structure."""
+    try:
+        return read_kickstart(text, hashed, target(goal).name if goal else "")
+    except SettingError as error:
+        raise Invalid(str(error)) from error
+
+
+def to_toml(profile: Profile) -> str:
+    """A profile as the file that `load_profile` reads."""
+    return as_toml(profile_values(profile))
+
+
+def compare(one: Path, other: Path) -> str:
+    """What differs between two profiles, as a unified diff of their values; empty when they say the same."""
+    old, new = (to_toml(load_profile(path)).splitlines(keepends=True) for path in (one, other))
+    return "".join(difflib.unified_diff(old, new, str(one), str(other)))
+
+
+def finding_record(one: Finding) -> dict[str, Any]:
+    """A finding for JSON."""
+    return {"field": one.field, "line": one.line, "text": one.text, "warning": one.warning}
