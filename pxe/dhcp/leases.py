@@ -32,7 +32,7 @@ class Binding:
     booting: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Change:
     """A lease to commit, and how to take it back."""
 

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from pxe.dhcp import probe, wire
 from pxe.dhcp.checks import Checks, Held
 from pxe.dhcp.outcome import Note, Outcome, Step
-from pxe.dhcp.ports import Boots, Hosts, Journal, Lease, Leases
+from pxe.dhcp.ports import Boots, Hosts, Journal, Leases
 from pxe.dhcp.replies import ESSENTIAL, Reply
 from pxe.dhcp.responder import Responder
 from pxe.dhcp.sockets import Port
 from pxe.dhcp.steady import Steady, boot_seconds
+from pxe.dhcp.storing import Decided, Storing
 from pxe.dhcp.subnet import Mode, Subnet
 from pxe.dhcp.zones import Arrival
 from pxe.errors import ForeignServer, WireError
@@ -30,6 +31,7 @@ log = logging.getLogger("pxe.dhcp")
 
 BATCH = 256  # datagrams read from one socket before they are decided and committed together
 REFRESH_SECONDS = 5.0  # how often our own addresses are read again
+TAKE_BACK_SECONDS = 0.5  # how soon a lease is free that a person ended
 WATCH_SECONDS = 60.0  # how often an authority looks for another server
 ALARM_SECONDS = 60.0  # the same trouble is told again after this
 CHECK_SECONDS = 0.3  # firmware waits for an offer for 4 s, iPXE for 1 s
@@ -86,10 +88,10 @@ class DhcpServer:
         self._journal = journal
         self._clock = clock
         self._steady = Steady(clock, even)
-        self._moved: list[Lease] = []  # to be stored again, since the clock was set
         self._checks = Checks(config.check_seconds, self._free, self._taken)
         self._ports: list[Port] = []
         self._responder: Responder | None = None
+        self._storing: Storing | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._told: dict[str, float] = {}
 
@@ -99,6 +101,7 @@ class DhcpServer:
         self._responder = Responder(
             config.subnets, config.domain, self._hosts, self._boots, self._leases.load()
         )
+        self._storing = Storing(self._leases, self._responder.table, self._answer)
         try:
             for name in dict.fromkeys(config.interfaces):
                 self._ports.append(Port(name, config.port, config.proxy_port))
@@ -117,6 +120,7 @@ class DhcpServer:
             self._listen(port)
         loop = asyncio.get_running_loop()
         self._tasks.append(loop.create_task(self._refresh()))
+        self._tasks.append(loop.create_task(self._hear_people()))
         if config.probe_seconds:
             self._tasks.append(loop.create_task(self._watch()))
 
@@ -128,7 +132,11 @@ class DhcpServer:
         self._tasks.clear()
         self._checks.close()
         for port in self._ports:
-            self._leave(port)
+            self._deafen(port)
+        if self._storing is not None:
+            await self._storing.close()
+        for port in self._ports:
+            port.close()
         self._ports.clear()
 
     def _listen(self, port: Port) -> None:
@@ -138,10 +146,9 @@ class DhcpServer:
                 loop.add_reader(sock.fileno(), self._readable)
         loop.add_reader(port.arp.socket.fileno(), self._checks.hear, port)
 
-    def _leave(self, port: Port) -> None:
+    def _deafen(self, port: Port) -> None:
         for sock in port.sockets:
             asyncio.get_running_loop().remove_reader(sock.fileno())
-        port.close()
 
     # ---- packets ----
 
@@ -192,7 +199,7 @@ class DhcpServer:
 
     def _taken(self, held: Held) -> None:
         """Somebody has the address: it rests, and the client is offered another."""
-        assert self._responder is not None and held.outcome.check is not None
+        assert self._responder is not None and self._storing is not None and held.outcome.check is not None
         address, mac = held.outcome.check, (held.taken_by or b"").hex(":")
         self.counters.taken += 1
         change = self._responder.table.taken(address, mac, self._clock())
@@ -202,10 +209,7 @@ class DhcpServer:
         if held.tries < MOST_TRIES:
             retry = self._decide(held.packet, held.arrival)
             retry.notes = [note for note in retry.notes if note.kind != "dhcp.discover"]
-        try:
-            self._leases.commit([change.lease])
-        except OSError as error:  # it rests in memory all the same
-            self._alarm("alarm.leases", f"leases cannot be stored ({error}); only reservations are answered")
+        self._storing.rest(change.lease)
         self._tell([Note(held.packet.chaddr.hex(":"), "dhcp.conflict", text, data)])
         again = Held(held.port, held.packet, held.arrival, retry, tries=held.tries + 1)
         if retry.check is None or not self._checks.hold(again):
@@ -215,18 +219,28 @@ class DhcpServer:
         """When somebody set the clock, all leases move with it, in memory at once and on disk as soon as it
         can be."""
         jump = self._steady.jumped()
-        if jump and self._responder is not None:
-            self._moved = self._responder.table.shift(jump)
+        if jump and self._responder is not None and self._storing is not None:
+            moved = self._responder.table.shift(jump)
             self._told.clear()
             self._alarm("alarm.clock", f"the clock was set by {jump:+.0f} s; the leases move with it")
-            self._store([])
+            self._storing.moved(moved)
 
-    def _finish(self, outcomes: list[tuple[Port, Outcome]]) -> None:
-        """Store, send, tell: in this order."""
-        stored = self._store([outcome for _port, outcome in outcomes])
+    def _finish(self, outcomes: Iterable[tuple[Port, Outcome]]) -> None:
+        """Store, send, tell: in this order. Who waits for nothing to be stored is answered at once."""
+        assert self._storing is not None
+        outcomes = list(outcomes)
+        self._answer([decided for decided in outcomes if not decided[1].changes], None)
+        changing = [decided for decided in outcomes if decided[1].changes]
+        if changing:
+            self._storing.put(changing)
+
+    def _answer(self, outcomes: Decided, error: OSError | None) -> None:
+        """Send what may leave; with `error`, the changes of these outcomes could not be stored."""
+        if error is not None:
+            self._alarm("alarm.leases", f"leases cannot be stored ({error}); only reservations are answered")
         for port, outcome in outcomes:
             for reply in outcome.replies:
-                if reply.change is None or stored or reply.safe:
+                if reply.change is None or error is None or reply.safe:
                     self._send(port, reply)
                 else:
                     self.counters.withheld += 1
@@ -235,22 +249,6 @@ class DhcpServer:
                 self._tell(note for note in outcome.notes if isinstance(note, Note))
             else:
                 self._tell(outcome.notes)
-
-    def _store(self, outcomes: Iterable[Outcome]) -> bool:
-        """Commit all lease changes of a batch; when that fails none of them holds."""
-        changes = [change for outcome in outcomes for change in outcome.changes]
-        if not changes and not self._moved:
-            return True
-        try:
-            self._leases.commit([*self._moved, *(change.lease for change in changes)])
-            self._moved = []
-        except OSError as error:
-            assert self._responder is not None
-            for change in reversed(changes):
-                self._responder.table.undo(change)
-            self._alarm("alarm.leases", f"leases cannot be stored ({error}); only reservations are answered")
-            return False
-        return True
 
     def _send(self, port: Port, reply: Reply) -> None:
         try:
@@ -303,23 +301,28 @@ class DhcpServer:
                 except OSError as error:
                     self._alarm("alarm.interface", f"{port.interface.name} cannot be read: {error}")
             self._mark_own()
+
+    async def _hear_people(self) -> None:
+        while True:
+            await asyncio.sleep(TAKE_BACK_SECONDS)
             self._take_back()
 
     def _take_back(self) -> None:
         """What a person released is free from now on."""
-        assert self._responder is not None
+        assert self._responder is not None and self._storing is not None
         try:
             addresses = list(self._leases.taken_back())
         except OSError as error:
             self._alarm("alarm.leases", f"leases cannot be read: {error}")
             return
         changes = [self._responder.table.take_back(address, self._clock()) for address in addresses]
-        self._store([Outcome(changes=[change for change in changes if change is not None])])
+        self._storing.change(change for change in changes if change is not None)
 
     def _reopen(self, old: Port) -> Port:
         """The interface was deleted and made again; sockets stay bound to the one that is gone."""
         fresh = Port(old.interface.name, self.config.port, self.config.proxy_port)
-        self._leave(old)
+        self._deafen(old)
+        old.close()
         self._listen(fresh)
         log.warning("%s was made anew: served again", fresh.interface.name)
         return fresh
