@@ -104,11 +104,14 @@ class Killed:
         self.send(*(discover(mac, flags=BROADCAST) for mac in macs))
         offers = self.answers(10, TOGETHER)
         assert len(offers) == TOGETHER
-        for offer in offers:
+        for offer in offers[: chance.randint(TOGETHER // 2, TOGETHER - 1)]:
             self.send(take(offer))
-        time.sleep(chance.uniform(0, 0.02))
+        awaited = chance.randint(0, TOGETHER // 2)
+        acks = self.answers(10, awaited)
+        assert len(acks) == awaited
+        time.sleep(chance.uniform(0, 0.002))
         self.kill()
-        for ack in self.answers(0.05, TOGETHER):
+        for ack in acks + self.answers(0.05, TOGETHER):
             assert ack.options[53][0] == Kind.ACK
             self.acked[ack.chaddr.hex(":")] = ack.yiaddr
 
