@@ -7,12 +7,15 @@ state.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Address
 from typing import Any
 
+from bootsrv import sshkey
 from bootsrv.bootplan import Action, BootPlan, Purpose
 from bootsrv.config import Config
 from bootsrv.model import Node, NodeState
 from bootsrv.registry.registry import Registry
+from images.layout import Layout
 from images.layout_parse import default_layout, layout_to_json, parse_layout
 from images.versions import Version
 
@@ -42,8 +45,6 @@ def deploy_id(node: Node) -> str:
     return f"{node.id}-{node.armed.at:.3f}" if node.armed is not None else ""
 
 
-def deploy(
-    node: Node,
 def capture(node: Node, token: str) -> dict[str, Any]:
     """The capture task. `token` opens one capture of this machine."""
     assert node.armed is not None and node.armed.capture is not None
@@ -59,6 +60,8 @@ def capture(node: Node, token: str) -> dict[str, Any]:
     }
 
 
+def deploy(
+    node: Node,
     mac: str,
     version: Version,
     config: Config,
@@ -68,12 +71,13 @@ def capture(node: Node, token: str) -> dict[str, Any]:
     seeds: Sequence[Version] = (),
 ) -> dict[str, Any]:
     """The deploy task. `home_token` is for the system's call home; `seeds` may be what its disk holds."""
-    layout = parse_layout(config.imager.layout) if config.imager.layout is not None else default_layout()
+    layout = layout_of(node, version.name, config)
     return {
         "kind": "deploy",
         "id": deploy_id(node),
         "image": {
             "ref": version.ref,
+            "kind": version.kind,
             "name": version.name,
             "number": version.number,
             "manifest": version.id,
@@ -90,6 +94,16 @@ def capture(node: Node, token: str) -> dict[str, Any]:
     }
 
 
+def layout_of(node: Node, image: str, config: Config) -> Layout:
+    """The node's own layout, the image's, or the default. Raises Invalid for one that is no longer declared."""
+    name = node.layout or config.imager.image_layouts.get(image)
+    if name is not None:
+        if name not in config.layouts:
+            raise Invalid(f"{node.name}: there is no disk layout {name!r} in the configuration any more")
+        return parse_layout(config.layouts[name])
+    return parse_layout(config.imager.layout) if config.imager.layout is not None else default_layout()
+
+
 def identity(
     node: Node, mac: str, meta: Mapping[str, Any], config: Config, registry: Registry, base: str
 ) -> dict[str, Any]:
@@ -104,6 +118,7 @@ def identity(
     own_dns = [server] if config.dns.enabled and config.domain else []
     prefix = subnet.cidr.prefixlen if subnet is not None else 32
     domain = str(options.get("domain-name") or config.domain)
+    own = sshkey.public_line(config)
     return {
         "name": node.name,
         "domain": domain,
@@ -115,7 +130,7 @@ def identity(
         "dns": _texts(options.get("domain-name-servers")) or own_dns,
         "search": _texts(options.get("domain-search")) or ([domain] if domain else []),
         "hosts": _hosts(node, config, registry, domain),
-        "ssh_authorized_keys": list(config.nodes.ssh_authorized_keys),
+        "ssh_authorized_keys": [*config.nodes.ssh_authorized_keys, *([own] if own else [])],
         "root_password_hash": config.nodes.root_password_hash,
         "kernel_args": str(meta.get("kernel_args") or ""),
     }
@@ -131,8 +146,14 @@ def _hosts(node: Node, config: Config, registry: Registry, domain: str) -> list[
         if address is not None and name != node.name
     ]
     if len(others) <= HOSTS_LIMIT:
-        rows += [[str(address), *_both(name, domain)] for name, address in others]
+        rows += [[str(address), *_both(name, _domain(config, address))] for name, address in others]
     return rows
+
+
+def _domain(config: Config, address: IPv4Address) -> str:
+    """The domain of names on the network of this address."""
+    subnet = config.subnet_of(address)
+    return str((subnet.options.get("domain-name") if subnet is not None else None) or config.domain)
 
 
 def _both(name: str, domain: str) -> list[str]:

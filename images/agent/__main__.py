@@ -115,8 +115,10 @@ class Agent:
     def _deploy(self, task: Mapping[str, Any]) -> None:
         # Late: this is half of the code, and a machine is known sooner without it.
         from images.agent.deploy import Deploy
+        from images.agent.diskdeploy import DiskDeploy
 
-        deploy = Deploy(task, self.client, self.reporter, self.console)
+        chosen = DiskDeploy if task.get("image", {}).get("kind") == "disk" else Deploy
+        deploy = chosen(task, self.client, self.reporter, self.console)
         try:
             deploy.run()
         except (ImageError, OSError) as error:
