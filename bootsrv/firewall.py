@@ -9,20 +9,39 @@ import subprocess
 from collections.abc import Iterable
 from typing import Any
 
+from bootsrv.errors import BootsrvError
+
+PATIENCE = 10.0  # seconds
+
+
+class Unreadable(BootsrvError):
+    """There are rules, and what they are cannot be told."""
+
 
 def ruleset() -> bytes:
-    """nft's rules as JSON; b"" when there is no nft or it may not be asked."""
+    """nft's rules as JSON; b"" when there is no nft or it may not be asked. Raises Unreadable."""
     if shutil.which("nft") is None:
         return b""
-    done = subprocess.run(["nft", "--json", "list", "ruleset"], capture_output=True, timeout=10, check=False)
+    command = ["nft", "--json", "list", "ruleset"]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise Unreadable(f"nft did not answer within {PATIENCE:g} s") from error
     return done.stdout if done.returncode == 0 else b""
 
 
 def blocked(rules: bytes, ports: Iterable[int]) -> tuple[str, list[int]] | None:
-    """The input chain that drops what no rule accepts, and the ports no accepting rule speaks of."""
+    """The input chain that drops what no rule accepts, and the ports no accepting rule speaks of. Raises
+    Unreadable."""
     if not rules.strip():
         return None
-    items: list[dict[str, Any]] = json.loads(rules).get("nftables", [])
+    try:
+        return _blocked(json.loads(rules)["nftables"], ports)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise Unreadable(f"nft's answer is not understood ({type(error).__name__}: {error})") from error
+
+
+def _blocked(items: list[dict[str, Any]], ports: Iterable[int]) -> tuple[str, list[int]] | None:
     chains = [item["chain"] for item in items if "chain" in item]
     dropping = [chain for chain in chains if chain.get("hook") == "input" and chain.get("policy") == "drop"]
     if not dropping:

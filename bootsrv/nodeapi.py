@@ -32,6 +32,7 @@ BOOT_SECONDS = 7 * 86400.0  # how long an imager may wait without asking
 HOME_SECONDS = 10 * 365 * 86400.0
 LONGEST_WAIT = 50.0
 POLL_SECONDS = 0.5
+MOST_QUIET = 5000  # long polls whose last look is remembered; forgetting one costs it another look
 SEEN_SECONDS = 10.0  # how exactly we remember when a machine was last heard of
 MAX_EVENTS, MAX_TEXT, MAX_DATA = 500, 2000, 64 * 1024
 MAX_FACTS, MAX_LOG = 256 * 1024, 256 * 1024
@@ -104,6 +105,8 @@ class NodeApi:
             self._registry.tokens.set_data(key, {**token.data, "told": told})
             return json_reply(task)
         if request.waited < _wait_of(request):
+            if len(self._quiet) >= MOST_QUIET:  # polls that were broken off leave theirs behind
+                self._quiet.clear()
             self._quiet[key] = changes
             return Wait(POLL_SECONDS)
         self._quiet.pop(key, None)

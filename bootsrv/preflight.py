@@ -13,6 +13,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import IPv4Interface, ip_address
 from pathlib import Path
 
 from bootsrv import firewall, payload
@@ -98,14 +99,18 @@ def subnets_reachable(config: Config) -> Iterator[Finding]:
 
 def ports_free(config: Config) -> Iterator[Finding]:
     """Nobody else has our ports."""
+    said: set[Finding] = set()  # one program may have a port on several of our addresses
     for section, port in _wanted(config):
         if taken(port):
             who = holder(port) or "another program"
-            yield Finding(
+            finding = Finding(
                 Level.ERROR,
                 f"{port.protocol.upper()} port {port.number} is taken by {who}",
                 f"stop it, or set another [{section}] port",
             )
+            if finding not in said:
+                said.add(finding)
+                yield finding
 
 
 def ports_free_or_ours(config: Config) -> Iterator[Finding]:
@@ -124,8 +129,30 @@ def _wanted(config: Config) -> Iterator[tuple[str, Port]]:
             yield "dns", Port("udp", config.dns.port, device=name)
             yield "dns", Port("tcp", config.dns.port, device=name)
     if config.http.enabled:
-        for address, number in listen_on(config)[:1]:
+        for address, number in listen_on(config):
             yield "http", Port("tcp", number, address)
+
+
+def http_where_machines_look(config: Config) -> Iterator[Finding]:
+    """Machines load from the address that DHCP answered them with: HTTP has to listen there."""
+    chosen = config.http.address
+    if not config.http.enabled or chosen is None or ip_address(chosen).is_unspecified:
+        return
+    for name in config.interfaces:
+        own = [str(address.ip) for address in _addresses(name)]
+        if own and chosen not in own:
+            yield Finding(
+                Level.WARNING,
+                f"machines on {name} are told to load from {own[0]}, and HTTP listens on {chosen} only",
+                "remove `address` from [http]: it then listens on the listed interfaces",
+            )
+
+
+def _addresses(name: str) -> list[IPv4Interface]:
+    try:
+        return list(interfaces.addresses(name))
+    except OSError:
+        return []  # `interfaces_usable` has said it
 
 
 def capabilities(config: Config) -> Iterator[Finding]:
@@ -175,7 +202,13 @@ def firewall_open(config: Config) -> Iterator[Finding]:
         return
     sections = (config.dhcp, config.tftp, config.dns, config.http)
     ports = [section.port for section in sections if section.enabled]
-    found = firewall.blocked(firewall.ruleset(), ports)
+    try:
+        found = firewall.blocked(firewall.ruleset(), ports)
+    except firewall.Unreadable as error:
+        yield Finding(
+            Level.WARNING, f"the firewall could not be looked at: {error}", "look yourself: nft list ruleset"
+        )
+        return
     if found is not None:
         chain, missing = found
         listed = ", ".join(map(str, missing))
@@ -217,7 +250,8 @@ def other_servers(config: Config) -> Iterator[Finding]:
 
 # The server looks for rivals itself, when it opens its sockets and ever after.
 AT_START: Sequence[Check] = (
-    interfaces_usable, subnets_reachable, ports_free, capabilities, disk_room, payloads_there, firewall_open,
+    interfaces_usable, subnets_reachable, ports_free, http_where_machines_look, capabilities, disk_room,
+    payloads_there, firewall_open,
 )  # fmt: skip
 ALL: Sequence[Check] = (
     *(ports_free_or_ours if check is ports_free else check for check in AT_START), other_servers,

@@ -82,6 +82,7 @@ class Supervisor:
         try:
             said = await asyncio.wait_for(_line(reader), START_SECONDS)
         except TimeoutError:
+            child.process.kill()  # it would be waited for without end
             raise BootsrvError(f"{child.name} was not ready within {START_SECONDS:.0f} s") from None
         finally:
             os.close(reader)

@@ -96,8 +96,8 @@ def tell_serial(url: str, name: str) -> str:
     Raises ValueError."""
     if not name.isidentifier() or "?" not in url:
         raise ValueError(f"not a query that can be added to: {url!r} {name!r}")
-    return _script("", [f"chain --replace --autofree {_url(url)}&{name}=${{serial:uristring}} || goto failed"],
-                   "the server did not answer", url)  # fmt: skip
+    line = f"chain --replace --autofree {_url(url)}&{name}=${{serial:uristring}} || goto failed"
+    return _script("", [line], "the server did not answer", url)
 
 
 def message(text: str, retry_url: str, seconds: int = RETRY_SECONDS) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 from bootsrv.appliance.appliance import Appliance
 from bootsrv.appliance.nodes import Wanted
 from bootsrv.config import load
 from bootsrv.model import Node, NodeState
 from images.errors import ImageNotFound
+from images.manifest import Entry
 from images.versions import Version
 
 MAC = "52:54:00:00:00:01"
@@ -60,6 +62,12 @@ class Shelf:
 
     def versions(self, name: str | None = None) -> list[Version]:
         return [version for version in self.all if name in (None, version.name)]
+
+    def names(self) -> list[str]:
+        return sorted({version.name for version in self.all})
+
+    def manifest(self, id: str) -> SimpleNamespace:
+        return SimpleNamespace(entries=lambda: iter([Entry(b"boot/vmlinuz-6.1", "file")]))
 
     def resolve(self, ref: str) -> Version:
         name, _, which = ref.partition("@")

@@ -14,9 +14,11 @@ blueprint = Blueprint("images", __name__)
 @blueprint.get("/images")
 def listing() -> ResponseReturnValue:
     by_name: dict[str, list[Version]] = {}
-    for version in appliance().images.list():
+    found, wrong = appliance().images.readable()
+    for version in found:
         by_name.setdefault(version.name, []).append(version)
     for versions in by_name.values():
         versions.sort(key=lambda version: version.number, reverse=True)
     used = appliance().roster.image_use()
-    return render_template("images.html", section="images.listing", images=sorted(by_name.items()), used=used)
+    images = sorted(by_name.items())
+    return render_template("images.html", section="images.listing", images=images, used=used, wrong=wrong)

@@ -32,7 +32,7 @@ def blank() -> Form:
 
 def offers(form: Form, nothing: str = NO_IMAGE) -> dict[str, object]:
     """What every node form's template needs."""
-    versions = appliance().images.list()
+    versions, _ = appliance().images.readable()  # the images page says what is damaged
     return {
         "section": "board.machines",
         "image_choices": choices.image_choices(versions, nothing, form.given("image")),

@@ -27,7 +27,8 @@ class Deploys:
         """Arm one imaging at the next boot (at once, where an imager waits). With `image` it becomes the
         node's image.
 
-        Raises Invalid when a node has no image, NotFound when the image does not exist.
+        Raises Invalid when a node has no image or one that no disk can boot, NotFound when the image does not
+        exist.
         """
         with self._registry.transaction():
             return [self._arm(self._fresh(node), image, wipe) for node in nodes]
@@ -41,7 +42,7 @@ class Deploys:
         ref = again or image or node.image
         if ref is None:
             raise Invalid(f"{node.name} has no image: name one with --image")
-        version = self._images.resolve(ref)
+        version = self._images.bootable(ref)
         armed = lifecycle.arm(
             replace(node, image=image or node.image or ref), version.ref, self._clock(), wipe
         )
@@ -55,11 +56,11 @@ class Deploys:
                 if node.state is not NodeState.FAILED:
                     raise Conflict(f"{node.name} has not failed (it is {node.state})")
                 before = node.armed
-                done.append(
                 if before is not None and before.capture is not None:
                     again = lifecycle.arm_capture(node, before.image, before.capture, self._clock())
                     done.append(self._record(again, "node.armed", f"to be captured as {before.image}"))
                     continue
+                done.append(
                     self._arm(node, None, before.wipe, before.image)
                     if before
                     else self._arm(node, None, False)

@@ -44,12 +44,13 @@ class Images:
             return self._store
 
     def list(self, name: str | None = None) -> Sequence[Version]:
-        """Every version, or every version of one image. Raises OSError when a list of versions is damaged."""
+        """Every version, or every version of one image. Raises BootsrvError when a list is damaged."""
         with translated():
             return self.store().versions(name)
 
     def readable(self) -> tuple[Sequence[Version], Sequence[str]]:
-        """Every version that can be listed, and what is wrong with the lists of the other images."""
+        """Every version that can be listed, and what is wrong with the lists of the other images.
+        Raises OSError."""
         found: list[Version] = []
         wrong: list[str] = []
         for name in self.store().names():
@@ -57,7 +58,7 @@ class Images:
                 found += self.list(name)
             except NotFound:
                 continue  # removed in this moment
-            except (BootsrvError, OSError) as error:
+            except BootsrvError as error:
                 wrong.append(str(error))
         return found, wrong
 

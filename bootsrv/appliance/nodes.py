@@ -34,9 +34,10 @@ class Wanted:
     image: str | None = None
     groups: Sequence[str] | None = None
     disk: str | None = None
+    layout: str | None = None  # name of one of the configuration's layouts
     mode: str | None = None
     options: Mapping[str, Any] | None = None  # merged into what is there; a value of None removes the option
-    clear: Sequence[str] = ()  # of address, image, disk: take it away
+    clear: Sequence[str] = ()  # of address, image, disk, layout: take it away
 
 
 class Nodes:
@@ -150,7 +151,7 @@ class Nodes:
             method = AddressMethod.RESERVED if node.address is not None else AddressMethod.DYNAMIC
         node = replace(node, method=method)
         if arm and node.image is not None and node.armed is None:
-            node = lifecycle.arm(node, self._images.resolve(node.image).ref, self._clock())
+            node = lifecycle.arm(node, self._images.bootable(node.image).ref, self._clock())
         return self._save(node, "node.registered", f"registered as {node.name}")
 
     def add_range(
@@ -224,6 +225,8 @@ class Nodes:
             changes["groups"] = tuple(sorted({names.group(group) for group in wanted.groups}))
         if wanted.disk is not None:
             changes["disk"] = names.disk(wanted.disk)
+        if wanted.layout is not None:
+            changes["layout"] = checks.layout_name(self._config, wanted.layout)
         if wanted.options is not None:
             merged = {**node.options, **wanted.options}
             changes["options"] = {key: value for key, value in merged.items() if value is not None}
@@ -258,6 +261,8 @@ def _cleared(node: Node, keys: Sequence[str]) -> Node:
             node = replace(node, image=None)
         elif key == "disk":
             node = replace(node, disk=None)
+        elif key == "layout":
+            node = replace(node, layout=None)
         else:
             raise Invalid(f"{key} cannot be cleared")
     return node

@@ -9,6 +9,7 @@ from bootsrv import bootplan, ownfile, timeline
 from bootsrv.config import Config
 from bootsrv.model import Event, Node
 from bootsrv.registry.registry import Registry
+from images.sizes import human
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Watch:
         plan = self.plan(node)
         lines = [Line("node", f"{node.name or 'not registered'} ({', '.join(node.macs) or 'no MAC yet'})")]
         lines.append(Line("state", f"{node.state}" + (f": {node.error}" if node.error else "")))
+        lines += [Line("disk", text) for text in _disk(node)]
         options = {**self._registry.nodes.group_options(node.groups), **node.options}
         text = f"{plan.action}{f' to {plan.purpose}' if plan.purpose else ''}: {plan.reason}"
         if (own := ownfile.own_file(plan, options)) is not None:
@@ -104,3 +106,19 @@ class Watch:
                 yield []
             sleep(pause)
             quiet += pause
+
+
+def _disk(node: Node) -> list[str]:
+    """Which of several disks is imaged, and how a BIOS comes to boot that one."""
+    rows = node.facts.get("disks")
+    disks = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    fixed = [row for row in disks if not row.get("removable") and row.get("transport") != "usb"]
+    if len(fixed) < 2 and node.disk is None:
+        return []
+    which = node.disk or "the smallest disk that the image fits on"
+    sizes = [size if isinstance(size := row.get("size"), int) else 0 for row in disks]
+    has = ", ".join(f"{row.get('path')} ({human(size)})" for row, size in zip(disks, sizes, strict=True))
+    text = f"imaging writes {which}" + (f"; the machine has {has}" if has else "")
+    if node.firmware == "bios" and len(fixed) > 1:
+        text += ". A BIOS boots its own first hard disk: make it the same one there, or name it with --disk"
+    return [text]

@@ -39,7 +39,8 @@ STEPS = {
 
 
 def follow(verbs: Appliance, nodes: Sequence[Node], since: int, timeout: float | None, bars: bool) -> None:
-    """Returns when every node runs; raises BootsrvError when one failed or the time is over."""
+    """Returns when every node runs, or is off if that is how imaging ends; raises BootsrvError when one
+    failed or the time is over."""
     waiting = {node.id: node for node in nodes}
     ends = time.monotonic() + timeout if timeout is not None else None
     failed: list[str] = []
@@ -70,7 +71,9 @@ def _ended(verbs: Appliance, waiting: dict[int, Node]) -> list[str]:
             failed.append(f"{waiting.pop(node_id).name}: was removed")
         elif node.state is NodeState.FAILED:
             failed.append(f"{waiting.pop(node_id).name}: {node.error}")
-        elif node.state is NodeState.RUNNING:
+        elif node.state is NodeState.RUNNING or (
+            node.state is NodeState.INSTALLED and verbs.config.imager.finish == "poweroff"
+        ):
             waiting.pop(node_id)
     return failed
 

@@ -35,8 +35,12 @@ def identify(
     verbs = context.appliance
     found = verbs.nodes.show(node)
     given = {
-        "client-id": client_id, "uuid": uuid, "serial": serial, "circuit-id": circuit_id, "remote-id": remote_id,
-    }  # fmt: skip
+        "client-id": client_id,
+        "uuid": uuid,
+        "serial": serial,
+        "circuit-id": circuit_id,
+        "remote-id": remote_id,
+    }
     pairs = [(kind, value) for kind, values in given.items() for value in values]
     if pairs or only:
         verbs.identities.set(found, pairs, only)

@@ -30,9 +30,10 @@ def take_over(context: Context, found: Imported, dry_run: bool, json_: bool) -> 
         show_json(_record(found, outcome, dry_run, known))
     else:
         _show(found, outcome, dry_run, known)
-    if outcome.problems and not dry_run:
+    if outcome.problems:
         count = len(outcome.problems)
-        raise Conflict(f"nothing was registered: {count} problem{'s' if count > 1 else ''}, named above")
+        done = "nothing would be registered" if dry_run else "nothing was registered"
+        raise Conflict(f"{done}: {count} problem{'s' if count > 1 else ''}, named above")
 
 
 def read(file: Path, dialect: str | None, lookup: bool, boot_files: bool) -> Imported:

@@ -40,13 +40,18 @@ def natural(text: str) -> tuple[tuple[int, object], ...]:
     return (*key, (1, ""))
 
 
+def kernels_among(names: list[str]) -> list[tuple[str, str]]:
+    """(version, name) of each name in /boot that is a kernel's."""
+    found = [(name, re.match(r"(vmlinuz|vmlinux|kernel|bzImage)(?:-(.+))?\Z", name)) for name in names]
+    return [
+        (m.group(2) or "", name) for name, m in found if m and not name.endswith((".old", ".sig", ".hmac"))
+    ]
+
+
 def find_kernel(root: Root) -> Kernel:
     """The newest kernel of the image with its initrd. BadInput when there is none."""
     names = root.list("/boot")
-    found = [(name, re.match(r"(vmlinuz|vmlinux|kernel|bzImage)(?:-(.+))?\Z", name)) for name in names]
-    rows = [
-        (m.group(2) or "", name) for name, m in found if m and not name.endswith((".old", ".sig", ".hmac"))
-    ]
+    rows = kernels_among(names)
     if not rows:
         raise BadInput("the image has no kernel in /boot, so it cannot boot from a disk")
     version, name = max(rows, key=lambda row: ("rescue" not in row[0], natural(row[0])))

@@ -16,6 +16,8 @@ from images.agent.client import Client, Refused
 
 KEEP_LINES = 2000
 BATCH = 100
+LONGEST_LINE = 600  # characters of up to four bytes: a batch of them is below what the server takes
+TOO_LARGE, SHORT = 413, 200
 TIDY = 1.0  # seconds that log lines may wait for company
 PROGRESS = "deploy.progress"
 
@@ -95,11 +97,36 @@ class Reporter:
     def _send(self, events: list[dict[str, Any]], lines: list[str]) -> None:
         try:
             if events:
-                self._client.post_json("/node/v1/events", events)
+                self._send_events(events)
             if lines:
-                self._client.post_text("/node/v1/log", "\n".join(lines) + "\n")
+                self._send_lines(lines)
         except Refused as refused:  # this batch will never be taken; the next one may be
             with self._changed:
                 self.refused = refused
         except ConnectionError:  # only when the client was told to stop
             return
+
+    def _send_events(self, events: list[dict[str, Any]]) -> None:
+        """One that is too large must not take its neighbours along: alone, and at last without its data."""
+        try:
+            self._client.post_json("/node/v1/events", events)
+        except Refused as refused:
+            if refused.status != TOO_LARGE:
+                raise
+            if len(events) > 1:
+                for event in events:
+                    self._send_events([event])
+            elif len(events[0]["text"]) > SHORT or events[0]["data"].keys() - {"id"}:
+                kept = {key: value for key, value in events[0]["data"].items() if key == "id"}
+                self._send_events([{**events[0], "text": events[0]["text"][:SHORT], "data": kept}])
+            else:
+                raise
+
+    def _send_lines(self, lines: list[str]) -> None:
+        """A log that is not taken is a pity, and no reason not to go on."""
+        text = "\n".join(line[:LONGEST_LINE] for line in lines) + "\n"
+        try:
+            self._client.post_text("/node/v1/log", text)
+        except Refused as refused:
+            if refused.status != TOO_LARGE:
+                raise

@@ -34,6 +34,9 @@ class FakeImages:
         Version("debian", 2, "2" * 64, "tree", 2.0),
     )
 
+    def bootable(self, ref: str) -> Version:
+        return self.resolve(ref)
+
     def resolve(self, ref: str) -> Version:
         name, _, number = ref.partition("@")
         found = [v for v in self.versions if v.name == name and number in ("", "latest", str(v.number))]

@@ -6,6 +6,7 @@ import threading
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from bootsrv import lifecycle
 from bootsrv.appliance.appliance import Appliance
@@ -52,6 +53,18 @@ def test_to_its_own_disk(house: Appliance, capsys: pytest.CaptureFixture[str], b
         said = capsys.readouterr().out
         assert "n1: writing 50 % of 10 MiB, 1.0 MiB/s, 5 s left" in said
         assert said.rstrip().endswith("n1: runs from its own disk")
+
+
+def test_a_node_that_is_switched_off_afterwards_is_done(
+    house: Appliance, registry: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    off = structs.replace(house.config, imager=structs.replace(house.config.imager, finish="poweroff"))
+    away = Appliance(off, registry)
+    node = house.nodes.add(Wanted(name="n1", image="debian"))
+    thread = play(house, STEPS[:-1])
+    follow(away, [node], house.watch.last_event() - 1, 30.0, bars=False)
+    thread.join()
+    assert "imaged" in capsys.readouterr().out
 
 
 def test_failure_is_the_end(house: Appliance) -> None:

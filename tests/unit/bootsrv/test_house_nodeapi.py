@@ -11,7 +11,9 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
+from bootsrv import nodeapi, tasks
 from bootsrv.appliance.appliance import Appliance
 from bootsrv.appliance.nodes import Wanted
 from bootsrv.config import Config
@@ -20,6 +22,7 @@ from bootsrv.nodeapi import MAX_EVENTS, MAX_LOG
 from bootsrv.payload import catalogue
 from bootsrv.peers import Peers
 from bootsrv.site import HouseSite
+from pxe.dhcp.subnet import build_subnet
 from pxe.http.ports import Denied, NodeRequest, Reply, Wait
 from pxe.http.resolver import Script
 from pxe.http.resolver import route as route_of
@@ -304,6 +307,34 @@ class TestStrangers:
 
     def test_without_one_it_is_the_address_that_was_reached(self, site: HouseSite) -> None:
         assert word(fetch(site, {}, "10.77.0.1"), "url") == "http://10.77.0.1:8080"
+
+
+class TestManyPolls:
+    def test_those_that_were_broken_off_are_forgotten(
+        self, site: HouseSite, house: Appliance, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(nodeapi, "MOST_QUIET", 10)
+        for _ in range(35):
+            machine = boot(site)
+            machine.task()
+            assert isinstance(machine.task(), Wait)
+        assert len(site._api._quiet) <= 10
+        assert isinstance(machine.task(waited=1.0), Wait)
+
+
+class TestNamesOfOthers:
+    def test_have_the_domain_of_their_own_network(self, site: HouseSite, house: Appliance) -> None:
+        lab = {"cidr": "10.78.0.0/24", "options": {"domain-name": "lab.test"}}
+        subnets = (*house.config.subnets, build_subnet(lab))
+        wide = structs.replace(house.config, subnets=subnets)
+        nodes = Appliance(wide, house.registry).nodes
+        nodes.add(Wanted(name="n1", macs=[MAC], address="10.77.0.11"))
+        nodes.add(Wanted(name="n2", address="10.78.0.12"))
+        node = nodes.show("n1")
+        found = tasks.identity(node, MAC, {}, wide, house.registry, "http://10.77.0.1:8080")
+        assert found["hosts"] == [
+            ["10.77.0.11", "n1.cluster.test", "n1"], ["10.78.0.12", "n2.lab.test", "n2"],
+        ]  # fmt: skip
 
 
 class TestStore:

@@ -45,6 +45,26 @@ class TestPorts:
         assert "[http] port" in finding.do
 
 
+class TestHttpAddress:
+    def test_machines_are_told_another_one(self, tmp_path: Path) -> None:
+        (finding,) = preflight.http_where_machines_look(
+            config(tmp_path, interfaces=["lo"], http={"address": "192.0.2.7"})
+        )
+        assert "on lo are told to load from 127.0.0.1, and HTTP listens on 192.0.2.7 only" in finding.what
+
+    @pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0", "::", None])
+    def test_good(self, tmp_path: Path, address: str | None) -> None:
+        good = config(tmp_path, interfaces=["lo"], http={"address": address} if address else {})
+        assert list(preflight.http_where_machines_look(good)) == []
+
+    def test_every_address_is_looked_at(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        with socket.create_server(("127.0.0.2", 0)) as mine:
+            port = mine.getsockname()[1]
+            monkeypatch.setattr(preflight, "listen_on", lambda _: [("127.0.0.1", port), ("127.0.0.2", port)])
+            found = list(preflight.ports_free(config(tmp_path, http={"port": port})))
+        assert any(f"TCP port {port} is taken" in finding.what for finding in found)
+
+
 class TestInterfaces:
     def test_none_listed(self, tmp_path: Path) -> None:
         (finding,) = preflight.interfaces_usable(config(tmp_path))
@@ -123,6 +143,23 @@ class TestFirewall:
         assert firewall.blocked(rules([by_name, {"accept": None}]), self.PORTS) is None  # type: ignore[arg-type]
         loopback = {"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "lo"}}
         assert firewall.blocked(rules([loopback, {"accept": None}]), self.PORTS) is not None  # type: ignore[arg-type]
+
+    def test_nft_that_hangs(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        nft = tmp_path / "nft"
+        nft.write_text("#!/bin/sh\nexec sleep 60\n")
+        nft.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        monkeypatch.setattr(firewall, "PATIENCE", 0.2)
+        (finding,) = preflight.firewall_open(config(tmp_path, interfaces=["lo"]))
+        assert finding.level is Level.WARNING
+        assert finding.what == "the firewall could not be looked at: nft did not answer within 0.2 s"
+
+    @pytest.mark.parametrize(
+        "text", [b"{", b"[]", b"5", b"{}", b'{"nftables": 5}', b'{"nftables": [5]}']
+    )
+    def test_an_answer_that_is_none(self, text: bytes) -> None:
+        with pytest.raises(firewall.Unreadable, match="is not understood"):
+            firewall.blocked(text, self.PORTS)
 
     def test_open(self) -> None:
         assert firewall.blocked(rules(policy="accept"), self.PORTS) is None

@@ -65,7 +65,8 @@ class Room:
     def report(self, mac: str, *cards: object, **dmi: str) -> None:
         """The imager on a machine reports its inventory."""
         token = self.house.registry.tokens.issue("boot", mac, 1_700_000_000.0, 600.0, {})
-        body = json.dumps({"interfaces": [c if isinstance(c, dict) else {"mac": c} for c in cards], "dmi": dmi})
+        interfaces = [card if isinstance(card, dict) else {"mac": card} for card in cards]
+        body = json.dumps({"interfaces": interfaces, "dmi": dmi})
         request = NodeRequest("POST", "facts", {}, {}, body.encode(), "10.77.0.100", token)
         answer = self._api.handle(request)
         assert isinstance(answer, Reply) and answer.status == 200, answer

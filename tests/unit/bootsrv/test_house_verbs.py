@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -290,3 +291,32 @@ class TestUsers:
         assert house.users.of_token(token) is None
         with pytest.raises(NotFound):
             house.users.issue_token("eve")
+
+
+class TestSeveralDisks:
+    DISKS: ClassVar = [
+        {"path": "/dev/sda", "size": 2 << 40, "transport": "ata", "removable": False},
+        {"path": "/dev/sdb", "size": 8 << 30, "transport": "ata", "removable": False},
+        {"path": "/dev/sdc", "size": 1 << 30, "transport": "usb", "removable": True},
+    ]
+
+    def explained(
+        self, house: Appliance, disks: list[Any], firmware: str, disk: str | None = None
+    ) -> list[str]:
+        node = house.nodes.add(Wanted(name="n1", macs=[MAC], disk=disk))
+        node = house.registry.nodes.save(replace(node, facts={"disks": disks}, firmware=firmware))
+        return [line.text for line in house.watch.explain(node) if line.label == "disk"]
+
+    def test_a_bios_boots_its_first(self, house: Appliance) -> None:
+        (text,) = self.explained(house, self.DISKS, "bios")
+        assert "imaging writes the smallest disk that the image fits on" in text
+        assert "/dev/sda (2048.0 GiB), /dev/sdb (8.0 GiB)" in text
+        assert "A BIOS boots its own first hard disk" in text
+
+    def test_uefi_boots_what_was_written(self, house: Appliance) -> None:
+        (text,) = self.explained(house, self.DISKS, "uefi", "/dev/sda")
+        assert text.startswith("imaging writes /dev/sda; ")
+        assert "BIOS" not in text
+
+    def test_one_disk_needs_no_word(self, house: Appliance) -> None:
+        assert self.explained(house, [self.DISKS[0], self.DISKS[2], 5], "bios") == []

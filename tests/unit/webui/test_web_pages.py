@@ -393,7 +393,7 @@ def test_what_breaks_is_logged_and_not_shown(admin, house: House, caplog: pytest
     def broken() -> None:
         raise OSError(28, "No space left on device", "/secret/path")
 
-    house.appliance.images.list = broken  # type: ignore[method-assign,assignment]
+    house.appliance.images.readable = broken  # type: ignore[method-assign,assignment]
     answer = admin.get("/images")
     assert answer.status_code == 500
     assert "No space left on device" in answer.text

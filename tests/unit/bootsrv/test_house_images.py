@@ -1,0 +1,78 @@
+"""Images as the verbs see them, over a real store: damage in one hurts no other, and what cannot boot is not
+armed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from imagestore import publish
+
+from bootsrv.appliance.appliance import Appliance
+from bootsrv.appliance.nodes import Wanted
+from bootsrv.cli.main import cli
+from bootsrv.config import Config
+from bootsrv.errors import BootsrvError, Invalid
+from bootsrv.model import NodeState
+from bootsrv.registry.registry import Registry
+
+
+@pytest.fixture
+def verbs(config: Config, registry: Registry) -> Appliance:
+    appliance = Appliance(config, registry)
+    store = appliance.images.store()
+    publish(store, "good", {"boot/vmlinuz-6.1.0": b"kernel", "etc/hostname": b"x"})
+    publish(store, "container", {"boot/grub/vmlinuz": b"", "etc/hostname": b"y"})
+    config.path.write_text(f'data_dir = "{config.data_dir}"\n')
+    return appliance
+
+
+def run(config: Config, *words: str) -> tuple[int, str, str]:
+    done = CliRunner().invoke(cli, ["--config", str(config.path), "image", *words])
+    error = str(done.exception) if isinstance(done.exception, BootsrvError) else ""
+    return done.exit_code, done.stdout, error
+
+
+def damage(config: Config) -> Path:
+    book = config.store_dir / "names" / "good.book"
+    book.write_bytes(book.read_bytes().replace(b"good", b"goof"))
+    return book
+
+
+def test_what_has_no_kernel_is_not_armed(verbs: Appliance) -> None:
+    with pytest.raises(Invalid, match="container@1 has no kernel in /boot, so no disk can boot it"):
+        verbs.nodes.add(Wanted(name="n1", image="container"))
+    node = verbs.nodes.add(Wanted(name="n1", image="container"), arm=False)
+    with pytest.raises(Invalid, match="no kernel"):
+        verbs.deploys.reimage([node])
+    assert verbs.nodes.show("n1").state is NodeState.REGISTERED
+    verbs.deploys.reimage([node], "good")
+    assert verbs.nodes.show("n1").state is NodeState.ARMED
+
+
+def test_a_damaged_list_hides_no_other_image(verbs: Appliance, config: Config) -> None:
+    book = damage(config)
+    code, out, error = run(config, "list", "--json")
+    assert (code, [row["ref"] for row in json.loads(out)]) == (1, ["container@1"])
+    assert f"{book} is damaged; `bootsrv image verify --repair` rebuilds it" in error
+
+
+def test_what_was_mended_is_no_failure(verbs: Appliance, config: Config) -> None:
+    damage(config)
+    assert run(config, "verify")[0] == 1
+    code, out, _ = run(config, "verify", "--repair")
+    assert (code, out.splitlines()[-1]) == (0, "all of it is mended")
+    assert run(config, "verify")[0] == 0
+    assert run(config, "list")[0] == 0
+
+
+def test_what_could_not_be_mended_is_one(verbs: Appliance, config: Config) -> None:
+    for pack in (config.store_dir / "packs").iterdir():
+        data = bytearray(pack.read_bytes())
+        data[len(data) // 3] ^= 0xFF
+        pack.write_bytes(data)
+    code, out, _ = run(config, "verify", "--repair")
+    assert code == 1
+    assert out.splitlines()[-1].endswith("could not be mended")
