@@ -10,7 +10,7 @@ import logging
 import time
 from dataclasses import dataclass
 
-from bootsrv import payload, privilege
+from bootsrv import payload, privilege, sshkey
 from bootsrv.appliance.appliance import Appliance
 from bootsrv.appliance.errors import translated
 from bootsrv.config import Config
@@ -45,6 +45,7 @@ def prepare(config: Config, identity: Identity) -> Ground:
         appliance.users.session_secret()
         password = appliance.users.first_admin()
         store = appliance.images.store()
+        sshkey.prepare(config)
         imager = _join_imager(config, store.public_key(), identity)
     finally:
         appliance.close()

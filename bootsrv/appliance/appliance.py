@@ -8,6 +8,7 @@
     appliance.deploys   reimage, retry, cancel                             (appliance/deploys.py)
     appliance.images    list, show, resolve, import, tag, remove, gc ...   (appliance/images.py)
     appliance.captures  token, offline, result                             (appliance/captures.py)
+    appliance.pushes    plan, push, drift                                  (appliance/push.py)
     appliance.watch     explain, timeline, events, log                     (appliance/watch.py)
     appliance.users     check, set_password, api tokens                    (appliance/users.py)
 
@@ -27,6 +28,7 @@ from bootsrv.appliance.identities import Identities
 from bootsrv.appliance.images import Images
 from bootsrv.appliance.leases import Leases
 from bootsrv.appliance.nodes import Nodes
+from bootsrv.appliance.push import Pushes
 from bootsrv.appliance.roster import Roster
 from bootsrv.appliance.users import Users
 from bootsrv.appliance.watch import Watch
@@ -48,6 +50,7 @@ class Appliance:
         self.identities = Identities(registry, clock)
         self.roster = Roster(registry)
         self.captures = Captures(registry, self.images, clock)
+        self.pushes = Pushes(config, registry, self.images, clock)
         self.watch = Watch(config, registry, clock)
         self.users = Users(registry, clock)
 

@@ -19,6 +19,7 @@ from bootsrv.registry.schema import migrate
 from bootsrv.registry.search import Search
 from bootsrv.registry.settings import Settings
 from bootsrv.registry.tokens import Tokens
+from bootsrv.registry.upkeep import Upkeep
 from bootsrv.registry.users import Users
 
 
@@ -35,6 +36,7 @@ class Registry:
         self.tokens = Tokens(db)
         self.users = Users(db)
         self.settings = Settings(db)
+        self.upkeep = Upkeep(db)
 
     @classmethod
     def open(cls, path: Path) -> Registry:

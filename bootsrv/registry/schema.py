@@ -113,6 +113,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         " host_keys TEXT NOT NULL DEFAULT '[]', image TEXT, drift INTEGER, looked REAL)",
     ),
     ("ALTER TABLE nodes ADD COLUMN armed_capture TEXT",),
+    ("ALTER TABLE nodes ADD COLUMN layout TEXT",),
 )
 
 

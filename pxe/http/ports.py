@@ -77,7 +77,8 @@ class Site(Protocol):
         """What /public/NAME stands for (`Catalogue.public`)."""
 
     def store(self, kind: str, id: str, token: str | None) -> Path | bytes | Denied | None:
-        """What /store/KIND/ID stands for: KIND is `manifests`, `locators` or `packs`, ID is [0-9a-zA-Z._-]+.
+        """What /store/KIND/ID stands for: KIND is `manifests`, `locators`, `packs` or
+        `patches`, ID is [0-9a-zA-Z._-]+.
         What it names never changes: the ID is its ETag."""
 
     def agent(self, server: str) -> bytes:

@@ -3,7 +3,7 @@
     /boot/MAC/script.ipxe   what this machine should do now, as an iPXE script
     /boot/NAME              kernel, initial RAM disk, loaders
     /public/NAME            DATA_DIR/public, as it is
-    /store/KIND/ID          manifests, locators and packs of images, for the imager
+    /store/KIND/ID          manifests, locators and packs of images, patches between them
     /node/v1/...            the node API
     /agent                  the agent for running machines, one file
     /capture/v1/...         uploads of captured machines, for the process that takes them in
@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl, unquote
 
 _MAC = re.compile(r"[0-9a-f]{2}(?:([:-]?)[0-9a-f]{2})(?:\1[0-9a-f]{2}){4}", re.IGNORECASE)
 _ID = re.compile(r"[0-9a-zA-Z_-][0-9a-zA-Z._-]{0,199}")
-_STORE = frozenset({"manifests", "locators", "packs"})
+_STORE = frozenset({"manifests", "locators", "packs", "patches"})
 _READ = ("GET", "HEAD")
 _AUTHORITY = re.compile(r"(?:[0-9a-zA-Z.-]{1,253}|\[[0-9a-fA-F:.]{2,45}\])(?::[0-9]{1,5})?")
 

@@ -1,0 +1,210 @@
+"""The verbs that keep running nodes up to date: what a push would do, the push of one node, its drift.
+
+A node is reached over SSH with the server's own key and fetches over HTTP with a token for this push alone.
+The law: nothing is said to be done before the node has looked at itself and said so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from bootsrv import pushstore, sshkey
+from bootsrv.appliance.errors import translated
+from bootsrv.appliance.images import Images
+from bootsrv.config import Config
+from bootsrv.errors import BootsrvError, Conflict, Invalid, NotFound
+from bootsrv.model import Node, NodeState
+from bootsrv.registry.registry import Registry
+from bootsrv.registry.upkeep import Drift
+from bootsrv.remote import Hear, Remote
+from images.progress import Progress, silent
+from images.versions import Version
+
+if TYPE_CHECKING:
+    from images.changes.report import Report
+    from images.push.patches import PatchSet
+
+TOKEN_SECONDS = 6 * 3600.0
+BOOT_SECONDS = 600.0  # what a restart may take on top of the time to confirm
+POLL_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One push, as it was asked for. `confirm` in minutes, 0: what was replaced goes away at once."""
+
+    image: str | None = None
+    confirm: float = 0.0
+    reboot: bool = False
+    checksum: bool = False
+    patches: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one node would go through. `report` and `patches` only where the version it runs is known."""
+
+    node: Node
+    version: Version
+    base: Version | None = None
+    report: Report | None = None
+    patches: PatchSet | None = field(default=None)
+
+    @property
+    def bytes(self) -> int | None:
+        """About what would be fetched; None where only the node can tell."""
+        if self.report is None:
+            return None
+        fresh = self.report.bytes_new * self.version.stored_bytes // max(self.version.bytes, 1)
+        return fresh - self.patches.spared + self.patches.bytes if self.patches is not None else fresh
+
+    @property
+    def reboot(self) -> bool:
+        """Whether the kernel changes."""
+        return self.report is not None and self.report.kernel_changed
+
+
+class Pushes:
+    """Verbs on running nodes. Safe to call from several threads."""
+
+    def __init__(
+        self, config: Config, registry: Registry, images: Images, clock: Callable[[], float]
+    ) -> None:
+        self._config, self._registry, self._images, self._clock = config, registry, images, clock
+
+    def plan(self, nodes: Sequence[Node], wanted: Wanted, progress: Progress = silent) -> list[Step]:
+        """What a push would do, from manifests alone; no node is asked. Patches between the same two versions
+        are made once.
+
+        Raises Invalid for a node that cannot be pushed to, NotFound for an unknown image.
+        """
+        from images.changes.report import compare
+        from images.push.patches import patch_set
+
+        known: dict[tuple[str, str], tuple[Report, PatchSet | None]] = {}
+        steps = []
+        for node in nodes:
+            version = self._version(node, wanted.image)
+            base = self._running(node)
+            if base is None or base.id == version.id:
+                steps.append(Step(node, version, base))
+                continue
+            pair = (base.id, version.id)
+            if pair not in known:
+                with translated():
+                    store = self._images.store()
+                    report = compare(store, base.ref, version.ref)
+                    folder = pushstore.patches_dir(self._config)
+                    made = patch_set(store, *pair, folder, progress) if wanted.patches else None
+                    known[pair] = report, made
+            steps.append(Step(node, version, base, *known[pair]))
+        return steps
+
+    def push(self, step: Step, wanted: Wanted, hear: Hear) -> Mapping[str, Any]:
+        """Bring one node to its version; the node's own report. Raises BootsrvError."""
+        node, since = step.node, self._registry.events.last_id()
+        self._record(node, "push.started", f"push of {step.version.ref}", {"image": step.version.ref})
+        try:
+            report = dict(self._agent("update", step, wanted, hear))
+            changed = any(report.get(kind) for kind in ("made", "attributes", "removed"))
+            if changed and (wanted.confirm or wanted.reboot):
+                self._confirmed(step, wanted, since)
+        except (BootsrvError, OSError) as error:
+            self._record(node, "push.failed", str(error), {"image": step.version.ref, "error": str(error)})
+            raise
+        self._arrived(step, wanted, report)
+        return report
+
+    def drift(self, node: Node, checksum: bool = False) -> Mapping[str, Any]:
+        """How the node differs from the version it runs, asked of the node now. Raises BootsrvError."""
+        version = self._running(node) or self._version(node, None)
+        step = Step(node, version)
+        report = self._agent("drift", step, Wanted(checksum=checksum), lambda said: None)
+        self._keep_drift(node, version, int(report.get("drift") or 0))
+        return {**report, "image": version.ref}
+
+    # --- parts
+
+    def _version(self, node: Node, image: str | None) -> Version:
+        ref = image or node.image
+        if node.state is not NodeState.RUNNING:
+            raise Conflict(
+                f"{node.name or node.macs[0]} is {node.state}: only running nodes can be pushed to"
+            )
+        if ref is None:
+            raise Invalid(f"{node.name} has no image: name one with --image")
+        version = self._images.resolve(ref)
+        if version.kind != "tree":
+            raise Invalid(f"{version.ref} is a {version.kind} image: it can only be put on a disk")
+        return version
+
+    def _running(self, node: Node) -> Version | None:
+        try:
+            return self._images.resolve(node.running) if node.running else None
+        except NotFound:  # removed since: the node knows what it is, and compares itself
+            return None
+
+    def _remote(self, node: Node) -> Remote:
+        if node.address is None:
+            raise Invalid(f"{node.name} has no registered address: `bootsrv node set {node.name} --address`")
+        keys = self._registry.upkeep.host_keys(node.id)
+        return Remote(node.name or "", str(node.address), keys, sshkey.private_file(self._config))
+
+    def _agent(self, command: str, step: Step, wanted: Wanted, hear: Hear) -> Mapping[str, Any]:
+        remote = self._remote(step.node)
+        base = step.base.id if step.base is not None else None
+        patches = step.patches.id if step.patches is not None and step.patches.files else None
+        data = {"version": step.version.id, "base": base, "patches": patches}
+        token = self._registry.tokens.issue(
+            pushstore.PURPOSE, str(step.node.id), self._clock(), TOKEN_SECONDS, data
+        )
+        url = f"http://{remote.own_address()}:{self._config.http.port}"
+        task = {
+            "url": url, "token": token, "key": self._images.store().public_key().hex(),
+            "ref": step.version.ref, "manifest": step.version.id, "base": base, "patches": patches,
+            "confirm": wanted.confirm, "reboot": wanted.reboot, "checksum": wanted.checksum,
+        }  # fmt: skip
+        return remote.agent([command], task, url, hear)
+
+    def _confirmed(self, step: Step, wanted: Wanted, since: int) -> None:
+        """Waits until the node has called home as the new version; raises when it returned to the old one."""
+        limit = wanted.confirm * 60 + 60 + (BOOT_SECONDS if wanted.reboot else 0)
+        ends = time.monotonic() + limit
+        while time.monotonic() < ends:
+            for event in self._registry.events.since(since, 500, step.node.id):
+                since = event.id
+                if event.kind != "home":
+                    continue
+                if event.data.get("returned"):
+                    raise BootsrvError(f"{step.node.name}: {event.text}")
+                if event.data.get("image") == step.version.ref:
+                    return
+            time.sleep(POLL_SECONDS)
+        raise BootsrvError(f"{step.node.name}: did not call home as {step.version.ref} in {limit:.0f} s")
+
+    def _arrived(self, step: Step, wanted: Wanted, report: Mapping[str, Any]) -> None:
+        with self._registry.transaction():
+            node = self._registry.nodes.get(step.node.id)
+            if node is not None:
+                image = wanted.image or node.image
+                self._registry.nodes.save(replace(node, running=step.version.ref, image=image))
+                self._keep_drift(node, step.version, int(report.get("drift") or 0))
+        text = f"runs {step.version.ref}: {report.get('made', 0)} made, {report.get('removed', 0)} removed"
+        self._record(step.node, "push.done", text, {"image": step.version.ref, **_numbers(report)})
+
+    def _keep_drift(self, node: Node, version: Version, count: int) -> None:
+        self._registry.upkeep.set_drift(node.id, Drift(version.ref, count, self._clock()))
+
+    def _record(self, node: Node, kind: str, text: str, data: Mapping[str, Any]) -> None:
+        self._registry.events.add(self._clock(), kind, text, None, node.id, data)
+
+
+def _numbers(report: Mapping[str, Any]) -> dict[str, Any]:
+    names = (
+        "made", "attributes", "removed", "fetched", "local", "patched", "drift", "seconds", "services",
+        "reboot",
+    )  # fmt: skip
+    return {name: report[name] for name in names if name in report}

@@ -1,0 +1,41 @@
+"""What a push token opens in the store: the two versions its node goes between, and the patches made for
+that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from bootsrv.appliance.images import Images
+from bootsrv.config import Config
+from bootsrv.registry.tokens import Token
+from pxe.http.ports import Denied
+
+PURPOSE = "push"
+
+
+def patches_dir(config: Config) -> Path:
+    """Where patch sets are kept."""
+    return config.data_dir / "patches"
+
+
+class PushStore:
+    """`packs_of`: the packs that a version's chunks are in."""
+
+    def __init__(self, config: Config, images: Images, packs_of: Callable[[str], frozenset[str]]) -> None:
+        self._folder, self._images, self._packs_of = patches_dir(config), images, packs_of
+
+    def find(self, kind: str, id: str, token: Token) -> Path | bytes | Denied | None:
+        """As `Site.store`, for a token that was checked."""
+        version, base = str(token.data.get("version") or ""), token.data.get("base")
+        store = self._images.store()
+        if kind == "manifests" and id in (version, base):
+            return store.manifest_path(id)
+        if kind == "locators" and id == version:
+            return store.locator_path(id) or store.locator(id)
+        if kind == "packs" and id in self._packs_of(version):
+            return store.pack_path(id)
+        if kind == "patches" and id == token.data.get("patches"):
+            path = self._folder / id
+            return path if path.is_file() else None
+        return Denied(403, "that is not part of what this push moves")
