@@ -38,6 +38,7 @@ MAX_EVENTS, MAX_TEXT, MAX_DATA = 500, 2000, 64 * 1024
 MAX_FACTS, MAX_LOG = 256 * 1024, 256 * 1024
 _KIND = re.compile(r"(imager|deploy)\.[a-z-]{1,32}\Z")
 _REF = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}@[0-9]{1,9}\Z")
+_HOST_KEY = re.compile(r"[a-z0-9@.-]{1,64} [A-Za-z0-9+/=]{20,2000}\Z")
 _CONTROL = re.compile(r"[^\n\t\x20-\x7e\xa0-\U0010ffff]")
 
 
@@ -154,6 +155,8 @@ class NodeApi:
                 wanted = tasks.deploy_id(node)
                 if data.get("id") in (None, "", wanted):
                     self._change(lifecycle.reported(node, kind, data), node)
+                if kind == "deploy.done":
+                    self._registry.upkeep.set_host_keys(node.id, _host_keys(data))
                 late |= kind == "deploy.started" and (data.get("id") or wanted) != wanted
                 self._record(node, token.subject, kind, text, data)
         if late:  # the imager goes on to wipe the disk only when this call succeeds
@@ -182,6 +185,9 @@ class NodeApi:
                 raise Refused(403, "this node was removed")
             self._change(replace(lifecycle.reported(node, "home", data), last_seen=self._clock()), node)
             text = f"called home: runs {data['image'] or 'its own disk'}"
+            if said.get("returned"):
+                data["returned"] = _CONTROL.sub("", str(said["returned"])[:200])
+                text = f"returned to {data['image']}: {data['returned']}"
             self._record(node, str(token.data.get("mac") or ""), "home", text, data)
         return json_reply({})
 
@@ -196,6 +202,13 @@ class NodeApi:
 def _wait_of(request: NodeRequest) -> float:
     text = request.query.get("wait", "0")
     return min(float(text), LONGEST_WAIT) if re.fullmatch(r"\d{1,4}(\.\d{1,3})?", text) else 0.0
+
+
+def _host_keys(data: Mapping[str, Any]) -> list[str]:
+    """What an imaging says of its SSH host keys, as lines of a known_hosts file without the name."""
+    keys = data.get("ssh_host_keys")
+    found = [str(key) for key in keys.values()] if isinstance(keys, dict) else []
+    return [key for key in found if _HOST_KEY.match(key)]
 
 
 def _list(body: bytes) -> list[Any]:
