@@ -19,8 +19,10 @@ from bootsrv.appliance.appliance import Appliance
 from webui import (
     actions,
     api,
+    api_images,
     auth,
     board,
+    changes,
     context,
     csrf,
     errors,
@@ -54,7 +56,7 @@ def create_app(appliance: Appliance, secret: str, stopping: Callable[[], bool] =
     # One forwarder of ours is in front; it drops whatever the client claims and writes its own.
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]
     auth.install(app)
-    for topic in (board, register, actions, images, api):
+    for topic in (board, register, actions, images, changes, api, api_images):
         app.register_blueprint(topic.blueprint)
     live.install(app, stopping)
     errors.install(app)

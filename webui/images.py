@@ -19,6 +19,9 @@ def listing() -> ResponseReturnValue:
         by_name.setdefault(version.name, []).append(version)
     for versions in by_name.values():
         versions.sort(key=lambda version: version.number, reverse=True)
+    known = {version.id for version in found}
     used = appliance().roster.image_use()
     images = sorted(by_name.items())
-    return render_template("images.html", section="images.listing", images=images, used=used, wrong=wrong)
+    return render_template(
+        "images.html", section="images.listing", images=images, used=used, wrong=wrong, known=known
+    )
