@@ -22,6 +22,7 @@ from images.errors import ImageError
 from images.sizes import human
 
 if TYPE_CHECKING:
+    from images.agent.capture.offline import Capture
     from images.agent.deploy import Deploy
 
 WAIT = 25  # seconds of one long poll
@@ -98,8 +99,8 @@ class Agent:
 
     def _do(self, task: Mapping[str, Any]) -> None:
         kind = task.get("kind")
-        if kind == "deploy":
-            self._deploy(task)
+        if kind in ("deploy", "capture"):
+            self._work(task)
         elif kind in ("reboot", "poweroff"):
             self.reporter.event("imager.reboot", f"asked to {kind}")
             self.console.status(f"the server asks to {kind}")
@@ -112,13 +113,18 @@ class Agent:
         else:
             self.console.status(str(task.get("text") or f"waiting ({kind})"))
 
-    def _deploy(self, task: Mapping[str, Any]) -> None:
+    def _work(self, task: Mapping[str, Any]) -> None:
         # Late: this is half of the code, and a machine is known sooner without it.
+        from images.agent.capture.offline import Capture
         from images.agent.deploy import Deploy
         from images.agent.diskdeploy import DiskDeploy
 
-        chosen = DiskDeploy if task.get("image", {}).get("kind") == "disk" else Deploy
-        deploy = chosen(task, self.client, self.reporter, self.console)
+        deploy: Deploy | Capture
+        if task["kind"] == "capture":
+            deploy = Capture(task, self.client, self.reporter, self.console)
+        else:
+            chosen = DiskDeploy if task.get("image", {}).get("kind") == "disk" else Deploy
+            deploy = chosen(task, self.client, self.reporter, self.console)
         try:
             deploy.run()
         except (ImageError, OSError) as error:
@@ -130,10 +136,10 @@ class Agent:
         else:
             deploy.leave()
 
-    def _failed(self, deploy: Deploy, error: Exception, detail: str) -> None:
+    def _failed(self, deploy: Deploy | Capture, error: Exception, detail: str) -> None:
         text = str(error) or type(error).__name__
         self.console.step(deploy.step, "failed", text)
-        self.console.status(f"imaging failed at step {deploy.step}; waiting for the server", text)
+        self.console.status(f"failed at step {deploy.step}; waiting for the server", text)
         for line in detail.splitlines():
             self.console.log(line)
         event = {"step": deploy.step, "error": text, "detail": detail[-4000:], "id": deploy.id}

@@ -49,14 +49,14 @@ class Client:
         if parts.scheme != "http" or not parts.hostname:
             raise ImageError(f"bootsrv.url={base} is not an http:// address")
         self._where = (parts.hostname, parts.port or 80)
-        self._base, self._token, self._notice, self._give_up = base, token, notice, give_up
+        self.base, self._token, self._notice, self._give_up = base, token, notice, give_up
         self._connection: http.client.HTTPConnection | None = None
         self.stopping = threading.Event()
         self.date: str | None = None  # the server's clock at its last answer
 
     def copy(self) -> Client:
         """The same server and token, its own connection; stops together with the original."""
-        other = Client(self._base, self._token, self._notice, self._give_up)
+        other = Client(self.base, self._token, self._notice, self._give_up)
         other.stopping = self.stopping
         return other
 

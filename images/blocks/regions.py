@@ -33,6 +33,15 @@ def region(offset: int, size: int, ranges: Iterable[tuple[int, int]]) -> Entry:
     return Entry(b"%016x" % offset, "file", mode=0o600, size=size, extents=None if whole else extents)
 
 
+def doubts(shape: Mapping[str, Any]) -> list[str]:
+    """What a person should know of partitions whose map could not be believed."""
+    return [
+        f"partition {row['number']} ({row['fs']}): {row['why']}; every block that is not zero was kept"
+        for row in shape["partitions"]
+        if "why" in row
+    ]
+
+
 def shape_of(header: Header) -> Mapping[str, Any]:
     """The disk's description. Raises BadInput when the version is no disk or does not describe it."""
     if header.kind != KIND:

@@ -78,11 +78,7 @@ def import_device(
     """The same for anything that has blocks."""
     found = survey(device)
     facts = {regions.KIND: found.shape, **(meta or {})}
-    warnings = [
-        f"partition {row['number']} ({row['fs']}): {row['why']}; every block that is not zero was kept"
-        for row in found.shape["partitions"]
-        if "why" in row
-    ]
+    warnings = regions.doubts(found.shape)
     if warnings:
         facts["warnings"] = warnings
     with store.writer() as session:

@@ -9,14 +9,15 @@ standard library only.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import os
 import platform
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 from images.agent.capture import excludes as lists
 from images.agent.capture.mounts import Choice, choose, parse_mounts
@@ -39,22 +40,28 @@ def main(arguments: List[str], server: str) -> int:
     options = parse(arguments, server)
     if os.geteuid() != 0:
         raise BadInput("only root can read a whole machine: put sudo before python3")
-    for left in reversed(range(BEGINNINGS)):
-        try:
-            return _attempt(options)
-        except Interrupted:
-            if not left:
-                raise BadInput("the server lost this capture too often; look at its log") from None
-    return 1
+    print(attempts(options, Teller(), capture))
+    return 0
 
 
-def _attempt(options: argparse.Namespace) -> int:
-    teller = Teller()
+Attempt = Callable[[argparse.Namespace, Upload, Teller], str]
+
+
+def attempts(options: argparse.Namespace, teller: Teller, attempt: Attempt) -> str:
+    """Tries until it is done or broken for good; the version that was made. Raises ImageError, OSError."""
+    for _ in range(BEGINNINGS):
+        with contextlib.suppress(Interrupted):
+            return _attempt(options, teller, attempt)
+        teller.say("the server was restarted: beginning again, what it has is not sent twice")
+    raise BadInput("the server lost this capture too often; look at its log")
+
+
+def _attempt(options: argparse.Namespace, teller: Teller, attempt: Attempt) -> str:
     client = Client(options.server, options.token, teller.say, options.give_up)
     upload = Upload(client)
     teller.report = upload.progress
     try:
-        return capture(options, upload, teller)
+        return attempt(options, upload, teller)
     except (ImageError, OSError) as error:
         teller.end()
         _tell_failure(upload, error)
@@ -64,8 +71,8 @@ def _attempt(options: argparse.Namespace) -> int:
         client.close()
 
 
-def capture(options: argparse.Namespace, upload: Upload, teller: Teller) -> int:
-    """One attempt. Raises Interrupted, Refused, ImageError, OSError."""
+def capture(options: argparse.Namespace, upload: Upload, teller: Teller) -> str:
+    """One attempt; the version that was made. Raises Interrupted, Refused, ImageError, OSError."""
     root: Path = options.root
     choice = _file_systems(options)
     made_from = options.made_from or _made_from(root)
@@ -89,18 +96,20 @@ def capture(options: argparse.Namespace, upload: Upload, teller: Teller) -> int:
         return device in entered or where not in mounted  # (a btrfs subvolume is no mount)
 
     walk = Walk(root, lists.Excludes(excluded), enter, upload, teller.step)
-    with tempfile.TemporaryDirectory() as folder:
-        walk.run(_base(upload, Path(folder), begun.get("base")))
+    with contextlib.closing(base_of(upload, begun.get("base"))) as base:
+        walk.run(base)
     upload.finish()
     teller.end()
     _judge(walk, options.allow_unreadable, teller)
-    result = upload.publish(_facts(options, excluded, begun, choice, walk, made_from))
-    teller.say(
-        f"{result['ref']}: {result['files']} files, {human(int(result['bytes']))},"
-        f" {human(upload.on_wire)} sent"
-    )
-    print(result["ref"])
-    return 0
+    return published(upload, _facts(options, excluded, begun, choice, walk, made_from), teller)
+
+
+def published(upload: Upload, facts: Dict[str, Any], teller: Teller) -> str:
+    """Publishes, says so, and gives the version's name."""
+    result = upload.publish(facts)
+    size = human(int(result["bytes"]))
+    teller.say(f"{result['ref']}: {result['files']} files, {size}, {human(upload.on_wire)} sent")
+    return str(result["ref"])
 
 
 def _judge(walk: Walk, allowed: bool, teller: Teller) -> None:
@@ -153,18 +162,21 @@ def _file_systems(options: argparse.Namespace) -> Choice:
     return choose(mounts, options.wanted, options.unwanted)
 
 
-def _base(upload: Upload, folder: Path, id: Any) -> Iterator[Entry]:
-    """The manifest of the version before; nothing when there is none, or no zstd to read it with."""
+def base_of(upload: Upload, id: Any) -> Generator[Entry, None, None]:
+    """The manifest of the version before; nothing when there is none, or no zstd to read it with.
+
+    It only saves work: without it, everything is asked for by its hash.
+    """
     if not id:
-        return iter(())
-    path = folder / "base"
-    try:
-        path.write_bytes(upload.base())
-        return open_sealed(path, None, str(id)).entries()
-    except Refused:
-        return iter(())
-    except ImageError:  # it only saves work: without it, everything is asked for by its hash
-        return iter(())
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "base"
+        try:
+            path.write_bytes(upload.base())
+            manifest = open_sealed(path, None, str(id))
+        except ImageError:
+            return
+        yield from manifest.entries()
 
 
 def _made_from(root: Path) -> str:

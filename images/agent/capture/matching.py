@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from bisect import bisect_right
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 from images.agent.capture import cutter
 from images.agent.capture.upload import Upload
@@ -37,8 +37,9 @@ class Changed(Exception):
 class Data:
     """The data ranges of an open file as one run of bytes, holes left out."""
 
-    def __init__(self, fd: int, entry: Entry) -> None:
-        self._fd = fd
+    def __init__(self, fd: int, entry: Entry, shift: int = 0) -> None:
+        """`shift`: where in the file or disk the entry begins, in bytes."""
+        self._fd, self._shift = fd, shift
         whole = ((0, entry.size),) if entry.size else ()
         self._ranges = list(whole if entry.extents is None else entry.extents)
         self._starts: List[int] = []
@@ -56,7 +57,7 @@ class Data:
             number = bisect_right(self._starts, start) - 1
             inner = start - self._starts[number]
             offset, size = self._ranges[number]
-            piece = os.pread(self._fd, min(left, size - inner), offset + inner)
+            piece = os.pread(self._fd, min(left, size - inner), self._shift + offset + inner)
             if not piece:
                 raise Changed
             parts.append(piece)
@@ -101,8 +102,13 @@ def _from_behind(data: Data, base: Sequence[Chunk], least: int) -> List[Stretch]
     return tail[::-1]
 
 
-def chunks_of(data: Data, base: Sequence[Chunk], upload: Upload) -> Tuple[Chunk, ...]:
-    """The file's chunks, all of them with the server or on their way. Raises Changed, BadInput, OSError."""
+def chunks_of(
+    data: Data, base: Sequence[Chunk], upload: Upload, told: Callable[[int], None] = lambda done: None
+) -> Tuple[Chunk, ...]:
+    """The file's chunks, all of them with the server or on their way. `told` hears how far it is.
+
+    Raises Changed, BadInput, OSError.
+    """
     if data.size <= cutter.WHOLE:
         if not data.size:
             return ()
@@ -118,7 +124,8 @@ def chunks_of(data: Data, base: Sequence[Chunk], upload: Upload) -> Tuple[Chunk,
         elif _seems_known(data, stretch, upload):
             chunks += _cut_here(data, stretch, upload)
         else:
-            chunks += _cut_there(data, stretch, upload)
+            chunks += _cut_there(data, stretch, upload, told)
+        told(stretch.end)
     return tuple(chunks)
 
 
@@ -153,7 +160,7 @@ def _cut_here(data: Data, stretch: Stretch, upload: Upload) -> List[Chunk]:
     return chunks
 
 
-def _cut_there(data: Data, stretch: Stretch, upload: Upload) -> List[Chunk]:
+def _cut_there(data: Data, stretch: Stretch, upload: Upload, told: Callable[[int], None]) -> List[Chunk]:
     chunks: List[Chunk] = []
     place = stretch.start
     while place < stretch.end:
@@ -163,4 +170,5 @@ def _cut_there(data: Data, stretch: Stretch, upload: Upload) -> List[Chunk]:
             raise BadInput("the server cut nothing")
         chunks += made
         place += sum(chunk.length for chunk in made)
+        told(place)
     return chunks

@@ -40,19 +40,23 @@ class Teller:
         total = max(self.total, done)
         if now - self._drawn >= (DRAW if self._tty else LINE):
             self._drawn = now
-            if self._tty:
-                self._wipe()
-                self._out.write(f"{bar(done, total, rate)}  {files} files")
-                self._wide = True
-            else:
-                self._out.write(f"bootsrv: {done >> 20} of about {total >> 20} MiB, {files} files\n")
-            self._out.flush()
+            self.draw(done, total, rate, files)
         if now - self._reported >= REPORT:
             self._reported = now
             self.report(
                 {"done": done, "total": total, "files": files, "sent": self.sent(), "rate": int(rate),
                  "text": f"{done >> 20} of about {total >> 20} MiB, {self.sent() >> 20} MiB sent"}
             )  # fmt: skip
+
+    def draw(self, done: int, total: int, rate: float, files: int) -> None:
+        """The picture now."""
+        if self._tty:
+            self._wipe()
+            self._out.write(f"{bar(done, total, rate)}  {files} files")
+            self._wide = True
+        else:
+            self._out.write(f"bootsrv: {done >> 20} of about {total >> 20} MiB, {files} files\n")
+        self._out.flush()
 
     def end(self) -> None:
         """No more names."""

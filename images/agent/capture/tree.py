@@ -39,7 +39,7 @@ class Walk:
 
     def run(self, base: Iterator[Entry]) -> None:
         """All of it. Raises what the upload raises."""
-        before = _Beside(base)
+        before = Beside(base)
         for found in read_tree(self._root, self._excludes.whole, self._enter, self._trouble):
             entry = found.entry
             if self._excludes.drops(entry.path, entry.type):
@@ -93,8 +93,8 @@ class Walk:
         self.unreadable.append(f"{name}: {error.strerror or error}")
 
 
-class _Beside:
-    """The base's entries, asked for in the walk's own order."""
+class Beside:
+    """The entries of the version before, asked for in the manifest's own order."""
 
     def __init__(self, entries: Iterator[Entry]) -> None:
         self._entries = entries

@@ -1,0 +1,56 @@
+"""A whole disk as an image: what the survey says must be kept, region by region, beside the version before.
+
+Python 3.8, standard library only. Nothing may have the disk mounted for writing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Dict, List, Tuple
+
+from images.agent.capture.matching import Changed, Data, chunks_of
+from images.agent.capture.tree import Beside, Told
+from images.agent.capture.upload import Upload
+from images.blocks import regions
+from images.blocks.device import FileDevice
+from images.blocks.survey import kept, survey
+from images.errors import BadInput
+from images.manifest import Entry
+
+
+def upload_disk(
+    path: Path, base: Iterator[Entry], upload: Upload, told: Told
+) -> Tuple[Dict[str, Any], List[str]]:
+    """Uploads every region; the disk's description and the warnings for its version. Raises OSError."""
+    before = Beside(base)
+    with closing(FileDevice(path)) as device:
+        found = survey(device)
+        handle = os.open(str(path), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            upload.entry(regions.ROOT)
+            done = 0
+            for offset in range(0, device.size, regions.REGION):
+                end = min(offset + regions.REGION, device.size)
+                ranges = kept(device, found.areas, offset, end)
+                if not ranges:
+                    continue
+                entry = regions.region(offset, end - offset, ranges)
+                data = Data(handle, entry, offset)
+                try:
+                    chunks = chunks_of(data, before.chunks(entry.path), upload, _told_by(told, done, end))
+                except Changed as error:
+                    raise BadInput(f"{path} became smaller while it was read") from error
+                done += data.size
+                upload.entry(entry._replace(chunks=chunks))
+                told(done, end >> 20, f"{end >> 20} MiB of the disk")
+        finally:
+            os.close(handle)
+    return found.shape, regions.doubts(found.shape)
+
+
+def _told_by(told: Told, done: int, end: int) -> Any:
+    """Progress inside a region of a gigabyte."""
+    return lambda more: told(done + more, end >> 20, f"{end >> 20} MiB of the disk")

@@ -1,0 +1,114 @@
+"""A disk captured over HTTP is the version that an import of it makes; the second time, changes are sent."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from capture_house import Running
+
+from bootsrv.appliance.appliance import Appliance
+from bootsrv.appliance.nodes import Wanted
+from bootsrv.bootplan import Action, Purpose, decide
+from bootsrv.config import Config
+from bootsrv.errors import Conflict
+from bootsrv.model import NodeState
+from bootsrv.registry.registry import Registry
+from images.agent.capture import cli, offline
+from images.agent.capture.options import parse
+from images.agent.capture.roots import parts
+from images.agent.capture.telling import Teller
+from images.importing.from_disk import import_disk
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def running(config: Config, registry: Registry) -> Iterator[Running]:
+    made = Running(Appliance(config, registry))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    """A GPT with an ext4 that holds a file, and noise in a partition of no known kind."""
+    path, tree = tmp_path / "disk.raw", tmp_path / "tree"
+    tree.mkdir()
+    (tree / "file").write_bytes(random.Random(1).randbytes(5 * MIB))
+    with path.open("wb") as file:
+        file.truncate(64 * MIB)
+    table = "label: gpt\nstart=1MiB, size=40MiB, type=linux\nstart=48MiB, size=8MiB, type=linux\n"
+    subprocess.run(["sfdisk", "--quiet", path], input=table, text=True, check=True)
+    words = ["mke2fs", "-q", "-t", "ext4", "-d", tree, "-E", "offset=1048576", path, "40M"]
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+    with path.open("r+b") as file:
+        file.seek(50 * MIB)
+        file.write(random.Random(2).randbytes(MIB))
+    return path
+
+
+def capture(running: Running, disk: Path) -> str:
+    token = running.house.captures.token("whole", kind="disk").text
+    options = parse(["--token", token], running.url)
+    return cli.attempts(options, Teller(), lambda *given: offline.capture_disk(disk, *given))
+
+
+def test_a_disk(running: Running, disk: Path) -> None:
+    assert capture(running, disk) == "whole@1"
+    store = running.house.images.store()
+    import_disk(store, "imported", disk)
+    for what in ("whole", "imported"):
+        assert store.resolve(what).kind == "disk"
+    one, other = store.manifest("whole"), store.manifest("imported")
+    assert one.header.meta["disk"] == other.header.meta["disk"]
+    assert [e._replace(chunks=()) for e in one.entries()] == [e._replace(chunks=()) for e in other.entries()]
+    assert bytes_of(store, "whole") == bytes_of(store, "imported")
+    with disk.open("r+b") as file:
+        file.seek(50 * MIB + 77)
+        file.write(b"changed")
+    assert capture(running, disk) == "whole@2"
+    assert 0 < running.house.watch.events(0, 500)[-1].data["added"] < MIB
+
+
+def bytes_of(store: Any, ref: str) -> bytes:
+    return b"".join(store.source(ref).stream(chunk.id for chunk in store.manifest(ref).chunks()))
+
+
+def test_a_tree_is_no_disk(running: Running, tmp_path: Path) -> None:
+    (tmp_path / "m/etc").mkdir(parents=True)
+    (tmp_path / "m/etc/x").touch()
+    running.capture(tmp_path / "m", running.house.captures.token("golden").text)
+    with pytest.raises(Conflict, match="image golden is a tree, not a disk: choose another name"):
+        running.house.captures.token("golden", kind="disk")
+
+
+def test_an_armed_node_is_captured_once(running: Running) -> None:
+    verbs = running.house
+    node = verbs.nodes.add(Wanted(name="n1", macs=["52:54:00:00:00:01"]))
+    (armed,) = verbs.captures.offline([node], "golden", "tree", "before the upgrade")
+    assert (armed.state, decide(armed).purpose) == (NodeState.ARMED, Purpose.CAPTURE)
+    assert verbs.nodes.show("n1").armed == armed.armed
+    (free,) = verbs.deploys.cancel([armed])
+    assert decide(free).action is Action.LOCAL
+    (again,) = verbs.captures.offline([free], "golden", "disk")
+    assert again.armed and again.armed.capture and again.armed.capture.kind == "disk"
+
+
+def test_fstab_adds_the_systems_own() -> None:
+    text = """
+# comment
+UUID=a  /         ext4  defaults 0 1
+UUID=b  /boot     ext4  defaults 0 2
+UUID=c  /boot/efi vfat  umask=0077 0 1
+UUID=d  none      swap  sw 0 0
+/dev/vg/home /home ext4 defaults 0 2
+LABEL=v /var/     xfs   defaults 0 2
+UUID=e  /srv      ext4  noauto 0 2
+server:/x /opt    nfs   defaults 0 0
+"""
+    assert parts(text) == [("UUID=b", "/boot", "ext4"), ("LABEL=v", "/var", "xfs")]
