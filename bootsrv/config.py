@@ -84,7 +84,8 @@ class Imager(Section, frozen=True):
 
     console: tuple[str, ...] = ("tty0", "ttyS0,115200n8")
     kernel_args: str = ""
-    layout: dict[str, Any] | None = None  # disk layout; None: images.layout's default
+    layout: dict[str, Any] | None = None  # disk layout; None: images.layout_parse's default
+    image_layouts: dict[str, str] = {}  # image name -> name of a layout, for nodes without one of their own
     finish: str = "reboot"  # what a node does after imaging: reboot, kexec, poweroff
 
 
@@ -100,6 +101,7 @@ class _File(Section, frozen=True):
     http: Http = Http()
     nodes: NodeDefaults = NodeDefaults()
     imager: Imager = Imager()
+    layouts: dict[str, dict[str, Any]] = {}
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -117,6 +119,7 @@ class Config(msgspec.Struct, frozen=True):
     http: Http
     nodes: NodeDefaults
     imager: Imager
+    layouts: dict[str, dict[str, Any]] = {}  # by name, each good
 
     @property
     def registry_file(self) -> Path:
@@ -170,7 +173,7 @@ def parse(table: Mapping[str, Any], path: Path) -> Config:
     payload = Path(raw.payload_dir) if raw.payload_dir else Path(sys.prefix) / "share" / "bootsrv"
     return Config(
         path, Path(raw.data_dir), payload, raw.interfaces, raw.domain.lower(), subnets,
-        raw.dhcp, raw.tftp, raw.dns, raw.http, raw.nodes, raw.imager,
+        raw.dhcp, raw.tftp, raw.dns, raw.http, raw.nodes, raw.imager, raw.layouts,
     )  # fmt: skip
 
 
@@ -265,11 +268,17 @@ def _check_imager(raw: _File) -> None:
     for key, word in [*words, *(("console", word) for word in raw.imager.console)]:
         if not _WORD.match(word) or "${" in word or word in ("||", "&&"):  # what an iPXE script cannot hold
             raise SettingError(f"imager.{key}", f"{word!r}: only printable ASCII, without ${{, || and &&")
+    named = [(f"layouts.{name}", layout) for name, layout in raw.layouts.items()]
     if raw.imager.layout is not None:
+        named.append(("imager.layout", raw.imager.layout))
+    for key, layout in named:
         try:
-            parse_layout(raw.imager.layout)
+            parse_layout(layout)
         except ImageError as error:
-            raise SettingError("imager.layout", str(error)) from error
+            raise SettingError(key, str(error)) from error
+    for image, name in raw.imager.image_layouts.items():
+        if name not in raw.layouts:
+            raise SettingError(f"imager.image_layouts.{image}", f"there is no layout {name!r} in [layouts]")
 
 
 def _is_address(text: str) -> bool:

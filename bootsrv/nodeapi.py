@@ -15,19 +15,21 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from bootsrv import bootplan, lifecycle, tasks
+from bootsrv import bootplan, diskkeys, lifecycle, tasks
 from bootsrv.appliance.captures import Captures
 from bootsrv.appliance.images import Images
 from bootsrv.calls import Refused, decode, json_reply, object_of
 from bootsrv.config import Config
 from bootsrv.discovery import note_sighting
-from bootsrv.errors import BootsrvError
+from bootsrv.errors import BootsrvError, Invalid
 from bootsrv.model import Node
 from bootsrv.recognition import by_inventory
 from bootsrv.registry.registry import Registry
 from bootsrv.registry.tokens import Token
+from images.versions import Version
 from pxe.http.ports import NodeRequest, Reply, Wait
 
+PURPOSES = {"home": "home", "diskkey": diskkeys.PURPOSE}  # of tokens; everything else takes a boot token
 BOOT_SECONDS = 7 * 86400.0  # how long an imager may wait without asking
 HOME_SECONDS = 10 * 365 * 86400.0
 LONGEST_WAIT = 50.0
@@ -56,6 +58,7 @@ class NodeApi:
             ("POST", "events"): self._events,
             ("POST", "log"): self._log,
             ("POST", "home"): self._home,
+            ("GET", "diskkey"): self._disk_key,
         }
 
     def handle(self, request: NodeRequest) -> Reply | Wait:
@@ -64,7 +67,7 @@ class NodeApi:
         try:
             if call is None:
                 raise Refused(404, "no such call")
-            return call(request, self._token(request, "home" if request.path == "home" else "boot"))
+            return call(request, self._token(request, PURPOSES.get(request.path, "boot")))
         except Refused as refused:
             return json_reply({"error": refused.text}, refused.status)
 
@@ -113,11 +116,6 @@ class NodeApi:
         self._quiet.pop(key, None)
         return Reply(204, b"")
 
-    def _deploy(self, node: Node, token: Token, ref: str) -> dict[str, Any]:
-        try:
-            version = self._images.resolve(ref)
-        except BootsrvError as error:
-            self._change(lifecycle.reported(node, "deploy.failed", {"step": "image", "error": str(error)}))
     def _work(self, node: Node, token: Token, plan: bootplan.BootPlan) -> dict[str, Any]:
         order = node.armed.capture if node.armed is not None else None
         if node.armed is None or order is None:
@@ -127,12 +125,31 @@ class NodeApi:
         )
         return tasks.capture(node, made.text)
 
+    def _deploy(self, node: Node, token: Token, ref: str) -> dict[str, Any]:
+        try:
+            version = self._images.resolve(ref)
+        except BootsrvError as error:
+            self._change(lifecycle.reported(node, "deploy.failed", {"step": "image", "error": str(error)}))
             self._record(node, token.subject, "deploy.failed", f"image {ref}: {error}", {"step": "image"})
             return {"kind": "hold", "text": f"image {ref}: {error}"}
         mac = token.subject
         home = self._registry.tokens.issue("home", str(node.id), self._clock(), HOME_SECONDS, {"mac": mac})
         base = str(token.data.get("url") or "")
-        return tasks.deploy(node, mac, version, self._config, self._registry, base, home)
+        seeds = self._seeds(node)
+        try:
+            task = tasks.deploy(node, mac, version, self._config, self._registry, base, home, seeds)
+        except Invalid as error:
+            return {"kind": "hold", "text": str(error)}
+        if diskkeys.sealed(task["layout"]):
+            task["disk_key"] = diskkeys.grant(self._registry, node, mac, base, self._clock())
+        return task
+
+    def _seeds(self, node: Node) -> list[Version]:
+        """What the node's disk holds as far as we know; an image that is gone is of no use as seed."""
+        try:
+            return [self._images.resolve(node.running)] if node.running else []
+        except BootsrvError:
+            return []
 
     # --- what happened
     # ------------------------------------------------------------------------------------------
@@ -190,6 +207,16 @@ class NodeApi:
                 text = f"returned to {data['image']}: {data['returned']}"
             self._record(node, str(token.data.get("mac") or ""), "home", text, data)
         return json_reply({})
+
+    def _disk_key(self, request: NodeRequest, token: Token) -> Reply:
+        """A machine that starts from an encrypted disk asks for its passphrase, long before it is itself."""
+        with self._registry.transaction():
+            node = self._registry.nodes.get(int(token.subject))
+            if node is None:
+                raise Refused(403, "this node was removed")
+            text = f"was given the key of its disk ({request.peer})"
+            self._record(node, str(token.data.get("mac") or ""), "disk.key", text, {"peer": request.peer})
+            return Reply(200, diskkeys.passphrase(self._registry, node).encode(), "text/plain")
 
     def _change(self, node: Node, before: Node | None = None) -> None:
         if node != before:

@@ -28,6 +28,7 @@ def node_record(node: Node) -> Record:
         "groups": list(node.groups),
         "options": dict(node.options),
         "disk": node.disk,
+        "layout": node.layout,
         "firmware": node.firmware,
         "running": node.running,
         "error": node.error,

@@ -13,6 +13,7 @@ from typing import Any
 from bootsrv import sshkey
 from bootsrv.bootplan import Action, BootPlan, Purpose
 from bootsrv.config import Config
+from bootsrv.errors import Invalid
 from bootsrv.model import Node, NodeState
 from bootsrv.registry.registry import Registry
 from images.layout import Layout

@@ -48,6 +48,7 @@ class NodeBody(Body):
     image: str | msgspec.UnsetType | None = msgspec.UNSET
     groups: list[str] | None = None
     disk: str | msgspec.UnsetType | None = msgspec.UNSET
+    layout: str | msgspec.UnsetType | None = msgspec.UNSET
     mode: str | None = None
     options: dict[str, Any] | None = None
     identities: dict[str, list[str]] | None = None  # exactly these: {"uuid": ["..."], "serial": [...]}
@@ -87,7 +88,7 @@ def _ref(text: str) -> str:
 
 
 def _wanted(body: NodeBody) -> Wanted:
-    clearable = {"address": body.address, "image": body.image, "disk": body.disk}
+    clearable = {"address": body.address, "image": body.image, "disk": body.disk, "layout": body.layout}
     given = {key: value for key, value in clearable.items() if isinstance(value, str)}
     return Wanted(
         name=body.name,

@@ -76,3 +76,11 @@ def options_fit(options: dict[str, object]) -> None:
             encode(name, value)
         except SettingError as error:
             raise Invalid(f"option {name}: {error.reason}") from error
+
+
+def layout_name(config: Config, name: str) -> str:
+    """One of the layouts that the configuration declares. Raises Invalid."""
+    if name not in config.layouts:
+        known = ", ".join(sorted(config.layouts)) or "none: declare it as [layouts.NAME] in the configuration"
+        raise Invalid(f"there is no disk layout {name!r}; there are: {known}")
+    return name

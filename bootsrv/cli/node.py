@@ -29,6 +29,7 @@ def _fields(command: F) -> F:
             click.option("--image", help="NAME, NAME@NUMBER or NAME@TAG."),
             click.option("--group", "groups", multiple=True, help="A group; give it again for more."),
             click.option("--disk", help="/dev/NAME or serial:NUMBER; default: the smallest that fits."),
+            click.option("--layout", help="A disk layout of the configuration ([layouts.NAME])."),
             click.option(
                 "--option", "options", multiple=True, metavar="NAME=VALUE", help="A DHCP option by ISC name."
             ),
@@ -118,7 +119,7 @@ def adopt(
 @_fields
 @click.option("--name", help="A new name (one node only).")
 @click.option("--mode", help="What it boots when nothing is armed: local or discover.")
-@click.option("--clear", multiple=True, help="Take away: address, image, disk or identities.")
+@click.option("--clear", multiple=True, help="Take away: address, image, disk, layout or identities.")
 @_identities
 @pass_context
 def set_(
@@ -185,14 +186,38 @@ def show(context: Context, name: str, json_: bool) -> None:
 
     found = context.appliance.nodes.show(name)
     record = node_record(found) | {"identities": context.appliance.identities.record(found)}
+    looked = context.appliance.registry.upkeep.drift(found.id)
+    record["drift"] = looked.count if looked is not None else None
     if json_:
         show_json(record)
         return
     record |= {"identities": [f"{kind}={value}" for kind, value in context.appliance.identities.of(found)]}
+    if looked is not None:
+        record["drift"] = f"{looked.count} names differ from {looked.image}, as of {_when(looked.at)}"
     facts = record.pop("facts")
     for key in ("created", "last_seen"):
         record[key] = _when(record[key])
     show_fields({**record, **{f"facts.{key}": value for key, value in facts.items()}})
+
+
+@node.command()
+@click.argument("nodes")
+@as_json
+@pass_context
+def diskkey(context: Context, nodes: str, json_: bool) -> None:
+    """Show the passphrase of NODES' encrypted disks, for the console of a machine that cannot fetch it."""
+    from bootsrv import diskkeys
+
+    verbs = context.appliance
+    rows = [
+        {"name": found.name, "passphrase": diskkeys.passphrase(verbs.registry, found)}
+        for found in verbs.nodes.select(nodes)
+    ]
+    if json_:
+        show_json(rows)
+        return
+    for row in rows:
+        click.echo(f"{row['name']}\t{row['passphrase']}")
 
 
 @node.command()
@@ -208,6 +233,22 @@ def remove(context: Context, nodes: str, force: bool) -> None:
             verbs.nodes.remove(f"#{found.id}", force)
     for found in chosen:
         click.echo(f"{found.name or found.macs[0]} removed")
+
+
+@node.command()
+@click.argument("nodes")
+@click.option("--checksum", is_flag=True, help="Read every file instead of trusting its times.")
+@as_json
+@pass_context
+def drift(context: Context, nodes: str, checksum: bool, json_: bool) -> None:
+    """Ask running NODES how they differ from their image now. What is excluded is not counted."""
+    verbs = context.appliance
+    found = {one.name or "": verbs.pushes.drift(one, checksum) for one in verbs.nodes.select(nodes)}
+    if json_:
+        show_json(found)
+        return
+    rows = [(name, how, path) for name, said in found.items() for path, how in said.get("files", ())]
+    show_table(("NODE", "HOW", "NAME"), rows, "no node differs from its image")
 
 
 @node.command(name="import")
@@ -247,6 +288,7 @@ def _wanted(given: dict[str, Any]) -> Wanted:
         image=given["image"],
         groups=list(given["groups"]) if given["groups"] else None,
         disk=given["disk"],
+        layout=given["layout"],
         options=options_of(given["options"]),
     )
 

@@ -16,7 +16,7 @@ from bootsrv.registry.connection import Database
 _COLUMNS = (
     "name", "state", "address", "method", "image", "mode", "armed_image", "armed_at", "armed_wipe",
     "armed_attempts", "options", "disk", "facts", "firmware", "running", "error", "created", "last_seen",
-    "half_written", "armed_capture",
+    "half_written", "armed_capture", "layout",
 )  # fmt: skip
 _INSERT = f"INSERT INTO nodes ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 _UPDATE = f"UPDATE nodes SET {', '.join(c + '=?' for c in _COLUMNS)} WHERE id=?"  # noqa: S608
@@ -167,6 +167,7 @@ def _values(node: Node) -> tuple[Any, ...]:
         msgspec.json.encode(dict(node.facts)).decode(), node.firmware, node.running, node.error, node.created,
         node.last_seen, node.half_written,
         msgspec.json.encode(armed.capture).decode() if armed and armed.capture else None,
+        node.layout,
     )  # fmt: skip
 
 
@@ -198,6 +199,7 @@ def _node(row: sqlite3.Row) -> Node:
         created=row["created"],
         last_seen=row["last_seen"],
         half_written=bool(row["half_written"]),
+        layout=row["layout"],
     )
 
 

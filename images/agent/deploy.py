@@ -24,6 +24,7 @@ from images.agent.identity import Identity, parse_identity
 from images.agent.progress import Meter
 from images.agent.reporter import Reporter
 from images.agent.rootfs import Root
+from images.agent.update.remember import remember
 from images.errors import BadInput
 from images.layout_parse import default_layout, parse_layout
 from images.locator import Locator
@@ -76,6 +77,7 @@ class Deploy:
         # Before anything is made this node's own: what personalising changes would not match the image.
         with self._step("verify", "deploy.verify") as note:
             note(self._verify(manifest))
+            remember(TARGET, manifest)
         with self._step("personalise", "deploy.personalise") as note:
             keys, ready = self._personalise(ground, node)
             note(f"{node.fqdn}, kernel {ready.kernel}")
@@ -115,13 +117,16 @@ class Deploy:
         disks.unmount_all(loader.ESP)
         volumes.release()
 
-    def _fetch_image(self) -> tuple[SealedManifest, Locator]:
+    def _fetched(self) -> tuple[SealedManifest, Locator]:
         image = self.task["image"]
         WORK.mkdir(parents=True, exist_ok=True)
         file = WORK / "manifest"
         file.write_bytes(self.client.get(str(image["url"])))
         manifest = open_sealed(file, KEY.read_bytes(), str(image["manifest"]))
-        locator = Locator.parse(self.client.get(str(image["locator"])))
+        return manifest, Locator.parse(self.client.get(str(image["locator"])))
+
+    def _fetch_image(self) -> tuple[SealedManifest, Locator]:
+        image, (manifest, locator) = self.task["image"], self._fetched()
         for entry in manifest.entries():
             if entry.path.startswith((b"boot/vmlinu", b"boot/bzImage", b"boot/kernel")):
                 return manifest, locator
@@ -169,7 +174,7 @@ class Deploy:
                 root.close()
         title = f"{node.name} ({ref})"
         ready = loader.prepare(TARGET, storage, uuids, title, node.kernel_args, self.console.say)
-        said = initramfs.install(TARGET, storage, uuids, self.task.get("disk_key"), ready.kernel)
+        said = initramfs.install(TARGET, storage, uuids, self.task.get("disk_key"))
         if said:
             self.console.say(said)
         return keys, ready

@@ -17,12 +17,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bootsrv.lab.firmware import Firmware, arguments
 from images.imager.overlay import prepare
 from images.layout_parse import default_layout, layout_to_json
 from images.store import ImageStore
 
 MAC = "52:54:00:00:00:01"
 URL = "http://10.0.2.2:8080"
+DISK_KEY = "abcde-fghij-klmno-pqrst"
+SSH_PORT = 2222  # in the namespace that this program has to itself
 CMDLINE = f"bootsrv.url={URL} bootsrv.token=T bootsrv.mac={MAC} console=tty0 console=ttyS0,115200n8 quiet"
 
 
@@ -40,6 +43,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.log: list[str] = []
         self.tasks: list[dict[str, Any]] = []
         self.refused: list[str] = []
+        self.keys_given = 0
         self.damage = self.away = False
         self.outage_at = 0  # bytes of packs after which to be away for a while, once
         self.sent = 0
@@ -74,6 +78,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.headers["Authorization"] != "Bearer T":
             self.server.refused.append(self.path)
             return self.answer(401)
+        if self.path == "/node/v1/diskkey":
+            self.server.keys_given += 1
+            return self.answer(200, DISK_KEY.encode())
         if self.path.startswith("/node/v1/task"):
             end = time.monotonic() + 5
             while not self.server.tasks and time.monotonic() < end:
@@ -117,18 +124,24 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Rig:
-    """The machine and its disk."""
+    """The machine and its disks; the first is `disk`."""
 
-    def __init__(self, imager: Path, server: Server, work: Path, size: str) -> None:
-        self.imager, self.server, self.work = imager, server, work
-        self.disk = work / "disk.raw"
-        subprocess.run(["truncate", "-s", size, str(self.disk)], check=True)
+    def __init__(
+        self, imager: Path, server: Server, work: Path, *sizes: str, firmware: Firmware = Firmware.BIOS
+    ) -> None:
+        self.imager, self.server, self.work, self.firmware = imager, server, work, firmware
+        self.disks = [work / f"disk{number}.raw" for number in range(len(sizes))]
+        self.disk = self.disks[0]
+        for disk, size in zip(self.disks, sizes, strict=True):
+            subprocess.run(["truncate", "-s", size, str(disk)], check=True)
         prepare(imager, work / "initrd.img", server.store.public_key())
         self.machine: subprocess.Popen[bytes] | None = None
 
-    def start(self, imager: bool) -> None:
+    def start(self, imager: bool, without: int | None = None) -> None:
+        """Switches it on; `without` one of its disks (by its place)."""
         command = [
             "qemu-system-x86_64",
+            *arguments(self.firmware, self.work),
             "-accel",
             "tcg,thread=multi",
             "-cpu",
@@ -146,9 +159,13 @@ class Rig:
             "-serial",
             f"file:{self.work}/serial-{int(imager)}.log",
         ]
-        command += ["-netdev", "user,id=n,ipv6=off", "-device", f"virtio-net-pci,netdev=n,mac={MAC},romfile="]
-        command += ["-drive", f"file={self.disk},format=raw,if=none,id=d,cache=unsafe"]
-        command += ["-device", "virtio-blk-pci,drive=d,serial=RIG1"]
+        door = f"hostfwd=tcp:127.0.0.1:{SSH_PORT}-:22"
+        command += ["-netdev", f"user,id=n,ipv6=off,{door}"]
+        command += ["-device", f"virtio-net-pci,netdev=n,mac={MAC},romfile="]
+        for number, disk in enumerate(self.disks):
+            if number != without:
+                command += ["-drive", f"file={disk},format=raw,if=none,id=d{number},cache=unsafe"]
+                command += ["-device", f"virtio-blk-pci,drive=d{number},serial=RIG{number + 1}"]
         if imager:
             command += ["-kernel", str(self.imager / "vmlinuz"), "-initrd", str(self.work / "initrd.img")]
             command += ["-append", CMDLINE]

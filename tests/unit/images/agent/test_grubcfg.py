@@ -50,7 +50,8 @@ def test_versions_sort_as_people_mean_them():
 def test_arguments_keep_the_images_and_add_consoles_only_when_there_are_none():
     own = "quiet console=tty0 console=ttyS0,115200n8 bootsrv.token=secret"
     assert (
-        command_line("UUID=U", "ext4", "quiet", own) == "root=UUID=U ro quiet console=tty0 console=ttyS0,115200n8"
+        command_line("UUID=U", "ext4", "quiet", own)
+        == "root=UUID=U ro quiet console=tty0 console=ttyS0,115200n8"
     )
     assert command_line("UUID=U", "ext4", "console=ttyS1", own) == "root=UUID=U ro console=ttyS1"
     assert "noresume" in command_line("UUID=U", "ext4", "", own, image_resume=True)

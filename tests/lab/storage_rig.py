@@ -1,0 +1,111 @@
+"""One machine with several disks and a layout: imaged in the real imager, then started from what was written.
+
+A program of its own in a network namespace, like imager_rig.py. Prints one JSON line: what the node said,
+and what the running system says of its storage.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from imager_rig import DISK_KEY, SSH_PORT, URL, Rig, Server
+
+from bootsrv.lab.firmware import Firmware
+from images.store import ImageStore
+
+ASK = (
+    "findmnt -nro SOURCE,FSTYPE /; lsblk -nro NAME,TYPE,MOUNTPOINT; cat /proc/mdstat; cat /proc/swaps; "
+    "systemctl --failed --no-legend; cat /srv/kept 2>/dev/null; test -d /sys/firmware/efi && echo UEFI"
+)
+
+
+class StorageRig(Rig):
+    """Imaging and starting, with a key for its encrypted disks and a door for ssh."""
+
+    def key(self) -> str:
+        private = self.work / "key"
+        if not private.exists():
+            subprocess.run(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(private)], check=True
+            )
+        return (self.work / "key.pub").read_text().strip()
+
+    def image(self, layout: dict[str, Any], **changes: Any) -> dict[str, Any]:
+        """Runs one imaging; its closing event. Ends with the machine off."""
+        task = self.task("storage", layout=layout, **changes)
+        task["node"]["ssh_authorized_keys"] = [self.key()]
+        task["disk_key"] = {"passphrase": DISK_KEY, "url": f"{URL}/node/v1/diskkey", "token": "T"}
+        before = len(self.server.events)
+        self.server.tasks.append(task)
+        self.start(imager=True)
+
+        def ended() -> bool:
+            kinds = [e["kind"] for e in self.server.events[before:]]
+            return "imager.reboot" in kinds or "deploy.failed" in kinds
+
+        self.until(ended, 420)
+        last = next(e for e in reversed(self.server.events) if e["kind"] in ("deploy.done", "deploy.failed"))
+        if last["kind"] == "deploy.done" and self.machine is not None:
+            self.machine.wait(90)
+        self.stop()
+        return last
+
+    def run(self, without: int | None = None, command: str = ASK) -> str:
+        """Starts it from its disks, waits for its call, asks it something, and switches it off."""
+        homes = len(self.server.homes)
+        self.start(imager=False, without=without)
+        self.until(lambda: len(self.server.homes) > homes, 300)
+        said = self.ask(f"{command}; sync")
+        self.stop()
+        return said
+
+    def ask(self, command: str) -> str:
+        options = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
+        options += ["-o", "LogLevel=ERROR", "-o", "ConnectTimeout=10", "-i", str(self.work / "key")]
+        end = time.monotonic() + 90
+        while True:
+            done = subprocess.run(
+                ["ssh", *options, "-p", str(SSH_PORT), "root@127.0.0.1", command],
+                capture_output=True, text=True, check=False, timeout=90,
+            )  # fmt: skip
+            if done.returncode != 255 or time.monotonic() > end:
+                return done.stdout + done.stderr
+            time.sleep(0.5)
+
+
+def story(rig: StorageRig, steps: list[Any]) -> list[Any]:
+    """Steps: {"image": LAYOUT, ...changes} or {"run": without, "command": ...}; what each brought."""
+    found: list[Any] = []
+    for step in steps:
+        if "image" in step:
+            found.append(rig.image(step.pop("image"), finish="poweroff", **step))
+            if found[-1]["kind"] == "deploy.failed" and not step.get("wipe"):
+                continue
+        else:
+            found.append(rig.run(step["run"], step.get("command", ASK)))
+    return found
+
+
+def main() -> None:
+    """storage_rig.py IMAGER STORE WORK FIRMWARE SIZES STEPS(JSON)"""
+    imager, store, work = (Path(a) for a in sys.argv[1:4])
+    server = Server(ImageStore.open(store, create=False))
+    sizes = sys.argv[5].split(",")
+    rig = StorageRig(imager, server, work, *sizes, firmware=Firmware(sys.argv[4]))
+    said: dict[str, Any] = {}
+    try:
+        said["found"] = story(rig, json.loads(sys.argv[6]))
+    except TimeoutError as error:
+        said["timeout"] = str(error)
+    finally:
+        rig.stop()
+    print(json.dumps({**said, "keys": server.keys_given, "events": server.events, "log": server.log}))
+
+
+if __name__ == "__main__":
+    main()
