@@ -57,7 +57,7 @@ class Keeper:
             self._book = _caught_up(found, self._now())
             self._due = self._book != found.leases
             self._moment = self._moment if self._due or found.moment is None else found.moment
-            if found.torn:
+            if found.torn or found.damaged:
                 self._mend(found, table)
             else:
                 self._book.update((n, lease) for n, lease in table.items() if n not in self._book)
@@ -72,10 +72,13 @@ class Keeper:
         return list(self._book.values())
 
     def _mend(self, found: Content, table: dict[int, Lease]) -> None:
-        """Of each address what ends last. A crash leaves a torn end, and that is all; the rest is told."""
+        """A crash leaves a torn end, and that is all: what it tore was not ACKed. Anything else is told, and
+        of each address what ends last counts."""
+        now = self._now().wall
         for number, lease in table.items():
             known = self._book.get(number)
-            if known is None or lease.expires > known.expires:
+            later = known is None or lease.expires > known.expires
+            if later and (known is None or found.damaged or _yields(known, lease, now)):
                 self._book[number] = lease
         if found.damaged:
             self._due = True
@@ -158,6 +161,12 @@ class Keeper:
             self._fresh = self._journal.size
         finally:
             rewrite.give_up()
+
+
+def _yields(known: Lease, other: Lease, now: float) -> bool:
+    """Whether nobody loses an address when this other record of it is taken for true."""
+    same = (known.mac, known.client_id) == (other.mac, other.client_id)
+    return same or known.state == "released" or known.expires <= now
 
 
 def _caught_up(found: Content, now: Moment) -> dict[int, Lease]:
