@@ -7,7 +7,7 @@
     appliance.roster    page, unknown, waiting, tally                      (appliance/roster.py)
     appliance.deploys   reimage, retry, cancel                             (appliance/deploys.py)
     appliance.images    list, show, resolve, import, tag, remove, gc ...   (appliance/images.py)
-    appliance.captures  token, offline, result                             (appliance/captures.py)
+    appliance.captures  token, live, offline, result                       (appliance/captures.py)
     appliance.pushes    plan, push, drift                                  (appliance/push.py)
     appliance.watch     explain, timeline, events, log                     (appliance/watch.py)
     appliance.users     check, set_password, api tokens                    (appliance/users.py)
@@ -49,8 +49,8 @@ class Appliance:
         self.leases = Leases(registry, clock)
         self.identities = Identities(registry, clock)
         self.roster = Roster(registry)
-        self.captures = Captures(registry, self.images, clock)
         self.pushes = Pushes(config, registry, self.images, clock)
+        self.captures = Captures(registry, self.images, clock, self.pushes)
         self.watch = Watch(config, registry, clock)
         self.users = Users(registry, clock)
 

@@ -6,7 +6,7 @@ import secrets
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bootsrv import lifecycle
 from bootsrv.appliance.errors import translated
@@ -15,6 +15,10 @@ from bootsrv.errors import Conflict, Invalid, NotFound
 from bootsrv.model import CaptureOrder, Node, NodeState
 from bootsrv.registry.registry import Registry
 from images.versions import check_name
+
+if TYPE_CHECKING:
+    from bootsrv.appliance.push import Pushes
+    from bootsrv.remote import Hear
 
 PURPOSE = "capture"
 HOUR = 3600.0
@@ -32,16 +36,18 @@ class CaptureToken:
     def line(self, base: str, words: Sequence[str] = ()) -> str:
         """What to type on the machine. `base` is our URL as the machine sees it."""
         extra = "".join(f" {shlex.quote(word)}" for word in words)
-        return (
-            f"curl -fsS {base}/agent | sudo python3 - capture --name {self.name} --token {self.text}{extra}"
-        )
+        # "=", because a token may begin with a dash.
+        fetch = f"curl -fsS {base}/agent | sudo python3 -"
+        return f"{fetch} capture --name {self.name} --token={self.text}{extra}"
 
 
 class Captures:
     """Verbs on captures."""
 
-    def __init__(self, registry: Registry, images: Images, clock: Callable[[], float]) -> None:
-        self._registry, self._images, self._clock = registry, images, clock
+    def __init__(
+        self, registry: Registry, images: Images, clock: Callable[[], float], pushes: Pushes | None = None
+    ) -> None:
+        self._registry, self._images, self._clock, self._pushes = registry, images, clock, pushes
 
     def token(
         self, name: str, comment: str = "", hours: float = 24.0, node: Node | None = None,
@@ -59,6 +65,20 @@ class Captures:
             data.update(node=node.id, offline=offline)
         text = self._registry.tokens.issue(PURPOSE, secrets.token_hex(8), now, hours * HOUR, data)
         return CaptureToken(text, name, now + hours * HOUR)
+
+    def live(
+        self, node: Node, name: str, comment: str, words: Sequence[str], port: int, hear: Hear
+    ) -> str:
+        """Capture a running node over SSH; the version that was made. `words` are options of the agent.
+
+        `hear` gets each report ({"say": text}, or {"done", "total", "files", "rate"}). Raises BootsrvError.
+        """
+        assert self._pushes is not None, "only the appliance can log in to nodes"
+        remote = self._pushes.remote(node)
+        token = self.token(name, comment, node=node)
+        url = f"http://{remote.own_address()}:{port}"
+        report = remote.agent(["capture", "--by-server", *words], {"token": token.text}, url, hear)
+        return str(report.get("ref") or "")
 
     def offline(
         self, nodes: Sequence[Node], name: str, kind: str = "tree", comment: str = ""

@@ -147,14 +147,15 @@ class Pushes:
         except NotFound:  # removed since: the node knows what it is, and compares itself
             return None
 
-    def _remote(self, node: Node) -> Remote:
+    def remote(self, node: Node) -> Remote:
+        """The way to the node over SSH. Raises Invalid when it is not known."""
         if node.address is None:
             raise Invalid(f"{node.name} has no registered address: `bootsrv node set {node.name} --address`")
         keys = self._registry.upkeep.host_keys(node.id)
         return Remote(node.name or "", str(node.address), keys, sshkey.private_file(self._config))
 
     def _agent(self, command: str, step: Step, wanted: Wanted, hear: Hear) -> Mapping[str, Any]:
-        remote = self._remote(step.node)
+        remote = self.remote(step.node)
         base = step.base.id if step.base is not None else None
         patches = step.patches.id if step.patches is not None and step.patches.files else None
         data = {"version": step.version.id, "base": base, "patches": patches}

@@ -22,7 +22,7 @@ from typing import Any, Callable, Dict, List
 from images.agent.capture import excludes as lists
 from images.agent.capture.mounts import Choice, choose, parse_mounts
 from images.agent.capture.options import parse
-from images.agent.capture.telling import Teller
+from images.agent.capture.telling import LineTeller, Teller
 from images.agent.capture.tree import Walk
 from images.agent.capture.upload import Interrupted, Upload
 from images.agent.client import Client, Refused
@@ -40,7 +40,8 @@ def main(arguments: List[str], server: str) -> int:
     options = parse(arguments, server)
     if os.geteuid() != 0:
         raise BadInput("only root can read a whole machine: put sudo before python3")
-    print(attempts(options, Teller(), capture))
+    teller = LineTeller() if options.by_server else Teller()
+    teller.result(attempts(options, teller, capture))
     return 0
 
 

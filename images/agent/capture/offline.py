@@ -52,8 +52,7 @@ class Capture:
         what = str(self.task["what"])
         self._console.steps("find", "upload")
         self._console.status(f"capturing the {what} of {self.task['node']} as {self.task['name']}")
-        words = ["--token", str(self.task["token"]), "--made-from", str(self.task["made_from"])]
-        words += ["--give-up", "0"]
+        words = [f"--token={self.task['token']}", f"--made-from={self.task['made_from']}", "--give-up=0"]
         if what == "tree":
             root = roots.mount_root(self._console.say)
             words += ["--root", str(root)]

@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import List
 
+from images.agent.update.task import row_from_environment
+
 TOKEN = "BOOTSRV_TOKEN"  # noqa: S105 - a variable's name: there the token is in no list of processes
 
 
@@ -44,6 +46,7 @@ def parse(arguments: List[str], server: str) -> argparse.Namespace:
         "--without", dest="unwanted", action="append", default=[], metavar="PATH",
         help="do not capture the file system mounted there",
     )  # fmt: skip
+    parser.add_argument("--by-server", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--made-from", default="", metavar="REF", help=argparse.SUPPRESS)
     parser.add_argument("--allow-unreadable", action="store_true", help="publish without what cannot be read")
     parser.add_argument(
@@ -51,6 +54,8 @@ def parse(arguments: List[str], server: str) -> argparse.Namespace:
         help="how long a server that does not answer is asked again (default 900)",
     )  # fmt: skip
     options = parser.parse_args(arguments)
+    if options.by_server:
+        options.token = str(row_from_environment("bootsrv image capture").get("token") or "")
     if not options.token:
         parser.error(f"give --token, or ${TOKEN}: `bootsrv image capture --token` on the server makes one")
     if not str(options.server).startswith("http://"):

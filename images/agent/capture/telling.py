@@ -5,6 +5,7 @@ Python 3.8, standard library only.
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from typing import Any, Callable, Dict, Optional, TextIO
@@ -20,6 +21,7 @@ class Teller:
     def __init__(self, out: Optional[TextIO] = None) -> None:
         self._out = out or sys.stderr
         self.total = 0
+        self.every = LINE
         self.report: Callable[[Dict[str, Any]], None] = lambda facts: None
         self._tty = self._out.isatty()
         self._started = time.monotonic()
@@ -38,7 +40,7 @@ class Teller:
         now = time.monotonic()
         rate = done / max(now - self._started, 0.001)
         total = max(self.total, done)
-        if now - self._drawn >= (DRAW if self._tty else LINE):
+        if now - self._drawn >= (DRAW if self._tty else self.every):
             self._drawn = now
             self.draw(done, total, rate, files)
         if now - self._reported >= REPORT:
@@ -58,6 +60,10 @@ class Teller:
             self._out.write(f"bootsrv: {done >> 20} of about {total >> 20} MiB, {files} files\n")
         self._out.flush()
 
+    def result(self, ref: str) -> None:
+        """The version that was made, on standard output."""
+        print(ref)
+
     def end(self) -> None:
         """No more names."""
         self._wipe()
@@ -66,3 +72,23 @@ class Teller:
         if self._wide:
             self._out.write("\r\033[K")
             self._wide = False
+
+
+class LineTeller(Teller):
+    """For the server at the other end of an SSH connection: one JSON object a line on standard output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tty, self.every = False, 1.0
+
+    def say(self, text: str) -> None:
+        self._line({"say": text})
+
+    def draw(self, done: int, total: int, rate: float, files: int) -> None:
+        self._line({"done": done, "total": total, "files": files, "rate": int(rate)})
+
+    def result(self, ref: str) -> None:
+        self._line({"ref": ref})
+
+    def _line(self, row: Dict[str, Any]) -> None:
+        print(json.dumps(row), flush=True)

@@ -47,14 +47,19 @@ def parse_task(row: Dict[str, Any]) -> Task:
 
 def from_environment() -> Task:
     """The task that the server put before the agent."""
+    return parse_task(row_from_environment("bootsrv push"))
+
+
+def row_from_environment(verb: str) -> Dict[str, Any]:
+    """The same, unchecked. Raises BadInput, which names the server's `verb`, when there is none."""
     text = os.environ.pop(VARIABLE, "")
     try:
         row = json.loads(base64.b64decode(text))
     except ValueError as error:
         raise BadInput(f"{VARIABLE}: not a task") from error
     if not isinstance(row, dict):
-        raise BadInput("this command is for the server to start: use `bootsrv push` there")
-    return parse_task(row)
+        raise BadInput(f"this command is for the server to start: use `{verb}` there")
+    return row
 
 
 def pack(row: Dict[str, Any]) -> str:

@@ -54,7 +54,7 @@ class Running:
         self._worker.submit(self.uploads.close).result(30)
 
     def capture(self, root: Path, token: str, *words: str) -> int:
-        return cli.main(["--token", token, "--root", str(root), "--give-up", "30", *words], self.url)
+        return cli.main([f"--token={token}", "--root", str(root), "--give-up", "30", *words], self.url)
 
     def close(self) -> None:
         self._worker.submit(self.uploads.close).result(30)

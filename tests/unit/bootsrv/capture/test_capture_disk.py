@@ -54,7 +54,7 @@ def disk(tmp_path: Path) -> Path:
 
 def capture(running: Running, disk: Path) -> str:
     token = running.house.captures.token("whole", kind="disk").text
-    options = parse(["--token", token], running.url)
+    options = parse([f"--token={token}"], running.url)
     return cli.attempts(options, Teller(), lambda *given: offline.capture_disk(disk, *given))
 
 

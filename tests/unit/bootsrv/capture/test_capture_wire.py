@@ -86,7 +86,7 @@ def test_a_server_killed_in_the_middle_costs_no_more_than_time(service: Service,
     for number in range(300):
         (machine / f"file{number:03}").write_bytes(os.urandom(200_000))
     token = service.bootsrv("image", "capture", "--token", "--name", "golden", "--json")["token"]
-    typed = f"curl -fsS http://10.77.0.1:8080/agent | {PYTHON} - capture --token {token} --root {machine}"
+    typed = f"curl -fsS http://10.77.0.1:8080/agent | {PYTHON} - capture --token={token} --root {machine}"
     with (tmp_path / "said").open("wb") as said:
         running = service.space.spawn(["sh", "-c", typed], said.fileno())
         ends = time.monotonic() + 200
