@@ -29,8 +29,16 @@ def lab() -> None:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Try the images of this store.",
 )
-def run(nodes: int, firmware: str, memory: int, disk: int, port: int, store: Path | None) -> None:
+@click.option(
+    "--capture",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write what goes over the wire to this pcap file.",
+)
+def run(
+    nodes: int, firmware: str, memory: int, disk: int, port: int, store: Path | None, capture: Path | None
+) -> None:
     """Switch on blank machines beside a fresh service, to try images on from the page or the shell."""
+    from bootsrv.lab.capture import Capture
     from bootsrv.lab.firmware import Firmware
     from bootsrv.lab.lab import Lab
     from bootsrv.lab.seed import plant
@@ -40,6 +48,8 @@ def run(nodes: int, firmware: str, memory: int, disk: int, port: int, store: Pat
         if store is not None:
             plant(store, place.service.data)
         place.service.start()
+        if capture is not None:
+            Capture(place.namespace, capture.absolute())  # ends with the lab
         user, password = place.service.first_login()
         click.echo(f"page      {place.open_door(port)}  ({user} / {password})")
         click.echo(f"verbs     BOOTSRV_CONFIG={place.service.config} bootsrv node list")

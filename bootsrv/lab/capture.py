@@ -30,6 +30,7 @@ class Capture:
 
     def __init__(self, namespace: Namespace, path: Path) -> None:
         self.path = path
+        path.unlink(missing_ok=True)
         self._process: Inside = namespace.spawn(
             [sys.executable, "-m", "bootsrv.lab.capture", namespace.bridge, str(path)], subprocess.DEVNULL
         )

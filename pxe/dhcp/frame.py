@@ -29,7 +29,8 @@ class Datagram:
     payload: bytes
 
 
-def _checksum(data: bytes) -> int:
+def checksum(data: bytes) -> int:
+    """RFC 1071."""
     if len(data) % 2:
         data += b"\0"
     total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
@@ -45,9 +46,9 @@ def build(datagram: Datagram) -> bytes:
     bare = _UDP.pack(datagram.source_port, datagram.target_port, size, 0) + datagram.payload
     pseudo = source + target + struct.pack("!BBH", 0, UDP, size)
     # RFC 768: a sum of zero is sent as all ones, for zero means "not summed".
-    udp = bare[:6] + struct.pack("!H", _checksum(pseudo + bare) or 0xFFFF) + datagram.payload
+    udp = bare[:6] + struct.pack("!H", checksum(pseudo + bare) or 0xFFFF) + datagram.payload
     head = _IP.pack(0x45, 0x10, _IP.size + size, 0, 0, 64, UDP, 0, source, target)
-    head = head[:10] + struct.pack("!H", _checksum(head)) + head[12:]
+    head = head[:10] + struct.pack("!H", checksum(head)) + head[12:]
     return head + udp
 
 

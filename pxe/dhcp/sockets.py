@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Interface
 
-from pxe.dhcp import frame, interfaces
+from pxe.dhcp import advert, frame, interfaces
 from pxe.dhcp.inuse import Arp
 from pxe.dhcp.replies import PROXY_PORT, SERVER_PORT, Reply, Way
 from pxe.dhcp.zones import Arrival
@@ -108,6 +108,10 @@ class Port:
         datagram = frame.Datagram(reply.server, self._server_port, reply.address, port, data)
         mac = reply.packet.chaddr if reply.way is Way.DIRECT else EVERY_MAC
         self._raw.sendto(frame.build(datagram), (self.interface.name, ETH_P_IP, 0, 1, mac))
+        if advert.wanted(reply) and len(self.interface.mac) == 6:
+            packet = advert.build(self.interface.mac, reply.packet.chaddr)
+            where = (self.interface.name, advert.ETH_P_IPV6, 0, 1, reply.packet.chaddr)
+            self._raw.sendto(packet, where)
 
     def close(self) -> None:
         """Close everything; safe to call twice."""
