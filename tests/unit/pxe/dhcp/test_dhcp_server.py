@@ -25,6 +25,7 @@ class FakePort:
     """One interface without sockets."""
 
     main = proxy = None
+    sockets = ()
 
     def __init__(self, house: House) -> None:
         self.house = house
