@@ -1,0 +1,170 @@
+"""Pushes: who can be pushed to, what a token opens, how waves stop, how a node is recognised."""
+
+from __future__ import annotations
+
+import stat
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from imagestore import noise, publish
+
+from bootsrv import pushstore, sshkey, waves
+from bootsrv.appliance.appliance import Appliance
+from bootsrv.appliance.nodes import Wanted as NodeWanted
+from bootsrv.appliance.push import Wanted
+from bootsrv.config import Config
+from bootsrv.errors import BootsrvError, Conflict, Invalid
+from bootsrv.model import Node, NodeState
+from bootsrv.nodeapi import NodeApi
+from bootsrv.payload import catalogue
+from bootsrv.peers import Peers
+from bootsrv.registry.registry import Registry
+from bootsrv.registry.upkeep import Drift
+from bootsrv.remote import Remote
+from bootsrv.site import HouseSite
+from pxe.http.ports import Denied, NodeRequest
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJZ"
+
+
+@pytest.fixture
+def verbs(config: Config, registry: Registry) -> Appliance:
+    made = Appliance(config, registry)
+    for number in (1, 2):
+        publish(made.images.store(), "debian", {"etc/x": noise(200_000, number), "etc/same": b"same"})
+    return made
+
+
+def running(verbs: Appliance, name: str = "n1", address: str = "127.0.0.1") -> Node:
+    node = verbs.nodes.add(NodeWanted(name=name, image="debian", address="10.77.0.11"), arm=False)
+    node = replace(node, state=NodeState.RUNNING, running="debian@1")
+    verbs.registry.upkeep.set_host_keys(node.id, [KEY])
+    return verbs.registry.nodes.save(node)
+
+
+def test_the_plan_says_what_moves(verbs: Appliance) -> None:
+    node = running(verbs)
+    [step] = verbs.pushes.plan([node], Wanted())
+    assert (step.base.ref, step.version.ref) == ("debian@1", "debian@2") and not step.reboot
+    assert 150_000 < step.bytes < 250_000
+    [same] = verbs.pushes.plan([node], Wanted("debian@1"))
+    assert same.report is None and same.version == same.base
+
+
+def test_only_running_nodes_with_known_keys(verbs: Appliance) -> None:
+    node = running(verbs)
+    with pytest.raises(Conflict, match="armed"):
+        verbs.pushes.plan([replace(node, state=NodeState.ARMED)], Wanted())
+    verbs.registry.upkeep.set_host_keys(node.id, [])
+    [step] = verbs.pushes.plan([node], Wanted())
+    with pytest.raises(Invalid, match="host key is not known"):
+        verbs.pushes.push(step, Wanted(), lambda said: None)
+
+
+def fake_ssh(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Path:
+    """An ssh that shows what it was given, and answers what the test wants."""
+    program = folder / "bin" / "ssh"
+    program.parent.mkdir()
+    program.write_text(
+        f'#!/bin/sh\necho "$@" >{folder}/words\ncat >{folder}/script\n'
+        f'cp "$(echo "$@" | sed "s/.*UserKnownHostsFile=\\([^ ]*\\).*/\\1/")" {folder}/known\n{script}'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    return folder
+
+
+def test_a_push_by_ssh(verbs: Appliance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = running(verbs)
+    answer = '{"step": "done", "made": 1, "removed": 0, "drift": 2, "fetched": 9}'
+    seen = fake_ssh(
+        tmp_path, monkeypatch, f"echo Welcome; echo '{{\"step\": \"compared\"}}'; echo '{answer}'\n"
+    )
+    heard: list[Mapping[str, Any]] = []
+    monkeypatch.setattr(Remote, "own_address", lambda self: "10.77.0.1")
+    [step] = verbs.pushes.plan([node], Wanted())
+    report = verbs.pushes.push(step, Wanted(), heard.append)
+    assert report["made"] == 1 and [said["step"] for said in heard] == ["compared"]
+    words = (seen / "words").read_text()
+    assert "StrictHostKeyChecking=yes" in words and words.strip().endswith("10.77.0.11 python3 - update")
+    assert (seen / "known").read_text() == f"10.77.0.11 {KEY}\n"
+    token = verbs.registry.tokens
+    assert b"BOOTSRV_TASK" in (seen / "script").read_bytes() and "token" not in words and token is not None
+    assert verbs.registry.nodes.get(node.id).running == "debian@2"
+    assert verbs.registry.upkeep.drift(node.id).count == 2
+    kinds = [event.kind for event in verbs.watch.latest(node=node)]
+    assert kinds[-2:] == ["push.started", "push.done"]
+
+
+def test_a_failure_on_the_node_is_told_in_its_words(
+    verbs: Appliance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = running(verbs)
+    fake_ssh(tmp_path, monkeypatch, 'echo \'{"step": "failed", "error": "disk full"}\'; exit 1\n')
+    monkeypatch.setattr(Remote, "own_address", lambda self: "10.77.0.1")
+    [step] = verbs.pushes.plan([node], Wanted())
+    with pytest.raises(BootsrvError, match="n1: disk full"):
+        verbs.pushes.push(step, Wanted(), lambda said: None)
+    assert verbs.registry.nodes.get(node.id).running == "debian@1"
+    assert verbs.watch.latest(node=node)[-1].kind == "push.failed"
+
+
+def test_a_push_token_opens_only_what_is_pushed(config: Config, verbs: Appliance) -> None:
+    site = HouseSite(config, verbs.registry, verbs.images, catalogue(config), Peers(verbs.registry))
+    one, two = (verbs.images.resolve(f"debian@{n}") for n in (1, 2))
+    data = {"version": two.id, "base": one.id, "patches": "p" * 40}
+    token = verbs.registry.tokens.issue(pushstore.PURPOSE, "1", 0.0, 10**12, data)
+    assert isinstance(site.store("manifests", one.id, token), Path)
+    assert isinstance(site.store("locators", two.id, token), Path)
+    assert isinstance(site.store("locators", one.id, token), Denied)
+    assert site.store("patches", "p" * 40, token) is None, "there is no such set"
+    assert isinstance(site.store("patches", "q" * 40, token), Denied)
+    assert isinstance(site.store("packs", "0" * 64, token), Denied)
+
+
+def test_imaging_reports_host_keys(config: Config, registry: Registry, verbs: Appliance) -> None:
+    node = verbs.nodes.add(NodeWanted(name="n1", macs=["52:54:00:00:00:01"]))
+    api = NodeApi(config, registry, verbs.images)
+    token = registry.tokens.issue("boot", "52:54:00:00:00:01", 0.0, 10**12, {})
+    body = (
+        b'{"kind":"deploy.done","text":"","data":{"ssh_host_keys":{"ed25519":"%s","x":"no\\nkey"}}}'
+        % KEY.encode()
+    )
+    request = NodeRequest("POST", "events", {}, {}, body, "10.77.0.11", token)
+    assert api.handle(request).status == 200
+    assert registry.upkeep.host_keys(node.id) == (KEY,)
+    registry.upkeep.set_drift(node.id, Drift("debian@1", 3, 5.0))
+    assert registry.upkeep.drift(node.id).count == 3
+    api.handle(request)
+    assert registry.upkeep.drift(node.id) is None, "a new imaging is a new system"
+
+
+def test_the_servers_key_is_its_own(config: Config) -> None:
+    sshkey.prepare(config)
+    private, line = sshkey.private_file(config), sshkey.public_line(config)
+    assert (
+        stat.S_IMODE(private.stat().st_mode) == 0o600 and line is not None and line.startswith("ssh-ed25519 ")
+    )
+    sshkey.prepare(config)
+    assert sshkey.public_line(config) == line
+
+
+def test_canaries_first_and_stop_at_too_many_failures() -> None:
+    order: list[int] = []
+    lock = threading.Lock()
+
+    def act(item: int) -> None:
+        with lock:
+            order.append(item)
+        if item in (3, 4):
+            raise BootsrvError(f"{item} failed")
+
+    outcome = waves.run(range(8), act, jobs=1, canary=2, max_fail=1)
+    assert order == [0, 1, 2, 3, 4] and outcome.done == [0, 1, 2]
+    assert [item for item, _ in outcome.failed] == [3, 4] and outcome.left == [5, 6, 7]
+    assert waves.run([3, 1, 2], act, canary=1, max_fail=5).left == [1, 2], "a canary that fails ends it"
+    assert len(waves.run([0, 3, 4, 5], act, jobs=4, max_fail=2).done) == 2
