@@ -1,7 +1,7 @@
 """The verbs on answer files that need no registry: validate, render, import, compare.
 
 A file is checked by what will read it: kickstart by Anaconda's own parser at the target's version (before its
-time, by our tables), preseed by the questions of the installer's packages.
+time, by our tables), preseed by the questions of the installer's packages, autoinstall by its schema.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from typing import Any
 from bootsrv.answers.crypt import hashed
 from bootsrv.answers.toml import as_toml
 from bootsrv.errors import BootsrvError, Invalid, NotFound
+from pxe.answers.cloud.autoinstall import render as render_autoinstall
+from pxe.answers.cloud.check import check as check_autoinstall
+from pxe.answers.cloud.nocloud import render as render_nocloud
 from pxe.answers.errors import Finding, Unfit
 from pxe.answers.kickstart.importer import Imported, read_kickstart
 from pxe.answers.kickstart.parser import KickstartParser
@@ -26,6 +29,12 @@ from pxe.answers.profile import Profile, profile_from, profile_values
 from pxe.answers.targets import Dialect, Target, find_target
 from pxe.errors import ParserFailed, SettingError
 
+_WRITERS = {
+    Dialect.KICKSTART: render_kickstart,
+    Dialect.PRESEED: render_preseed,
+    Dialect.AUTOINSTALL: render_autoinstall,
+    Dialect.NOCLOUD: render_nocloud,
+}
 _MOST = 4 << 20  # bytes of one answer file
 
 
@@ -67,8 +76,10 @@ def validate(text: str, goal: Target) -> tuple[Finding, ...]:
     """What the target's reader says of any file. Raises BootsrvError when it cannot be asked."""
     if goal.dialect is Dialect.PRESEED:
         return tuple(check_preseed(text, goal.major))
+    if goal.dialect is Dialect.AUTOINSTALL:
+        return tuple(check_autoinstall(text))
     if goal.dialect is not Dialect.KICKSTART:
-        raise Invalid(f"files for {goal.name} cannot be checked yet; kickstart and preseed can")
+        raise Invalid(f"files for {goal.name} cannot be checked; kickstart, preseed, autoinstall can")
     if goal.parser is None:
         return _by_our_tables(text, goal)
     with KickstartParser() as parser:
@@ -102,14 +113,13 @@ def load_profile(path: Path) -> Profile:
 
 def render(profile: Profile, goal: Target, secrets: Mapping[str, str]) -> Rendered:
     """The answer file for a target, checked by its reader; findings instead of text where it cannot be."""
-    writers = {Dialect.KICKSTART: render_kickstart, Dialect.PRESEED: render_preseed}
-    if goal.dialect not in writers:
-        raise Invalid(f"answer files for {goal.name} cannot be made yet; kickstart and preseed can")
     try:
-        text = writers[goal.dialect](profile, goal, secrets)
+        text = _WRITERS[goal.dialect](profile, goal, secrets)
     except Unfit as error:
         return Rendered("", tuple(error.findings))
-    return Rendered(text, validate(text, goal) if goal.parser or goal.dialect is Dialect.PRESEED else ())
+    if goal.dialect is Dialect.NOCLOUD or (goal.dialect is Dialect.KICKSTART and goal.parser is None):
+        return Rendered(text, ())
+    return Rendered(text, validate(text, goal))
 
 
 def take_over(text: str, goal: str) -> Imported:

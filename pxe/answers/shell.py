@@ -76,6 +76,15 @@ def account_script(user: User) -> str:
     return "\n".join(lines) + "\n"
 
 
+def step_script(step: Step, number: int) -> str:
+    """Shell that runs a step in the installed system, by its own interpreter."""
+    file = f"/root/.answers-post-{number}"
+    log = f" >{shlex.quote(step.log)} 2>&1" if step.log else ""
+    stop = " || exit 1" if step.stop_on_error else ""
+    body = f"#!{step.interpreter or '/bin/sh'}\n{step.text}"
+    return f"{heredoc(file, body)}chmod 700 {file}; {file}{log}{stop}\nrm -f {file}\n"
+
+
 def key_script(account: str, key: str) -> str:
     """Shell that adds a public key to an account."""
     name = shlex.quote(account)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from pxe.answers.profile import Profile, Step, When
-from pxe.answers.shell import account_script, first_boot_script, heredoc, key_script
+from pxe.answers.profile import Profile, When
+from pxe.answers.shell import account_script, first_boot_script, key_script, step_script
 
 
 def late_script(profile: Profile) -> str:
@@ -29,12 +29,5 @@ def _parts(profile: Profile) -> Iterator[str]:
         if step.when is When.FIRST_BOOT:
             yield first_boot_script(step)
         elif step.when is When.POST:
-            yield _run(step, number)
+            yield step_script(step, number)
 
-
-def _run(step: Step, number: int) -> str:
-    file = f"/root/.answers-post-{number}"
-    log = f" >{shlex.quote(step.log)} 2>&1" if step.log else ""
-    stop = " || exit 1" if step.stop_on_error else ""
-    body = f"#!{step.interpreter or '/bin/sh'}\n{step.text}"
-    return f"{heredoc(file, body)}chmod 700 {file}; {file}{log}{stop}\nrm -f {file}\n"
