@@ -55,7 +55,9 @@ def delete_due(store: ImageStore, now: float, grace: float, oldest_session: floa
 
 def restore(store: ImageStore, index: Index, ids: Iterable[bytes]) -> None:
     """Make sure every chunk is in a pack that stays; take marked packs back for it. Raises ChunkMissing."""
-    missing = {id for id in ids if not index.has(id)}
+    wanted = set(ids)
+    known = index.ids(4 * len(wanted))
+    missing = wanted - known if known is not None else {id for id in wanted if not index.has(id)}
     if not missing:
         return
     for pack in marked(store):

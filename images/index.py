@@ -81,6 +81,12 @@ class Index:
         """How many chunks it knows."""
         return int(self._db.execute("SELECT count(*) FROM chunks").fetchone()[0])
 
+    def ids(self, most: int) -> set[bytes] | None:
+        """The ids of all chunks, or None when there are more than `most`."""
+        if self.count() > most:
+            return None
+        return {id for (id,) in self._db.execute("SELECT id FROM chunks")}
+
     def packs(self) -> list[bytes]:
         """Raw ids of all packs it offers chunks from."""
         return [id for (id,) in self._db.execute("SELECT id FROM packs ORDER BY number")]

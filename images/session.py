@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 # Unpacked bytes per frame. 1 MiB stores 2% less, but a later version that shares half a frame fetches more.
 FRAME = 512 << 10
 PACK = 64 << 20  # stored bytes per pack
+KNOWN = 300_000  # chunk ids kept in memory (about 30 MB); a larger store asks its index each time
 
 Member = tuple[bytes, int, int]  # chunk id, offset in its frame, length
 
@@ -111,6 +112,7 @@ class Session:
         self._marker = Marker(store.sessions)
         self._index = store.open_index()
         self._packs = PackStream(store.packs, store.temp)
+        self._known = self._index.ids(KNOWN)  # asked before the index; what others add later costs only room
         self._pending: set[bytes] = set()  # taken, but in no indexed pack yet
         self.tree = Spool(store.temp)
         self.added = 0  # bytes that the store lacked, before compression
@@ -127,7 +129,9 @@ class Session:
 
     def has(self, id: bytes) -> bool:
         """Whether the store, or this session, has the chunk."""
-        return id in self._pending or self._index.has(id)
+        if id in self._pending:
+            return True
+        return self._index.has(id) if self._known is None else id in self._known
 
     def keep(self) -> None:
         """Make every chunk taken so far durable, whatever becomes of this session. Raises OSError."""
@@ -157,7 +161,10 @@ class Session:
         while self._packs.finished:
             trailer = self._packs.finished.pop(0)
             self._index.add(trailer)
-            self._pending.difference_update(row.id for row in trailer.chunks)
+            ids = {row.id for row in trailer.chunks}
+            self._pending -= ids
+            if self._known is not None:
+                self._known |= ids
 
     def close(self) -> None:
         """Release everything. What is in finished packs stays for the next try."""
