@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from bootsrv import bootplan, ownfile
 from bootsrv.config import Config
+from bootsrv.dnsview import OWN_NAME
 from bootsrv.knownnodes import KnownNodes, identities_of
 from bootsrv.recorder import Recorder
 from pxe.dhcp.ports import BootFile, Client, Host, Stage
@@ -35,6 +36,10 @@ class HouseHosts:
     def reserved(self, address: IPv4Address) -> bool:
         """Whether a registered node has this address."""
         return self._known.reserved(address)
+
+    def named(self, name: str) -> bool:
+        """Whether a registered node has this name, or we have it ourselves."""
+        return name == OWN_NAME or self._known.named(name)
 
 
 class HouseBoots:

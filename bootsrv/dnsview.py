@@ -1,7 +1,7 @@
 """The registry as DNS sees it (`pxe.dns.ports.Names`): every node's name, and the server's own.
 
-A node without a fixed address has the one it holds a lease on. Looked up when asked; `revision` tells the
-engine how long an answer may be kept.
+A node without a fixed address has the one it holds a lease on; a lease has the name that DHCP gave it.
+Looked up when asked; `revision` tells the engine how long an answer may be kept.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from ipaddress import IPv4Address
 from bootsrv.config import Config
 from bootsrv.model import Node
 from bootsrv.registry.registry import Registry
+from pxe.dhcp.labels import clean
 from pxe.dns.ports import Address, Record
 from pxe.dns.zone import Zones
 
@@ -58,7 +59,8 @@ class HouseNames:
             return (Record("A", str(address)),) if address is not None else ()
         if label == OWN_NAME:
             return tuple(Record("A", str(address)) for address in self._own())
-        return None
+        leased = self._registry.leases.named(label, self._clock())
+        return (Record("A", str(leased)),) if leased is not None else None
 
     def pointer(self, address: Address) -> str | None:
         """Whose address it is."""
@@ -70,7 +72,11 @@ class HouseNames:
         if node is None:
             holder = self._registry.leases.holder(address, self._clock())
             node = self._registry.nodes.by_mac(holder) if holder is not None else None
-        return f"{node.name}.{self._domain}" if node is not None and node.name else None
+        if node is not None and node.name:
+            return f"{node.name}.{self._domain}"
+        name = self._registry.leases.name_of(address, self._clock())
+        # A lease of before names were cleaned may hold anything.
+        return f"{name}.{self._domain}" if name and name == clean(name) else None
 
     def _address(self, node: Node) -> IPv4Address | None:
         if node.address is not None:

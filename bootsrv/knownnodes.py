@@ -34,6 +34,7 @@ class KnownNodes:
         self._kinds: frozenset[str] | None = None  # of identities, that any node has
         self._hosts: dict[int, Host] = {}  # by node
         self._addresses: dict[int, frozenset[int]] = {}  # by range
+        self._names: dict[str, bool] = {}
 
     def node(self, client: Client) -> Node | None:
         """Who asks. An identity that somebody set by hand says more than a MAC."""
@@ -82,6 +83,14 @@ class KnownNodes:
             )
         return number in taken
 
+    def named(self, name: str) -> bool:
+        """Whether a registered node has this name."""
+        if name not in self._names:
+            if len(self._names) >= MOST:
+                self._forget()
+            self._names[name] = self._registry.nodes.by_name(name) is not None
+        return self._names[name]
+
     def look(self) -> None:
         """Look whether what was kept is still true."""
         changes = self._registry.changes()
@@ -98,6 +107,7 @@ class KnownNodes:
         self._kinds = None
         self._hosts.clear()
         self._addresses.clear()
+        self._names.clear()
 
     def _find(self, client: Client) -> Node | None:
         if self._kinds is None:

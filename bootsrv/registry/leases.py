@@ -121,6 +121,22 @@ class Leases:
         )
         return str(row["mac"]) if row is not None else None
 
+    def named(self, name: str, now: float) -> IPv4Address | None:
+        """The address whose lease has this host name now."""
+        row = self._db.one(
+            "SELECT address FROM leases WHERE hostname=? AND hostname<>'' AND state='bound' AND expires>?"
+            " ORDER BY expires DESC",
+            (name, now),
+        )
+        return IPv4Address(row["address"]) if row is not None else None
+
+    def name_of(self, address: IPv4Address, now: float) -> str:
+        """The host name of the lease that holds this address now; "" when there is none."""
+        row = self._db.one(
+            "SELECT hostname FROM leases WHERE address=? AND state='bound' AND expires>?", (int(address), now)
+        )
+        return str(row["hostname"]) if row is not None else ""
+
     def names_revision(self) -> int:
         """Goes up whenever a name or the address of one may have changed."""
         row = self._db.one("SELECT value FROM counters WHERE name='names'")

@@ -114,6 +114,11 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ),
     ("ALTER TABLE nodes ADD COLUMN armed_capture TEXT",),
     ("ALTER TABLE nodes ADD COLUMN layout TEXT",),
+    (
+        "CREATE INDEX leases_hostname ON leases (hostname) WHERE hostname<>''",
+        "CREATE TRIGGER names_hostname AFTER UPDATE OF hostname ON leases"
+        f" WHEN new.hostname IS NOT old.hostname BEGIN {_NEXT_NAMES}; END",
+    ),
 )
 
 

@@ -42,10 +42,19 @@ def sub_options(data: bytes) -> Iterator[tuple[int, bytes]]:
         at += 2 + size
 
 
+# Who sends none of these says nothing but its hardware address and client identifier.
+_TELLING = frozenset(
+    {codes.VENDOR_CLASS, codes.USER_CLASS, codes.ARCH, codes.CLIENT_UUID, codes.RELAY_INFO,
+     codes.HOST_NAME, codes.CLIENT_FQDN}
+)  # fmt: skip
+
+
 def describe(packet: Packet) -> Client:
     """Everything the registry and the boot plan may want to know of the sender."""
     options = packet.options
     get = options.get
+    if _TELLING.isdisjoint(options):
+        return Client(mac_of(packet), Stage.SYSTEM, get(codes.CLIENT_ID) or None)
     relay = dict(sub_options(options[codes.RELAY_INFO])) if codes.RELAY_INFO in options else {}
     # Printable only: it is shown on pages and terminals.
     vendor_class = get(codes.VENDOR_CLASS, b"").translate(None, _UNPRINTABLE).decode("ascii")
@@ -60,6 +69,7 @@ def describe(packet: Packet) -> Client:
         hostname=_hostname(packet),
         circuit_id=relay.get(codes.CIRCUIT_ID),
         remote_id=relay.get(codes.REMOTE_ID),
+        fqdn=get(codes.CLIENT_FQDN, b""),
     )
 
 

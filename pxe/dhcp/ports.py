@@ -22,7 +22,7 @@ class Stage(StrEnum):
     SYSTEM = "system"  # anything else: an operating system, the imager, a printer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)  # nobody changes one, as with wire.Packet
 class Client:
     """Who asks, as the packet says."""
 
@@ -36,6 +36,7 @@ class Client:
     hostname: str = ""
     circuit_id: bytes | None = None  # option 82.1
     remote_id: bytes | None = None  # option 82.2
+    fqdn: bytes = b""  # option 81 as it came
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,10 @@ class Hosts(Protocol):
 
     def reserved(self, address: IPv4Address) -> bool:
         """Whether an address belongs to a registered host, and so must not be given from a pool."""
+
+
+    def named(self, name: str) -> bool:
+        """Whether a name (one label, lower case) is a registered host's or our own."""
 
 
 class Boots(Protocol):

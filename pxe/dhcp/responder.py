@@ -17,6 +17,7 @@ from pxe.dhcp.chain import Chain
 from pxe.dhcp.client import describe, is_pxe, sub_options
 from pxe.dhcp.codes import Kind
 from pxe.dhcp.leases import NEVER, Change, LeaseTable
+from pxe.dhcp.naming import Naming, answer_fqdn
 from pxe.dhcp.outcome import Note, Outcome
 from pxe.dhcp.ports import Boots, Host, Hosts, Lease
 from pxe.dhcp.replies import Asked
@@ -34,8 +35,12 @@ class Responder:
     ) -> None:
         self.zones = Zones(subnets, domain)
         self.table = LeaseTable((pool for zone in self.zones.all for pool in zone.pools), hosts.reserved)
-        self.table.load(leases)
+        known = list(leases)
+        self.table.load(known)
         self.table.never.update(int(router) for zone in self.zones.all for router in zone.subnet.routers)
+        self._naming, self._domain = Naming(self.table, hosts), domain
+        for lease in known:
+            self._naming.load(lease)
         self._addresses = Addresses(self.table, hosts)
         self._hosts = hosts
         self._boots = boots
@@ -53,8 +58,9 @@ class Responder:
             self._proxy(asked, out, now)
         else:
             self._authority(asked, out, now)
-        if any(reply.packet.file or codes.BOOT_FILE in reply.packet.options for reply in out.replies):
-            self._chain.sent(asked.client, asked.kind, now)
+        for reply in out.replies:
+            if reply.packet.file or codes.BOOT_FILE in reply.packet.options:
+                self._chain.sent(asked.client, asked.kind, now)
         return out
 
     def _understand(self, packet: Packet, arrival: Arrival, now: float) -> Asked | None:
@@ -66,7 +72,7 @@ class Responder:
         if message_type is not None:
             if len(message_type) != 1 or not 1 <= message_type[0] <= 8:
                 return None
-            kind = Kind(message_type[0])
+            kind = codes.KINDS[message_type[0]]
         relay = packet.options.get(codes.RELAY_INFO)
         inside = dict(sub_options(relay)) if relay else {}
         place = self.zones.place(packet, arrival, inside.get(codes.LINK_SELECTION))
@@ -142,11 +148,13 @@ class Responder:
         if choice.address is None:
             out.notes.append(Note(asked.client.mac, "dhcp.none", choice.why))
             return
+        assert choice.zone is not None
         if not choice.reserved:
             if self.table.doubtful(choice.address, now):
                 out.check = choice.address
             self.table.offer(choice.address, asked.client, now)
-        self._give(asked, host, choice, Kind.OFFER, None, out)
+        name = self._naming.name(asked.client, host, choice.address, choice.zone.subnet, now)
+        self._give(asked, host, choice, Kind.OFFER, None, out, name)
 
     def _request(self, asked: Asked, host: Host | None, out: Outcome, now: float) -> None:
         """RFC 2131 section 4.3.2: the four states of a client, told apart by what it fills in."""
@@ -165,7 +173,7 @@ class Responder:
             out.tell(asked, Kind.NAK, f"refused {address}: {choice.why}", address, None)
             return
         change = self._bind(asked, host, choice, out, now)
-        self._give(asked, host, choice, Kind.ACK, change, out)
+        self._give(asked, host, choice, Kind.ACK, change, out, change.lease.hostname)
 
     def _is_us(self, server: bytes, asked: Asked) -> bool:
         return server == asked.server_id or any(server == own.ip.packed for own in asked.arrival.addresses)
@@ -174,18 +182,26 @@ class Responder:
         assert choice.address is not None and choice.zone is not None
         seconds = self._lease_seconds(asked, host, choice.zone)
         expires = NEVER if seconds == FOR_EVER else now + seconds
-        name = (host.name if host else None) or asked.client.hostname
+        name = self._naming.name(asked.client, host, choice.address, choice.zone.subnet, now)
+        self._naming.keep(name, choice.address)
         change = self.table.bind(choice.address, asked.client, expires, name)
         out.changes.append(change)
         return change
 
     def _give(
-        self, asked: Asked, host: Host | None, choice: Choice, kind: Kind, change: Change | None, out: Outcome
+        self,
+        asked: Asked,
+        host: Host | None,
+        choice: Choice,
+        kind: Kind,
+        change: Change | None,
+        out: Outcome,
+        name: str,
     ) -> None:
-        """OFFER or ACK of an address."""
+        """OFFER or ACK of an address, to a client of this name."""
         assert choice.address is not None and choice.zone is not None
         boot = self._boots.decide(asked.client, asked.place.server) if is_pxe(asked.client) else None
-        settings = self._settings(asked, choice.zone, host, out)
+        settings = self._settings(asked, choice.zone, host, out, name)
         seconds = self._lease_seconds(asked, host, choice.zone)
         times = {codes.LEASE_TIME: struct.pack("!I", seconds)}
         asked_for = asked.packet.options.get(codes.PARAMETER_LIST, b"")
@@ -193,6 +209,8 @@ class Responder:
             if code in asked_for or code in settings:
                 ready = struct.pack("!I", FOR_EVER if seconds == FOR_EVER else int(seconds * share))
                 times[code] = settings.get(code, ready)
+        if codes.CLIENT_FQDN in asked.packet.options:
+            times[codes.CLIENT_FQDN] = answer_fqdn(asked.client.fqdn, name, self._domain)
         out.replies.append(
             replies.make(
                 asked, kind, choice.address, settings, boot, times, change=change, safe=choice.reserved
@@ -213,13 +231,16 @@ class Responder:
             return allowed
         return min(max(int.from_bytes(wanted, "big"), MIN_LEASE_SECONDS), allowed)
 
-    def _settings(self, asked: Asked, zone: Zone, host: Host | None, out: Outcome) -> dict[int, bytes]:
+    def _settings(
+        self, asked: Asked, zone: Zone, host: Host | None, out: Outcome, name: str = ""
+    ) -> dict[int, bytes]:
         """All options for this client: the subnet's, the host's over them, and its name."""
         ready = dict(zone.options)
+        name = name or (host.name if host is not None and host.name else "")
+        if name:
+            ready[codes.HOST_NAME] = name.encode()
         if host is None:
             return ready
-        if host.name:
-            ready[codes.HOST_NAME] = host.name.encode()
         for name, value in host.options.items():
             try:
                 code, data = options.encode(name, value)
@@ -238,7 +259,8 @@ class Responder:
         if not choice.reserved:
             if not choice.zone.subnet.bootp:
                 return
-            name = (host.name if host else None) or ""
+            name = self._naming.name(asked.client, host, choice.address, choice.zone.subnet, now)
+            self._naming.keep(name, choice.address)
             change = self.table.bind(choice.address, asked.client, NEVER, name)
             out.changes.append(change)
         boot = self._boots.decide(asked.client, asked.place.server)

@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import Any
 
 from pxe.dhcp import options as dhcp_options
+from pxe.dhcp.labels import from_pattern
 from pxe.errors import SettingError
 
 MIN_LEASE_SECONDS = 60
@@ -56,6 +57,8 @@ class Subnet:
     interface: str | None = None  # None: every listed interface that has an address inside `cidr`
     shared: str = ""  # subnets of one such name are on the same wire (a "shared network")
     unknown: bool = True  # whether clients nobody registered get pool addresses
+    client_names: bool = True  # whether a client without a registered name is called what it calls itself
+    dynamic_names: str = ""  # what it is called otherwise, such as "dyn-{ip}"; "" = nothing
     bootp: bool = False  # whether BOOTP clients may take pool addresses; they keep them for ever (RFC 1534)
 
     def __contains__(self, address: IPv4Address) -> bool:
@@ -83,6 +86,8 @@ def build_subnet(table: Mapping[str, Any]) -> Subnet:
         interface=_text("interface", table.get("interface") or "") or None,
         shared=_text("shared", table.get("shared", "")),
         unknown=_flag("unknown", table.get("unknown", True)),
+        client_names=_flag("client_names", table.get("client_names", True)),
+        dynamic_names=_pattern(table.get("dynamic_names", ""), cidr),
         bootp=_flag("bootp", table.get("bootp", False)),
     )
 
@@ -186,6 +191,16 @@ def _text(key: str, value: object) -> str:
     if not isinstance(value, str):
         raise SettingError(key, f"{value!r} is not a text")
     return value
+
+
+def _pattern(value: object, cidr: IPv4Network) -> str:
+    pattern = _text("dynamic_names", value)
+    if pattern:
+        try:
+            from_pattern(pattern, "00:00:00:00:00:00", cidr.broadcast_address)
+        except ValueError as error:
+            raise SettingError("dynamic_names", str(error)) from error
+    return pattern
 
 
 def _flag(key: str, value: object) -> bool:

@@ -59,6 +59,9 @@ class Registry:
     def reserved(self, address: IPv4Address) -> bool:
         return address in self.addresses
 
+    def named(self, name: str) -> bool:
+        return False
+
     def decide(self, client: Client, server: IPv4Address) -> BootFile | None:
         return BootFile("snponly.efi", server)
 

@@ -66,6 +66,28 @@ def test_the_revision_follows_names_and_nothing_else(house: Appliance, names: Ho
     assert moved(lambda: house.nodes.remove("n1"))
 
 
+def test_a_lease_has_the_name_that_dhcp_gave_it(house: Appliance, names: HouseNames, clock: Any) -> None:
+    def lease(number: int, hostname: str) -> None:
+        address, mac = IPv4Address(f"10.77.0.{number}"), f"52:54:00:00:01:{number:02x}"
+        house.registry.leases.commit([Lease(address, mac, None, clock.now + 60, hostname)])
+
+    lease(100, "laptop")
+    lease(101, "")
+    lease(102, "Some.Thing from before")
+    assert names.lookup("laptop.cluster.test") == a("10.77.0.100")
+    assert names.pointer(IPv4Address("10.77.0.100")) == "laptop.cluster.test"
+    assert names.lookup(".cluster.test") is None
+    assert [names.pointer(IPv4Address(f"10.77.0.{number}")) for number in (101, 102)] == [None, None]
+    before = names.revision()
+    lease(100, "tablet")
+    assert names.revision() != before
+    assert names.lookup("laptop.cluster.test") is None
+    house.nodes.add(Wanted(name="tablet", address="10.77.0.11"))
+    assert names.lookup("tablet.cluster.test") == a("10.77.0.11")
+    clock.now += 61
+    assert names.pointer(IPv4Address("10.77.0.100")) is None
+
+
 def test_zones(config: Config) -> None:
     found = zones(config)
     assert (found.domain, found.server) == ("cluster.test", "bootsrv.cluster.test")

@@ -49,6 +49,9 @@ class House:
     def reserved(self, address: IPv4Address) -> bool:
         return any(host.address == address for host in self.hosts.values())
 
+    def named(self, name: str) -> bool:
+        return any(host.name == name for host in self.hosts.values())
+
     def decide(self, client: Client, server: IPv4Address) -> BootFile | None:
         if not self.boot:
             return None
