@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from bootsrv import bootplan, ownfile, timeline
+from bootsrv import bootplan, diagnosis, ownfile, timeline
 from bootsrv.config import Config
 from bootsrv.model import Event, Node
 from bootsrv.registry.registry import Registry
@@ -41,6 +41,9 @@ class Watch:
         if (own := ownfile.own_file(plan, options)) is not None:
             text = f"{own}: {ownfile.REASON}"
         lines.append(Line("boots", text))
+        for events in self._registry.events.boots(node.id, 1):
+            if (found := diagnosis.trouble(events, self._clock())) is not None:
+                lines.append(Line("trouble", found))
         lines.append(Line("address", self._address(node)))
         if node.image:
             lines.append(Line("image", node.image + (f", runs {node.running}" if node.running else "")))
