@@ -78,7 +78,7 @@ def capture(options: argparse.Namespace, upload: Upload, teller: Teller) -> str:
     choice = _file_systems(options)
     made_from = options.made_from or _made_from(root)
     begun = upload.begin(
-        {"name": options.name, "host": platform.node(), "machine": _machine(root), "made_from": made_from}
+        {"name": options.name, "host": options.host, "machine": _machine(root), "made_from": made_from}
     )
     excluded = _excludes(options, begun)
     teller.total = _used(root, choice)
@@ -140,7 +140,7 @@ def _facts(
         "update_excludes": update,
         "warnings": warnings,
         "captured": {
-            "host": platform.node(), "machine": _machine(options.root), "from": made_from,
+            "host": options.host, "machine": _machine(options.root), "from": made_from,
             "kernel": platform.release(), "at": int(time.time()),
         },
     }  # fmt: skip

@@ -53,6 +53,7 @@ class Capture:
         self._console.steps("find", "upload")
         self._console.status(f"capturing the {what} of {self.task['node']} as {self.task['name']}")
         words = [f"--token={self.task['token']}", f"--made-from={self.task['made_from']}", "--give-up=0"]
+        words.append(f"--host={self.task['node']}")
         if what == "tree":
             root = roots.mount_root(self._console.say)
             words += ["--root", str(root)]
@@ -90,7 +91,8 @@ class Capture:
 
 def capture_disk(path: Path, options: Any, upload: Upload, teller: Teller) -> str:
     """As `cli.capture`, for a disk."""
-    begun = upload.begin({"host": f"disk {path}", "kind": "disk", "made_from": options.made_from})
+    host = f"{options.host}, disk {path}"
+    begun = upload.begin({"host": host, "kind": "disk", "made_from": options.made_from})
     teller.say(f"capturing {path} as {begun['name']}")
     teller.sent = lambda: upload.sent
     with contextlib.closing(cli.base_of(upload, begun.get("base"))) as base:

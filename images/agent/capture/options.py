@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import platform
 from pathlib import Path
 from typing import List
 
@@ -46,6 +47,7 @@ def parse(arguments: List[str], server: str) -> argparse.Namespace:
         "--without", dest="unwanted", action="append", default=[], metavar="PATH",
         help="do not capture the file system mounted there",
     )  # fmt: skip
+    parser.add_argument("--host", default=platform.node(), help=argparse.SUPPRESS)
     parser.add_argument("--by-server", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--made-from", default="", metavar="REF", help=argparse.SUPPRESS)
     parser.add_argument("--allow-unreadable", action="store_true", help="publish without what cannot be read")

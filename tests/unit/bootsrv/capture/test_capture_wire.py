@@ -14,6 +14,8 @@ import nastytree
 import pytest
 
 from bootsrv.lab.namespace import Namespace
+from images.agent import bundle
+from images.agent.update.task import VARIABLE, pack
 
 pytestmark = [
     pytest.mark.netns,
@@ -76,8 +78,22 @@ def test_the_line_that_is_printed_does_it(service: Service, tmp_path: Path) -> N
     again = service.space.run(["sh", "-c", typed])
     assert again.returncode == 1 and "this token was used already: it made golden@1" in again.stderr
     assert service.bootsrv("image", "verify", "--json") == []
+    started_by_the_server(service, machine)
     service.process.terminate()
     assert service.process.wait(30) == 0
+
+
+def started_by_the_server(service: Service, machine: Path) -> None:
+    """As over SSH: the token is in the script, what is told is JSON."""
+    token = service.bootsrv("image", "capture", "--token", "--name", "golden", "--json")["token"]
+    task = f'import os\nos.environ["{VARIABLE}"] = "{pack({"token": token})}"\n'.encode()
+    script = service.home / "agent.py"
+    script.write_bytes(task + bundle.build("http://10.77.0.1:8080"))
+    words = f"{PYTHON} - capture --by-server --root {machine} <{script}"
+    done = service.space.run(["sh", "-c", words])
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert rows[-1] == {"ref": "golden@2"} and "say" in rows[0]
 
 
 def test_a_server_killed_in_the_middle_costs_no_more_than_time(service: Service, tmp_path: Path) -> None:
