@@ -142,7 +142,7 @@ def _accounts(profile: Profile) -> Iterator[Answer]:
     first = profile.users[0] if profile.users else None
     yield "passwd/make-user", "boolean", _flag(first is not None)
     if first is not None:
-        yield "passwd/user-fullname", "string", first.full_name or first.name
+        yield "passwd/user-fullname", "string", (first.full_name or "").strip() or first.name
         yield "passwd/username", "string", first.name
         yield "passwd/user-password-crypted", "password", first.password or "!"
         if first.uid is not None:

@@ -92,7 +92,8 @@ def test_what_the_installer_cannot_do_is_refused_with_its_field(changes, field):
         ("#cloud-config\nautoinstall:\n  version: 1\n  colour: red\n", 3, "colour"),
         ("#cloud-config\nautoinstall:\n  version: 1\n  ssh:\n    allow-pw: sometimes\n", 5, "not of type"),
         (
-            "#cloud-config\nautoinstall:\n  version: 1\n  storage:\n    config:\n    - {id: a, type: format}\n",
+            "#cloud-config\nautoinstall:\n  version: 1\n"
+            "  storage:\n    config:\n    - {id: a, type: format}\n",
             6,
             "required",
         ),
