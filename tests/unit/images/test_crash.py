@@ -2,69 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from crashing import Boom, armed, full
 from imagestore import contents, make, noise, publish
 
-from images import disk, pack
-from images import publish as publishing
 from images.store import ImageStore
 
 OLD = {"a": noise(80_000, 1), "b": b"text"}
 NEW = {"a": noise(80_000, 1), "c": noise(150_000, 2), "d": noise(10_000, 3)}
-
-
-class Boom:
-    """Counts what touches the disk; at number `at` calls `then` instead."""
-
-    def __init__(self, at: int, then: object) -> None:
-        self.count = 0
-        self.at = at
-        self.then = then
-
-    def __call__(self) -> None:
-        self.count += 1
-        if self.count == self.at:
-            self.then()  # type: ignore[operator]
-
-
-@contextlib.contextmanager
-def armed(boom: Boom) -> Iterator[None]:
-    patch = pytest.MonkeyPatch()
-
-    def wrap(module: object, name: str, half: bool = False) -> None:
-        real = getattr(module, name)
-
-        def call(*arguments, **named):  # type: ignore[no-untyped-def]
-            if half and boom.count + 1 == boom.at:  # a write that stops in the middle
-                real(arguments[0], bytes(arguments[1])[: len(arguments[1]) // 2])
-            boom()
-            return real(*arguments, **named)
-
-        patch.setattr(module, name, call)
-
-    for module in (disk, pack, publishing):
-        wrap(module, "write_all", half=True)
-        if hasattr(module, "create"):
-            wrap(module, "create")
-    wrap(os, "fsync")
-    for module in (disk, pack, publishing):
-        wrap(module, "publish_file")
-    wrap(Path, "replace")
-    wrap(disk, "sync_dir")
-    try:
-        yield
-    finally:
-        patch.undo()
-
-
-def full() -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def steps() -> int:
