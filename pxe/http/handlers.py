@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar
@@ -254,9 +254,12 @@ def local_of(request: web.BaseRequest) -> str:
 
 def _end(request: web.BaseRequest, which: str) -> str:
     name = request.transport.get_extra_info(which) if request.transport else None
-    if not isinstance(name, tuple):
-        return ""
-    address = ip_address(name[0].partition("%")[0])
+    return _plain(name[0]) if isinstance(name, tuple) else ""
+
+
+@lru_cache(4096)
+def _plain(text: str) -> str:
+    address = ip_address(text.partition("%")[0])
     return str(getattr(address, "ipv4_mapped", None) or address)
 
 
