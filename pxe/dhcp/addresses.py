@@ -15,7 +15,7 @@ from pxe.dhcp.ports import Client, Host, Hosts, Lease, Stage
 from pxe.dhcp.zones import Place, Zone
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Choice:
     """An address and its zone; without one, `why` says so in words for a person."""
 

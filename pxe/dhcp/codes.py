@@ -18,6 +18,8 @@ class Kind(IntEnum):
     INFORM = 8
 
 
+KINDS = (None, *Kind)  # by number; calling Kind takes several times as long
+
 SUBNET_MASK = 1
 ROUTERS = 3
 HOST_NAME = 12

@@ -57,7 +57,7 @@ class Way(StrEnum):
     ROUTED = "routed"  # plain UDP
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # nobody changes one, as with wire.Packet
 class Reply:
     """One answer. It may leave once `change` is stored; `safe`: even if it could not be (a reservation)."""
 
@@ -73,7 +73,7 @@ class Reply:
     safe: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked:
     """One request with what was found out about it."""
 

@@ -32,6 +32,7 @@ class Port:
         self.interface = interfaces.read(name)
         self.addresses: tuple[IPv4Interface, ...] = self.interface.addresses
         self._server_port = server_port
+        self._buffer = memoryview(bytearray(LARGEST))
         self._arrivals: dict[tuple[int, str, int], Arrival] = {}
         self.sockets: list[socket.socket] = []
         try:
@@ -82,10 +83,10 @@ class Port:
                 continue
             for _ in range(limit):
                 try:
-                    data, (host, source_port) = sock.recvfrom(LARGEST)
+                    size, (host, source_port) = sock.recvfrom_into(self._buffer)
                 except BlockingIOError:
                     break
-                yield data, self._arrivals.get((port, host, source_port)) or self._arrival(
+                yield bytes(self._buffer[:size]), self._arrivals.get((port, host, source_port)) or self._arrival(
                     port, host, source_port
                 )
 

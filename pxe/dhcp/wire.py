@@ -34,7 +34,7 @@ MAX_LIMIT = 1500 - 28  # no fragments: many firmware stacks cannot put them toge
 NO_ADDRESS = IPv4Address(0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)  # nobody changes one; a check of that costs a microsecond
 class Packet:
     """One message. Texts end at their first NUL; `options` keeps the order on the wire, without Pad, End,
     Overload."""
