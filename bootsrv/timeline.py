@@ -156,6 +156,8 @@ def _stage_of(event: Event, landing: bool) -> str | None:
         if event.data.get("stage") == "ipxe":
             return "loader"
         return "firmware" if from_firmware(event.data) else None
+    if event.kind == "http.start" and str(event.data.get("file", "")).startswith("loaders/"):
+        return "loader"  # UEFI HTTP Boot
     return _BEGINS.get(event.kind)
 
 

@@ -78,6 +78,21 @@ class TestBoots:
 
 
 class TestStages:
+    def test_of_http_boot(self) -> None:
+        found = boot(
+            [
+                (0, "dhcp.discover", FIRMWARE),
+                (4, "http.start", {"file": "loaders/snponly.efi"}),
+                (5, "http.done", {"file": "loaders/snponly.efi"}),
+                (6, "http.start", {"file": "loaders/autoexec.ipxe"}),
+                (7, "http.done", {"file": "boot/x/script.ipxe"}),
+                (8, "http.start", {"file": "imager/vmlinuz"}),
+            ]
+        )
+        assert [(s.name, s.start, s.end) for s in found.stages] == [
+            ("firmware", 0, 4), ("loader", 4, 8), ("kernel", 8, None),
+        ]  # fmt: skip
+
     def test_of_an_imaging(self) -> None:
         found = boot(IMAGING)
         assert [(s.name, s.start, s.end) for s in found.stages] == [
