@@ -85,7 +85,9 @@ def retry(number: int) -> ResponseReturnValue:
     image = node.armed.image if node.armed else node.image
     question = Question(
         heading=f"Retry {title(node)}",
-        lead=f"Its disk is written again from the start with {image}."
+        lead=f"It is captured as {image}."
+        if node.armed and node.armed.capture
+        else f"Its disk is written again from the start with {image}."
         " If the machine waits in the imager, it begins now.",
         button="Retry",
         done=f"{title(node)} tries again.",
@@ -97,7 +99,7 @@ def retry(number: int) -> ResponseReturnValue:
 def cancel(number: int) -> ResponseReturnValue:
     node = _node(number)
     question = Question(
-        heading=f"Do not image {title(node)}",
+        heading=f"Leave {title(node)} as it is",
         lead="The arming is taken back: its next boot is from its own disk, which has not been touched.",
         button="Take it back",
         done=f"{title(node)} is not armed any more.",

@@ -22,6 +22,7 @@ from webui import (
     api_images,
     auth,
     board,
+    capture,
     changes,
     context,
     csrf,
@@ -56,7 +57,7 @@ def create_app(appliance: Appliance, secret: str, stopping: Callable[[], bool] =
     # One forwarder of ours is in front; it drops whatever the client claims and writes its own.
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]
     auth.install(app)
-    for topic in (board, register, actions, images, changes, api, api_images):
+    for topic in (board, register, actions, capture, images, changes, api, api_images):
         app.register_blueprint(topic.blueprint)
     live.install(app, stopping)
     errors.install(app)

@@ -1,0 +1,104 @@
+"""From a machine to an image: a running one over SSH; one that is off, by the imager, and to another disk.
+
+Works on the machine as the tests before have left it, or images it first when it runs alone.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import time
+
+import pytest
+from labhouse import Cluster
+
+from bootsrv.lab.firmware import Firmware
+from bootsrv.model import Node, NodeState
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
+NAME, ADDRESS = "n2", "10.77.0.12"
+# What imaging made this machine's own, what its first boots wrote, and what a push keeps.
+OWN = (
+    "/etc/hostname", "/etc/hosts", "/etc/fstab", "/etc/machine-id", "/etc/resolv.conf", "/etc/.pwd.lock",
+    "/etc/ssh", "/etc/ssh/*", "/root", "/root/*", "/etc/systemd/*", "/etc/bootsrv*", "/usr/local/lib/*",
+    "/usr/local/*", "/etc/default/grub.d*", "/boot", "/boot/grub*", "/etc", "/", "/usr", "/var/lib/systemd*",
+    "/var/lib/bootsrv*", "/var/lib/dbus*", "/var/log*", "/var/tmp*", "/var/lib/private*", "/var/cache*",
+    "/etc/network*", "/etc/netplan*", "/var/lib", "/lost+found", "/etc/issue", "/run*", "/var/lib/ucf*",
+    "/etc/modprobe.d*", "/etc/shadow*", "/mnt", "/dev*", "/proc*", "/sys*", "/tmp*", "/usr/local", "/var",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def node(cluster: Cluster) -> Node:
+    machine = cluster.bios
+    found = cluster.wait(machine, lambda node: bool(node and (node.facts or node.running)), 240, "showed up")
+    if found.state is NodeState.DISCOVERED:
+        cluster.lab.service.cli(
+            "node", "adopt", machine.spec.mac, "--name", NAME, "--image", "debian", "--address", ADDRESS,
+            "--method", "static",
+        )  # fmt: skip
+    return cluster.wait_state(machine, NodeState.RUNNING, 420)
+
+
+def ask(cluster: Cluster, command: str) -> str:
+    return cluster.lab.service.ssh.run(ADDRESS, command).strip()
+
+
+def test_a_running_machine_becomes_an_image(cluster: Cluster, node: Node) -> None:
+    ask(cluster, "echo golden >/etc/golden; head -c 3000000 /dev/urandom >/srv/noise; sync")
+    said = cluster.lab.service.cli("image", "capture", NAME, "--name", "golden", timeout=400)
+    assert said.startswith("golden@1: ")
+    store = cluster.verbs.images.store()
+    golden, base = store.resolve("golden"), store.resolve(str(node.running))
+    assert golden.parent == base.id
+    added = next(e.data["added"] for e in cluster.verbs.watch.latest(50) if e.kind == "capture.done")
+    assert 3_000_000 < added < 12_000_000, "what the store had was not sent"
+    was = {entry.path: entry for entry in store.manifest(base.id).entries()}
+    now = {entry.path: entry for entry in store.manifest("golden").entries()}
+    assert now[b"etc/golden"].size == 7 and now[b"srv/noise"].size == 3_000_000
+    for secret in (b"etc/machine-id", b"etc/ssh/ssh_host_ed25519_key", b"etc/bootsrv/home.conf"):
+        assert secret not in now, "what is one machine's own is not in an image"
+    differ = {path for path in was.keys() | now.keys() if was.get(path) != now.get(path)}
+    differ -= {b"etc/golden", b"srv/noise", b"srv"}
+    names = sorted("/" + path.decode() for path in differ)
+    assert [name for name in names if not any(fnmatch.fnmatch(name, own) for own in OWN)] == []
+
+
+@pytest.mark.slow
+def test_a_whole_disk_to_an_image_and_to_another_disk(cluster: Cluster, node: Node) -> None:
+    since = cluster.now()
+    cluster.lab.service.cli("image", "capture", NAME, "--name", "whole", "--offline", "--disk")
+    cluster.bios.reset()
+    made = cluster.wait_event(cluster.bios, "capture.done", since, 400)
+    assert made.data["ref"] == "whole@1"
+    back = cluster.wait_event(cluster.bios, "home", since, 240)
+    assert back.id > made.id, "its own disk again"
+    assert cluster.node(cluster.bios).armed is None
+    version = cluster.verbs.images.resolve("whole")
+    assert version.kind == "disk" and version.bytes < 3 << 30
+
+    cluster.bios.off()  # the copy has the same name and address
+    copy = cluster.lab.add(Firmware.BIOS, disk=5120)
+    copy.on()
+    cluster.wait(copy, lambda node: bool(node and node.facts), 240, "showed up")
+    cluster.lab.service.cli("node", "adopt", copy.spec.mac, "--name", "n9", "--image", "whole")
+    cluster.wait(copy, lambda node: bool(node and node.state is NodeState.INSTALLED), 400, "was imaged")
+    ends = time.monotonic() + 240
+    while f"{NAME} login:" not in copy.console.tail(40):
+        assert time.monotonic() < ends, copy.console.tail(40)
+        time.sleep(1)
+    assert int(ask(cluster, "blockdev --getsize64 /dev/vda")) == 5 << 30, "this is the copy"
+    copy.cut()
+    cluster.bios.on()
+    cluster.wait_event(cluster.bios, "home", cluster.now(), 240)
+
+
+@pytest.mark.slow
+def test_files_of_a_machine_that_is_off(cluster: Cluster, node: Node) -> None:
+    since = cluster.now()
+    cluster.lab.service.cli("image", "capture", NAME, "--name", "resting", "--offline")
+    cluster.bios.reset()
+    made = cluster.wait_event(cluster.bios, "capture.done", since, 400)
+    assert made.data["ref"] == "resting@1" and made.data["added"] < 20_000_000
+    cluster.wait_event(cluster.bios, "home", since, 240)
+    paths = {entry.path for entry in cluster.verbs.images.store().manifest("resting").entries()}
+    assert b"etc/debian_version" in paths and b"etc/machine-id" not in paths
