@@ -21,7 +21,7 @@ from typing import Any, Dict, List, Tuple
 
 from images.agent.client import Client
 from images.agent.rootfs import Root
-from images.agent.update import overlay
+from images.agent.update import initrds, overlay
 from images.agent.update.compare import Compare, Difference, path_of, unchanged
 from images.agent.update.folders import Folders
 from images.agent.update.journal import Journal, write
@@ -119,9 +119,11 @@ class Update:
         root = Root(self.root)
         try:
             self._patterns = overlay.patterns(root, manifest.header)
+            made = overlay.overrides(self.root)
+            self._patterns += initrds.lay_over(made, root, manifest.lines())
         finally:
             root.close()
-        return overlay.overrides(self.root)
+        return made
 
     def _is_already(self, manifest: SealedManifest, over: overlay.Overlay) -> bool:
         cache = self.state.load_cache()

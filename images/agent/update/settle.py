@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Dict
 
 from images.agent.rootfs import Root
-from images.agent.update import bootmenu, journal, services, unit
+from images.agent.update import bootmenu, initrds, journal, services, unit
 from images.agent.update.folders import Folders
 from images.agent.update.stage import Stage
 from images.agent.update.state import State, write_whole
@@ -105,6 +105,7 @@ class Settling:
         """All names are switched: the machine is the new version."""
         self._state.advance()
         self._name(str(made.about["ref"]))
+        initrds.complete(self._root)
         kernel = bootmenu.renew(self._root, str(made.about["ref"]))
         changed = [step.path for step in made.steps if step.kind == "put"]
         needs = services.needs(self._root, changed, made.about["places"])

@@ -108,6 +108,18 @@ def test_lists_and_overrides(house: House) -> None:
     assert (house.root / "etc/foo.conf").read_bytes() == b"a=other\n"
 
 
+def test_an_initramfs_keeps_what_the_machine_needs(tmp_path: Path) -> None:
+    one = lay(tmp_path / "one", {"etc": None, "boot/initrd.img-1": noise(5003, 7)})
+    house = House(tmp_path, one, lay(tmp_path / "two", {"etc": None, "boot/initrd.img-2": noise(70_001, 8)}))
+    extra = noise(512, 9)
+    lay(house.root, {"etc/bootsrv/initramfs-extra.cpio": extra})
+    (house.root / "boot/initrd.img-1").write_bytes(noise(5003, 7) + b"\0" + extra)
+    assert house.push()["drift"] == 0
+    assert (house.root / "boot/initrd.img-2").read_bytes() == noise(70_001, 8) + bytes(3) + extra
+    assert not (house.root / "boot/initrd.img-1").exists()
+    assert house.push()["made"] == 0
+
+
 def test_files_that_are_not_the_images_are_never_removed(house: House) -> None:
     (house.root / "var/lib/gone/mine").write_bytes(b"keep")
     house.push()
