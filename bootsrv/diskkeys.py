@@ -1,6 +1,5 @@
 """Passphrases of nodes' encrypted disks: derived from one secret of this appliance, stored nowhere.
 
-
 Each is 150 bits of HMAC-SHA256 over the node's id, written so that a person can type it. The law: it leaves
 this server only to the machine itself, by its own credential, or to an administrator who asks; removing a
 node takes its credential away, and with it the machine's way to open its disk without a person.
@@ -37,6 +36,6 @@ def sealed(layout: Mapping[str, Any]) -> bool:
 
 
 def grant(registry: Registry, node: Node, mac: str, base: str, now: float) -> dict[str, str]:
-    """What a deploy task carries: the passphrase, and where the system will ask for it with which credential."""
+    """What a deploy task carries: the passphrase, and the address and credential to ask for it later."""
     token = registry.tokens.issue(PURPOSE, str(node.id), now, SECONDS, {"mac": mac})
     return {"passphrase": passphrase(registry, node), "url": f"{base}/node/v1/diskkey", "token": token}

@@ -13,6 +13,7 @@ import hashlib
 import os
 import shutil
 import stat
+from collections import deque
 from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from images.manifest import Chunk, Entry
 from images.tree_writer import set_attributes, strip_xattrs
 
 ASIDE = ".bootsrv-old"
+AHEAD, AHEAD_BYTES = 64, 4 << 20  # files, and bytes of each, that are asked for before they are read
 STAYS = (ASIDE, "lost+found")
 _DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -119,24 +121,48 @@ class Seed:
         self.bytes = 0
 
     def learn(self, entries: Iterable[Entry], wanted: Container[bytes]) -> None:
-        """Reads the files of these entries and notes which of the `wanted` chunks they really hold."""
-        for entry in entries:
-            if entry.type != "file" or not entry.chunks:
-                continue
-            asked = [c.id for c in entry.chunks if c.id in wanted and c.id not in self._where]
-            if asked or (entry.chunks not in self._whole and all(c.id in wanted for c in entry.chunks)):
-                for bed in self._beds:
-                    path = bed.inside(entry.path)
-                    if path is not None and bed.size(path) == entry.size:
-                        self._check(bed, path, entry, wanted)
+        """Reads the files of these entries and notes which of the `wanted` chunks they really hold.
 
-    def _check(self, bed: Bed, path: bytes, entry: Entry, wanted: Container[bytes]) -> None:
+        Files to come are asked for ahead, so that the disk always has work; what is of no use is not read.
+        """
+        waiting: deque[tuple[int, int, Entry]] = deque()
         try:
-            handle = bed.open(path)
-        except OSError:
-            return
-        self._files.append((bed, path))
-        number, whole = len(self._files) - 1, entry.extents is None  # a hole could hide old data
+            for number, handle, entry in self._candidates(entries, wanted):
+                os.posix_fadvise(handle, 0, min(entry.size, AHEAD_BYTES), os.POSIX_FADV_WILLNEED)
+                waiting.append((number, handle, entry))
+                if len(waiting) > AHEAD:
+                    self._check(*waiting.popleft(), wanted)
+            while waiting:
+                self._check(*waiting.popleft(), wanted)
+        finally:
+            for _, handle, _ in waiting:
+                os.close(handle)
+
+    def _candidates(
+        self, entries: Iterable[Entry], wanted: Container[bytes]
+    ) -> Iterator[tuple[int, int, Entry]]:
+        """Number, open file and entry of each file that may hold something wanted."""
+        asked: set[bytes] = set()
+        for entry in entries:
+            if entry.type != "file" or not entry.chunks or entry.chunks in self._whole:
+                continue
+            fresh = {c.id for c in entry.chunks if c.id in wanted} - asked - self._where.keys()
+            if not fresh and not all(c.id in wanted for c in entry.chunks):
+                continue
+            for bed in self._beds:
+                path = bed.inside(entry.path)
+                if path is None or bed.size(path) != entry.size:
+                    continue
+                try:
+                    handle = bed.open(path)
+                except OSError:
+                    continue
+                self._files.append((bed, path))
+                yield len(self._files) - 1, handle, entry
+            asked |= fresh
+
+    def _check(self, number: int, handle: int, entry: Entry, wanted: Container[bytes]) -> None:
+        whole = entry.extents is None  # a hole could hide old data
         try:
             for chunk, offset in _places(entry):
                 good = chunk.id in wanted and _hash(handle, chunk, offset) == chunk.id

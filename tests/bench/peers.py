@@ -28,6 +28,7 @@ PACKAGES = {
     "casync": "casync",
     "restic": "restic",
     "borg": "borgbackup",
+    "partclone.ext4": "partclone",
 }
 _PLACES = ("usr/sbin", "usr/bin", "sbin", "bin")
 _SYSTEM = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
