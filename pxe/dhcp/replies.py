@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import IPv4Address
 
 from pxe.dhcp import codes
-from pxe.dhcp.client import sub_options
 from pxe.dhcp.codes import Kind
 from pxe.dhcp.leases import Change
 from pxe.dhcp.ports import BootFile, Client, Stage
+from pxe.dhcp.vendor import THIS_FILE, Vendor, build, menu, parse
 from pxe.dhcp.wire import (
     BROADCAST,
     DEFAULT_LIMIT,
@@ -41,9 +42,7 @@ ESSENTIAL = frozenset(
 # Without a parameter list (old clients, BOOTP) everything configured is sent; these are never "configured".
 _NOT_ON_REQUEST = frozenset({codes.LEASE_TIME, codes.RENEWAL_TIME, codes.REBINDING_TIME, codes.VENDOR_CLASS})
 
-# PXE 2.1 table 2-1, PXE_DISCOVERY_CONTROL: bit 3 = "use the boot file of this answer, no menu, no discovery".
-PXE_USE_THIS_FILE = b"\x06\x01\x08"
-PXE_BOOT_ITEM = 71
+_built = lru_cache(256)(build)  # a few for each network
 # iPXE's own encapsulated option 176, "no-pxedhcp": it need not wait for a proxyDHCP server, saving two
 # seconds.
 IPXE_NO_PROXY = b"\xb0\x01\x01"
@@ -210,9 +209,10 @@ def _boot_options(asked: Asked, boot: BootFile, options: dict[int, bytes], proxy
         if codes.BOOT_FILE in wanted or len(name) >= FILE_FIELD:
             # Some PXE ROMs read option 67 as a C string; iPXE and the others stop at the NUL as well.
             options[codes.BOOT_FILE] = name + b"\0" if client.stage is Stage.FIRMWARE else name
-        if proxy:
-            options[codes.VENDOR_CLASS] = b"PXEClient"
-            options[codes.VENDOR_INFO] = _pxe_info(request)
+        info = _vendor_info(asked, boot, proxy)
+        if info is not None:
+            options[codes.VENDOR_CLASS] = b"PXEClient"  # without it firmware does not look at option 43
+            options[codes.VENDOR_INFO] = _built(info)
     if client.stage in (Stage.IPXE, Stage.OLD_IPXE) and not proxy:
         options[codes.IPXE] = IPXE_NO_PROXY
     if codes.CLIENT_UUID in request.options:
@@ -220,13 +220,18 @@ def _boot_options(asked: Asked, boot: BootFile, options: dict[int, bytes], proxy
     return name if len(name) < FILE_FIELD else b""
 
 
-def _pxe_info(request: Packet) -> bytes:
-    """Option 43: load this file; a boot server also repeats the item that was asked for (PXE 2.1, tag 71)."""
-    info = PXE_USE_THIS_FILE
-    for code, value in sub_options(request.options.get(codes.VENDOR_INFO, b"")):
-        if code == PXE_BOOT_ITEM and len(value) == 4:
-            info += bytes((PXE_BOOT_ITEM, 4)) + value
-    return info + b"\xff"
+def _vendor_info(asked: Asked, boot: BootFile, proxy: bool) -> Vendor | None:
+    """Option 43: a menu where the subnet has one, for PXE firmware that is not at the boot server yet (iPXE
+    would show it too, and has better ones). Else, beside another server: load this file; a boot server also
+    repeats the item that was asked for (PXE 2.1, tag 71)."""
+    seconds, client = asked.place.home.subnet.pxe_menu, asked.client
+    asks_first = asked.arrival.port == SERVER_PORT and client.stage is Stage.FIRMWARE
+    if seconds is not None and asks_first and client.vendor_class.startswith("PXEClient"):
+        return menu(boot.server, seconds)
+    if not proxy:
+        return None
+    item = parse(asked.packet.options.get(codes.VENDOR_INFO, b"")).item
+    return Vendor(THIS_FILE, item=item)
 
 
 def _echo(request: Packet, options: dict[int, bytes]) -> None:

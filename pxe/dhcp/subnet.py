@@ -19,6 +19,7 @@ from pxe.dhcp.labels import from_pattern
 from pxe.errors import SettingError
 
 MIN_LEASE_SECONDS = 60
+LONGEST_MENU = 254  # seconds; 255 would mean without end
 FOR_EVER = 0xFFFFFFFF  # RFC 2131 section 3.3
 
 
@@ -59,6 +60,7 @@ class Subnet:
     unknown: bool = True  # whether clients nobody registered get pool addresses
     client_names: bool = True  # whether a client without a registered name is called what it calls itself
     dynamic_names: str = ""  # what it is called otherwise, such as "dyn-{ip}"; "" = nothing
+    pxe_menu: int | None = None  # seconds that firmware offers a choice (network, own disk); None: no menu
     bootp: bool = False  # whether BOOTP clients may take pool addresses; they keep them for ever (RFC 1534)
 
     def __contains__(self, address: IPv4Address) -> bool:
@@ -88,6 +90,7 @@ def build_subnet(table: Mapping[str, Any]) -> Subnet:
         unknown=_flag("unknown", table.get("unknown", True)),
         client_names=_flag("client_names", table.get("client_names", True)),
         dynamic_names=_pattern(table.get("dynamic_names", ""), cidr),
+        pxe_menu=_menu(table.get("pxe_menu")),
         bootp=_flag("bootp", table.get("bootp", False)),
     )
 
@@ -190,6 +193,14 @@ def _seconds(key: str, value: object) -> int:
 def _text(key: str, value: object) -> str:
     if not isinstance(value, str):
         raise SettingError(key, f"{value!r} is not a text")
+    return value
+
+
+def _menu(value: object) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LONGEST_MENU:
+        raise SettingError("pxe_menu", f"{value!r} is not a number of seconds from 0 to {LONGEST_MENU}")
     return value
 
 
