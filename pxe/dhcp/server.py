@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pxe.dhcp import probe, wire
 from pxe.dhcp.checks import Checks, Held
 from pxe.dhcp.outcome import Note, Outcome, Step
+from pxe.dhcp.pace import FULL, Pace
 from pxe.dhcp.ports import Boots, Hosts, Journal, Leases
 from pxe.dhcp.replies import ESSENTIAL, Reply
 from pxe.dhcp.responder import Responder
@@ -29,7 +30,6 @@ from pxe.errors import ForeignServer, WireError
 
 log = logging.getLogger("pxe.dhcp")
 
-BATCH = 256  # datagrams read from one socket before they are decided and committed together
 REFRESH_SECONDS = 5.0  # how often our own addresses are read again
 TAKE_BACK_SECONDS = 0.5  # how soon a lease is free that a person ended
 WATCH_SECONDS = 60.0  # how often an authority looks for another server
@@ -90,6 +90,7 @@ class DhcpServer:
         self._steady = Steady(clock, even)
         self._checks = Checks(config.check_seconds, self._free, self._taken)
         self._ports: list[Port] = []
+        self._pace = Pace(self._readable, self._listen, self._deafen)
         self._responder: Responder | None = None
         self._storing: Storing | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -116,8 +117,7 @@ class DhcpServer:
         except BaseException:
             await self.close()
             raise
-        for port in self._ports:
-            self._listen(port)
+        self._listen()
         loop = asyncio.get_running_loop()
         self._tasks.append(loop.create_task(self._refresh()))
         self._tasks.append(loop.create_task(self._hear_people()))
@@ -131,34 +131,38 @@ class DhcpServer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
         self._checks.close()
+        self._pace.close()
         for port in self._ports:
-            self._deafen(port)
+            for sock in port.sockets:
+                asyncio.get_running_loop().remove_reader(sock.fileno())
         if self._storing is not None:
             await self._storing.close()
         for port in self._ports:
             port.close()
         self._ports.clear()
 
-    def _listen(self, port: Port) -> None:
+    def _listen(self) -> None:
         loop = asyncio.get_running_loop()
-        for sock in (port.main, port.proxy):
-            if sock is not None:
-                loop.add_reader(sock.fileno(), self._readable)
-        loop.add_reader(port.arp.socket.fileno(), self._checks.hear, port)
+        for port in self._ports:
+            for sock in port.questions:
+                loop.add_reader(sock.fileno(), self._pace.heard)
+            loop.add_reader(port.arp.socket.fileno(), self._checks.hear, port)
 
-    def _deafen(self, port: Port) -> None:
-        for sock in port.sockets:
-            asyncio.get_running_loop().remove_reader(sock.fileno())
+    def _deafen(self) -> None:
+        for port in self._ports:
+            for sock in port.questions:
+                asyncio.get_running_loop().remove_reader(sock.fileno())
 
     # ---- packets ----
 
-    def _readable(self) -> None:
-        """Everything that waits on every interface, as one batch."""
+    def _readable(self) -> int:
+        """Everything that waits on every interface, as one batch; how many packets these were."""
+        before = self.counters.received
         self._look_at_clock()
         self._look_at_hosts()
         outcomes: list[tuple[Port, Outcome]] = []
         for port in self._ports:
-            for data, arrival in port.receive(BATCH):
+            for data, arrival in port.receive(FULL):
                 self.counters.received += 1
                 try:
                     packet = wire.parse(data)
@@ -171,6 +175,7 @@ class DhcpServer:
                 else:
                     self._tell(note for note in outcome.notes if note.kind != "dhcp.offer")
         self._finish(outcomes)
+        return self.counters.received - before
 
     def _look_at_hosts(self) -> None:
         try:
@@ -296,6 +301,7 @@ class DhcpServer:
                 try:
                     if port.replaced():
                         self._ports[place] = self._reopen(port)
+                        self._listen()
                     else:
                         port.refresh()
                 except OSError as error:
@@ -321,9 +327,9 @@ class DhcpServer:
     def _reopen(self, old: Port) -> Port:
         """The interface was deleted and made again; sockets stay bound to the one that is gone."""
         fresh = Port(old.interface.name, self.config.port, self.config.proxy_port)
-        self._deafen(old)
+        for sock in old.sockets:
+            asyncio.get_running_loop().remove_reader(sock.fileno())
         old.close()
-        self._listen(fresh)
         log.warning("%s was made anew: served again", fresh.interface.name)
         return fresh
 

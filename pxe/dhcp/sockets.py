@@ -64,6 +64,11 @@ class Port:
             raise OSError(error.errno, f"DHCP port {port}/udp on {name}: {error.strerror}") from error
         return sock
 
+    @property
+    def questions(self) -> tuple[socket.socket, ...]:
+        """Where packets of clients come in."""
+        return (self.main,) if self.proxy is None else (self.main, self.proxy)
+
     def replaced(self) -> bool:
         """Whether the interface was deleted and made again: our sockets then hear nothing for ever. Raises
         OSError while there is none."""
@@ -86,9 +91,8 @@ class Port:
                     size, (host, source_port) = sock.recvfrom_into(self._buffer)
                 except BlockingIOError:
                     break
-                yield bytes(self._buffer[:size]), self._arrivals.get((port, host, source_port)) or self._arrival(
-                    port, host, source_port
-                )
+                arrival = self._arrivals.get((port, host, source_port))
+                yield bytes(self._buffer[:size]), arrival or self._arrival(port, host, source_port)
 
     def _arrival(self, port: int, host: str, source_port: int) -> Arrival:
         if len(self._arrivals) >= MOST_SOURCES:
