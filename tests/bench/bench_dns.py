@@ -1,4 +1,4 @@
-"""DNS: our server beside dnsmasq, asked by dnsperf on loopback in one run; questions per second.
+"""DNS: our server beside dnsmasq and NSD, asked by dnsperf on loopback in one run; questions per second.
 
     python tests/bench/bench_dns.py [--names 10000] [--seconds 4] [--rounds 2]
 
@@ -11,12 +11,13 @@ from __future__ import annotations
 import argparse
 import random
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+import peers
 
 SERVER = """
 import asyncio, sys
@@ -50,8 +51,49 @@ def commands(hosts: Path, port: int) -> dict[str, list[str]]:
     )
     return {
         "ours": [sys.executable, "-c", SERVER, str(hosts), str(port)],
-        "dnsmasq": ["dnsmasq", *mask.split()],
+        "dnsmasq": [*peers.command("dnsmasq"), *mask.split()],
+        "nsd": [*peers.command("nsd"), "-d", "-c", str(nsd_files(hosts, port))],
     }
+
+
+def nsd_files(hosts: Path, port: int) -> Path:
+    """NSD's configuration, with the same names as zone files."""
+    home = hosts.parent
+    rows = [line.split() for line in hosts.read_text().splitlines()]
+    soa = "$TTL 60\n@ SOA boot.cluster.test. root.cluster.test. 1 3600 900 3600 60\n@ NS boot.cluster.test.\n"
+    forward = "".join(f"{name}. A {address}\n" for address, name in rows)
+    back = "".join(
+        f"{'.'.join(reversed(address.split('.')))}.in-addr.arpa. PTR {name}.\n" for address, name in rows
+    )
+    (home / "forward.zone").write_text(soa + forward)
+    (home / "back.zone").write_text(soa + back)
+    config = home / "nsd.conf"
+    config.write_text(
+        f"""server:
+  ip-address: 127.0.0.1@{port}
+  username: ""
+  chroot: ""
+  database: ""
+  zonesdir: "{home}"
+  pidfile: "{home}/nsd.pid"
+  xfrdfile: "{home}/xfrd.state"
+  xfrdir: "{home}"
+  zonelistfile: "{home}/zone.list"
+  cookie-secret-file: "{home}/cookies"
+  logfile: "{home}/nsd.log"
+  server-count: 1
+  rrl-ratelimit: 0
+remote-control:
+  control-enable: no
+zone:
+  name: "cluster.test"
+  zonefile: "forward.zone"
+zone:
+  name: "10.in-addr.arpa"
+  zonefile: "back.zone"
+"""
+    )
+    return config
 
 
 def questions(folder: Path, count: int) -> tuple[Path, Path]:
@@ -71,7 +113,8 @@ def questions(folder: Path, count: int) -> tuple[Path, Path]:
 
 def perf(port: int, asked: Path, seconds: int) -> tuple[float, int]:
     """(questions per second, lost)."""
-    command = ["dnsperf", "-s", "127.0.0.1", "-p", str(port), "-d", str(asked), "-l", str(seconds), "-c", "8"]
+    asking = f"-s 127.0.0.1 -p {port} -d {asked} -l {seconds} -c 8"
+    command = [*peers.command("dnsperf"), *asking.split()]
     text = subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds + 30).stdout
     speed = re.search(r"Queries per second:\s+([\d.]+)", text)
     lost = re.search(r"Queries lost:\s+(\d+)", text)
@@ -91,7 +134,7 @@ def main() -> None:
         running: dict[str, tuple[int, subprocess.Popen[bytes]]] = {}
         try:
             for port, name in enumerate(commands(hosts, 0), start=15300):
-                if shutil.which(commands(hosts, port)[name][0]):
+                if name == "ours" or peers.command(name):
                     running[name] = (port, subprocess.Popen(commands(hosts, port)[name]))
             time.sleep(2)
             for _ in range(args.rounds):
@@ -104,8 +147,9 @@ def main() -> None:
             for _, process in running.values():
                 process.terminate()
                 process.wait(10)
-    if best.get("dnsmasq") and "ours" in best:
-        print(f"ratio to dnsmasq {best['ours'] / best['dnsmasq']:.2f}")
+    for name, aim in (("dnsmasq", " aim >= 1"), ("nsd", "")):
+        if best.get(name) and "ours" in best:
+            print(f"ratio DNS questions/s, {name} {best['ours'] / best[name]:.2f}{aim}")
 
 
 if __name__ == "__main__":
