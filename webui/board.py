@@ -73,6 +73,7 @@ def machine(number: int) -> ResponseReturnValue:
         "node.html",
         section="board.machines",
         node=node,
+        drift=appliance().pushes.last_drift(node),
         identities=[f"{kind}={value}" for kind, value in appliance().identities.of(node)],
         boots=[flight.drawn(boot, at) for boot in watch.boots(node, BOOTS)],
         progress=flight.meter(watch.progress().get(node.id)),

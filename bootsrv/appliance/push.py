@@ -126,6 +126,10 @@ class Pushes:
         self._keep_drift(node, version, int(report.get("drift") or 0))
         return {**report, "image": version.ref}
 
+    def last_drift(self, node: Node) -> Drift | None:
+        """What the last look at the node found; None when nobody has looked since it was imaged."""
+        return self._registry.upkeep.drift(node.id)
+
     # --- parts
 
     def _version(self, node: Node, image: str | None) -> Version:

@@ -186,7 +186,7 @@ def show(context: Context, name: str, json_: bool) -> None:
 
     found = context.appliance.nodes.show(name)
     record = node_record(found) | {"identities": context.appliance.identities.record(found)}
-    looked = context.appliance.registry.upkeep.drift(found.id)
+    looked = context.appliance.pushes.last_drift(found)
     record["drift"] = looked.count if looked is not None else None
     if json_:
         show_json(record)
