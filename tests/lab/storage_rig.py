@@ -35,9 +35,20 @@ class StorageRig(Rig):
             )
         return (self.work / "key.pub").read_text().strip()
 
-    def image(self, layout: dict[str, Any], **changes: Any) -> dict[str, Any]:
-        """Runs one imaging; its closing event. Ends with the machine off."""
-        task = self.task("storage", layout=layout, **changes)
+    last: str | None = None  # what was imaged before
+
+    def image(
+        self, layout: dict[str, Any] | None, ref: str = "storage", cut: str | None = None, **changes: Any
+    ) -> dict[str, Any]:
+        """Runs one imaging; its closing event. Ends with the machine off; `cut`: by a power failure as soon
+        as an event of that kind was told.
+        """
+        task = self.task(ref, **changes)
+        if layout is not None:
+            task["layout"] = layout
+        if self.last is not None:
+            old = self.server.store.resolve(self.last)
+            task["seed"] = [{"manifest": old.id, "url": f"/store/manifests/{old.id}"}]
         task["node"]["ssh_authorized_keys"] = [self.key()]
         task["disk_key"] = {"passphrase": DISK_KEY, "url": f"{URL}/node/v1/diskkey", "token": "T"}
         before = len(self.server.events)
@@ -46,9 +57,14 @@ class StorageRig(Rig):
 
         def ended() -> bool:
             kinds = [e["kind"] for e in self.server.events[before:]]
-            return "imager.reboot" in kinds or "deploy.failed" in kinds
+            return "imager.reboot" in kinds or "deploy.failed" in kinds or cut in kinds
 
         self.until(ended, 420)
+        if cut is not None:
+            self.stop()
+            with self.disk.open("rb") as disk:
+                return {"kind": "cut", "bootable": any(disk.read(440))}
+        self.last = ref
         last = next(e for e in reversed(self.server.events) if e["kind"] in ("deploy.done", "deploy.failed"))
         if last["kind"] == "deploy.done" and self.machine is not None:
             self.machine.wait(90)
@@ -80,15 +96,12 @@ class StorageRig(Rig):
 
 def story(rig: StorageRig, steps: list[Any]) -> list[Any]:
     """Steps: {"image": LAYOUT, ...changes} or {"run": without, "command": ...}; what each brought."""
-    found: list[Any] = []
-    for step in steps:
-        if "image" in step:
-            found.append(rig.image(step.pop("image"), finish="poweroff", **step))
-            if found[-1]["kind"] == "deploy.failed" and not step.get("wipe"):
-                continue
-        else:
-            found.append(rig.run(step["run"], step.get("command", ASK)))
-    return found
+    return [
+        rig.image(step.pop("image"), finish="poweroff", **step)
+        if "image" in step
+        else rig.run(step["run"], step.get("command", ASK))
+        for step in steps
+    ]
 
 
 def main() -> None:
