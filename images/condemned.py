@@ -8,30 +8,18 @@ chunks earlier and publishes in the meantime takes the pack back here.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from images.disk import sync_dir, write_file
 from images.errors import BadInput, ChunkMissing
 from images.index import Index
+from images.marks import marked
 from images.pack import SUFFIX, delete_pack, read_trailer
-
-if TYPE_CHECKING:
-    from images.store import ImageStore
+from images.shelf import Shelf
 
 _DAMAGED = b"damaged"
 
 
-def marked(store: ImageStore) -> dict[bytes, float]:
-    """Raw pack id -> when it was marked (epoch seconds)."""
-    return {bytes.fromhex(path.name): path.stat().st_mtime for path in _marks(store)}
-
-
-def _marks(store: ImageStore) -> list[Path]:
-    return [path for path in store.condemned.iterdir() if path.suffix == ""]
-
-
-def condemn(store: ImageStore, index: Index, packs: Iterable[bytes], damaged: bool = False) -> None:
+def condemn(store: Shelf, index: Index, packs: Iterable[bytes], damaged: bool = False) -> None:
     """Mark packs and stop offering them; `damaged` ones are never taken back. Call under the store's lock."""
     wanted = list(packs)
     for pack in wanted:
@@ -39,10 +27,10 @@ def condemn(store: ImageStore, index: Index, packs: Iterable[bytes], damaged: bo
     index.drop(wanted)
 
 
-def delete_due(store: ImageStore, now: float, grace: float, oldest_session: float | None) -> list[bytes]:
+def delete_due(store: Shelf, now: float, grace: float, oldest_session: float | None) -> list[bytes]:
     """Delete what is due; returns the raw ids. Call under the store's lock."""
     gone = []
-    for pack, since in marked(store).items():
+    for pack, since in marked(store.condemned).items():
         if now - since < grace or (oldest_session is not None and oldest_session <= since):
             continue
         delete_pack(store.packs / (pack.hex() + SUFFIX))
@@ -53,14 +41,14 @@ def delete_due(store: ImageStore, now: float, grace: float, oldest_session: floa
     return gone
 
 
-def restore(store: ImageStore, index: Index, ids: Iterable[bytes]) -> None:
+def restore(store: Shelf, index: Index, ids: Iterable[bytes]) -> None:
     """Make sure every chunk is in a pack that stays; take marked packs back for it. Raises ChunkMissing."""
     wanted = set(ids)
     known = index.ids(4 * len(wanted))
     missing = wanted - known if known is not None else {id for id in wanted if not index.has(id)}
     if not missing:
         return
-    for pack in marked(store):
+    for pack in marked(store.condemned):
         if (store.condemned / pack.hex()).read_bytes() == _DAMAGED:
             continue
         try:

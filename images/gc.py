@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from images import sessions
 from images.condemned import condemn, delete_due
@@ -22,9 +22,7 @@ from images.locator import Frame
 from images.pack import SUFFIX, Trailer, read_frames, read_trailer
 from images.progress import Progress
 from images.session import PackStream
-
-if TYPE_CHECKING:
-    from images.store import ImageStore
+from images.shelf import Shelf
 
 KEEP = 0.6  # a pack of which less is used is rewritten
 
@@ -38,7 +36,7 @@ class GcReport(NamedTuple):
     freed: int
 
 
-def collect(store: ImageStore, progress: Progress, grace: float) -> GcReport:
+def collect(store: Shelf, progress: Progress, grace: float) -> GcReport:
     """See ImageStore.gc. Raises what reading a manifest raises: with one unreadable, nothing is deleted."""
     with locked(store.lock):
         live = _live(store, progress)
@@ -61,7 +59,7 @@ def collect(store: ImageStore, progress: Progress, grace: float) -> GcReport:
         return GcReport(len(unused) + len(thin), len(thin), len(gone), freed)
 
 
-def _live(store: ImageStore, progress: Progress) -> set[bytes]:
+def _live(store: Shelf, progress: Progress) -> set[bytes]:
     versions = store.versions()
     live: set[bytes] = set()
     for number, version in enumerate(versions):
@@ -70,7 +68,7 @@ def _live(store: ImageStore, progress: Progress) -> set[bytes]:
     return live
 
 
-def _judge(store: ImageStore, index: Index, live: set[bytes]) -> tuple[list[bytes], list[bytes]]:
+def _judge(store: Shelf, index: Index, live: set[bytes]) -> tuple[list[bytes], list[bytes]]:
     """(packs nobody needs, packs of which too little is needed)."""
     young = sessions.oldest(store.sessions)
     unused: list[bytes] = []
@@ -88,7 +86,7 @@ def _judge(store: ImageStore, index: Index, live: set[bytes]) -> tuple[list[byte
     return unused, thin
 
 
-def rewrite(store: ImageStore, index: Index, pack: bytes, wanted: set[bytes]) -> None:
+def rewrite(store: Shelf, index: Index, pack: bytes, wanted: set[bytes]) -> None:
     """Copy those chunks of a pack that the index takes from it into new packs, and point the index there."""
     path = store.packs / (pack.hex() + SUFFIX)
     trailer = read_trailer(path)
@@ -105,7 +103,7 @@ def rewrite(store: ImageStore, index: Index, pack: bytes, wanted: set[bytes]) ->
         index.add(new, replace=True)
 
 
-def good_chunks(pack: bytes, trailer: Trailer, store: ImageStore) -> Iterator[tuple[bytes, bytes]]:
+def good_chunks(pack: bytes, trailer: Trailer, store: Shelf) -> Iterator[tuple[bytes, bytes]]:
     """(id, bytes) of every chunk of the pack that is whole; damaged ones are left out."""
     by_frame: dict[int, list[tuple[bytes, int, int]]] = {}
     for row in trailer.chunks:
@@ -122,7 +120,7 @@ def good_chunks(pack: bytes, trailer: Trailer, store: ImageStore) -> Iterator[tu
                 yield id, data
 
 
-def _sweep(store: ImageStore) -> None:
+def _sweep(store: Shelf) -> None:
     """Leftovers of killed writers, and manifests and locators that no catalogue names."""
     if sessions.oldest(store.sessions) is None:
         for path in store.temp.glob("*.tmp"):

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import zstandard
 
@@ -23,17 +23,15 @@ from images.index import Index
 from images.locator_writer import build
 from images.manifest import Header, write_header
 from images.sealed import MAGIC, PREFIX
+from images.shelf import Shelf
 from images.spool import Spool
 from images.versions import Version, check_name
-
-if TYPE_CHECKING:
-    from images.store import ImageStore
 
 _LEVEL = 9
 
 
 def publish(
-    store: ImageStore, index: Index, tree: Spool, name: str, comment: str, parent: str | None,
+    store: Shelf, index: Index, tree: Spool, name: str, comment: str, parent: str | None,
     meta: dict[str, Any], now: float, kind: str = "tree",
 ) -> Version:  # fmt: skip
     """See Session.publish."""
@@ -80,7 +78,7 @@ def _count(tree: Spool) -> tuple[set[bytes], int, int]:
     return ids, files, size
 
 
-def _seal(store: ImageStore, header: Header, tree: Spool) -> tuple[Path, str]:
+def _seal(store: Shelf, header: Header, tree: Spool) -> tuple[Path, str]:
     """The signed manifest as a durable temporary file, and its id."""
     path = temp_path(store.temp, "manifest")
     fd = create(path)

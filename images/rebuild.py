@@ -7,19 +7,16 @@ back.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from images import catalogue
 from images.disk import locked
 from images.errors import ImageError
 from images.sealed import open_sealed
+from images.shelf import Shelf
 from images.versions import Version
 
-if TYPE_CHECKING:
-    from images.store import ImageStore
 
-
-def rebuild_names(store: ImageStore, names: Iterable[str]) -> None:
+def rebuild_names(store: Shelf, names: Iterable[str]) -> None:
     """Replace the catalogues of `names`. Manifests that cannot be read are left out."""
     books = {name: catalogue.Catalogue(name) for name in names}
     with locked(store.lock):

@@ -19,18 +19,17 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from images import chunker
 from images.compress import compress
 from images.manifest import Chunk
 from images.pack import PackWriter, Trailer
+from images.publish import publish
 from images.sessions import Marker
+from images.shelf import Shelf
 from images.spool import Spool
-
-if TYPE_CHECKING:
-    from images.store import ImageStore
-    from images.versions import Version
+from images.versions import Version
 
 # Unpacked bytes per frame. 1 MiB stores 2% less, but a later version that shares half a frame fetches more.
 FRAME = 512 << 10
@@ -107,7 +106,7 @@ class PackStream:
 class Session:
     """One import or capture. Use as a context manager; leaving it without `publish` publishes nothing."""
 
-    def __init__(self, store: ImageStore) -> None:
+    def __init__(self, store: Shelf) -> None:
         self.store = store
         self._marker = Marker(store.sessions)
         self._index = store.open_index()
@@ -150,8 +149,6 @@ class Session:
 
         Raises BadInput for a bad name or an empty tree, OSError; then nothing was published.
         """
-        from images.publish import publish  # here, because publish needs the store's nouns
-
         self.keep()
         facts, now = dict(meta or {}), time.time()
         return publish(self.store, self._index, self.tree, name, comment, parent, facts, now, kind)

@@ -10,22 +10,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from images import catalogue
-from images.condemned import condemn, marked
+from images.condemned import condemn
 from images.disk import locked
 from images.errors import BadInput, ImageError, SignatureInvalid
 from images.fetch import unpack
 from images.gc import rewrite
 from images.index import Index
 from images.locator import Frame, Locator
+from images.marks import marked
 from images.pack import SUFFIX, Trailer, read_frames, read_trailer
 from images.progress import Progress
 from images.rebuild import rebuild_names
-
-if TYPE_CHECKING:
-    from images.store import ImageStore
+from images.shelf import Shelf
 
 _AGAIN = "run `bootsrv image verify --repair`, then import the image again from its source"
 
@@ -38,7 +37,7 @@ class Problem(NamedTuple):
     repair: str
 
 
-def verify(store: ImageStore, progress: Progress, repair: bool) -> Iterator[Problem]:
+def verify(store: Shelf, progress: Progress, repair: bool) -> Iterator[Problem]:
     """See ImageStore.verify. Problems come as they are found; with `repair`, mending follows the reading."""
     index = store.open_index()
     try:
@@ -56,7 +55,7 @@ def verify(store: ImageStore, progress: Progress, repair: bool) -> Iterator[Prob
 
 
 class _Check:
-    def __init__(self, store: ImageStore, index: Index, progress: Progress) -> None:
+    def __init__(self, store: Shelf, index: Index, progress: Progress) -> None:
         self._store = store
         self._index = index
         self._progress = progress
@@ -77,7 +76,7 @@ class _Check:
 
     def packs(self) -> Iterator[Problem]:
         """Every frame and chunk of every pack."""
-        waiting = marked(self._store)  # for deletion: nobody reads them any more
+        waiting = marked(self._store.condemned)  # for deletion: nobody reads them any more
         paths = [
             p for p in sorted(self._store.packs.glob("*" + SUFFIX)) if bytes.fromhex(p.stem) not in waiting
         ]
@@ -137,7 +136,7 @@ class _Check:
     def cache(self) -> Iterator[Problem]:
         """The index against what the packs said."""
         if self._cache_wrong or (not self._bad_packs and self._seen != self._index.count()):
-            self._index.rebuild(marked(self._store))
+            self._index.rebuild(marked(self._store.condemned))
             path = str(self._store.root / "index.db")
             yield Problem(path, "does not match the packs", "nothing to do: it was rebuilt from them")
 
