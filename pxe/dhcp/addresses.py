@@ -7,6 +7,7 @@ reserved or not.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -46,7 +47,9 @@ class Addresses:
                 if holder is None:
                     return Choice(host.address, zone, True)
                 why = f"its reserved {host.address} is still with {holder.mac}"
-        zones = [zone for zone in place.zones if host is not None or zone.subnet.unknown]
+        zones = place.zones
+        if host is None:
+            zones = tuple([zone for zone in zones if zone.subnet.unknown])
         if not zones:
             return Choice(why="not registered, and this network is for registered machines only")
         for had in (self._table.known(client), self._table.offered(client, now), wanted):
@@ -78,12 +81,15 @@ class Addresses:
             return Choice(why="not available")
         return Choice(address, zone)
 
-    def _poolable(self, address: IPv4Address, zones: list[Zone], client: Client, now: float) -> Zone | None:
+    def _poolable(
+        self, address: IPv4Address, zones: Sequence[Zone], client: Client, now: float
+    ) -> Zone | None:
         """The zone with a pool that has this address free for this client."""
-        zone = next((zone for zone in zones if zone.pooled(address)), None)
-        if zone is None or int(address) in self._table.never or self._hosts.reserved(address):
-            return None
-        return zone if self._table.belongs(address, client, now) else None
+        for zone in zones:
+            if zone.pooled(address):
+                kept = int(address) in self._table.never or self._hosts.reserved(address)
+                return None if kept or not self._table.belongs(address, client, now) else zone
+        return None
 
     def _stranger(self, address: IPv4Address, client: Client, now: float) -> Lease | None:
         """Who holds a reserved address now and is not the host it is reserved for (by any of its cards)."""
