@@ -51,7 +51,8 @@ def reimage() -> ResponseReturnValue:
     if request.method == "GET":
         return _reimage_page(nodes, Form({"image": (nodes[0].image or "") if len(nodes) == 1 else ""}))
     form = Form(request.form.to_dict())
-    attempt(form, lambda: appliance().deploys.reimage(nodes, form.given("image")), ("image",))
+    wipe = form.value("slate") == "clean"
+    attempt(form, lambda: appliance().deploys.reimage(nodes, form.given("image"), wipe), ("image",))
     if not form.good:
         return _reimage_page(nodes, form), 422
     if len(nodes) == 1:
@@ -65,7 +66,8 @@ def _reimage_page(nodes: list[Node], form: Form) -> str:
     nothing = "Each node's own image"
     if len(nodes) == 1:
         nothing = f"Its own image ({nodes[0].image})" if nodes[0].image else "Choose an image"
-    return render_template("reimage.html", nodes=nodes, form=form, **offers(form, nothing))
+    slates = [("", "Use what is there, fetch the rest"), ("clean", "Discard everything first, kept data too")]
+    return render_template("reimage.html", nodes=nodes, form=form, slates=slates, **offers(form, nothing))
 
 
 @dataclass(frozen=True, slots=True)
