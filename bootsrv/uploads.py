@@ -146,6 +146,7 @@ class Uploads:
             {
                 "session": one.session,
                 "name": name,
+                "blank": not self._images.list(),
                 "base": base.id if base is not None else None,
                 "base_ref": base.ref if base is not None else None,
                 "capture_excludes": meta.get("capture_excludes"),

@@ -13,13 +13,14 @@ from bisect import bisect_right
 from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 from images.agent.capture import cutter
-from images.agent.capture.upload import Upload
+from images.agent.capture.upload import NEVER, Upload
 from images.capture.wire import BATCH
 from images.errors import BadInput
 from images.manifest import Chunk, Entry
 
 PROBES = 3  # places of a large stretch where the server is asked
 SMALL = 1 << 20  # bytes; less is probed at its start alone
+PATIENCE, SELDOM = 32, 8  # so many strangers in a row, and only each eighth is probed
 
 
 class Stretch(NamedTuple):
@@ -130,7 +131,15 @@ def chunks_of(
 
 
 def _seems_known(data: Data, stretch: Stretch, upload: Upload) -> bool:
-    """Whether the server has one of a few chunks of the stretch: then it may have more."""
+    """Whether the server has one of a few chunks of the stretch: then it may have more.
+
+    Finding chunks to ask about is slow, so where all was new for long it is done less often.
+    """
+    if upload.strangers >= NEVER:
+        return False
+    if upload.strangers >= PATIENCE and upload.strangers % SELDOM:
+        upload.strangers += 1
+        return False
     size = stretch.end - stretch.start
     places = [stretch.start]
     if size > SMALL:
@@ -144,7 +153,9 @@ def _seems_known(data: Data, stretch: Stretch, upload: Upload) -> bool:
                 start = cutter.cut_at(piece, start)
         if start < len(piece):
             ids.append(hashlib.sha256(piece[start : cutter.cut_at(piece, start)]).digest())
-    return any(upload.known(ids))
+    known = any(upload.known(ids))
+    upload.strangers = 0 if known else upload.strangers + 1
+    return known
 
 
 def _cut_here(data: Data, stretch: Stretch, upload: Upload) -> List[Chunk]:

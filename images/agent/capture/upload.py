@@ -21,6 +21,7 @@ from images.manifest import Chunk, Entry, to_text, write_entry
 
 AHEAD = 3  # batches on their way
 GONE = 410
+NEVER = 1 << 62  # of an empty store nothing needs to be asked
 LINES = 512 << 10  # bytes of entries in one call
 
 
@@ -42,6 +43,7 @@ class Upload:
         self._looks: Dict[str, str] = {}
         self._line_bytes = self._told = 0
         self._query = ""
+        self.strangers = 0  # stretches in a row of which the server knew nothing
         self.sent = 0  # bytes of file data that the server lacked
         self.on_wire = 0  # bytes of bodies
 
@@ -50,6 +52,7 @@ class Upload:
         self._query = ""
         answer = json.loads(self._call("POST", "begin", json.dumps(what).encode()))
         self._query = "session=" + str(answer["session"])
+        self.strangers = NEVER if answer.get("blank") else 0
         return dict(answer)
 
     def base(self) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from capture_house import Running
+from capturehouse import Running
 
 from bootsrv.appliance.appliance import Appliance
 from bootsrv.appliance.nodes import Wanted

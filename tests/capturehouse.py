@@ -22,7 +22,8 @@ class Running:
         self.house = house
         self.uploads = Uploads(house.registry, house.images)
         self.calls: list[str] = []
-        self.cut_after: int | None = None  # break the connection of the call with that number
+        self.taken = 0  # bytes of bodies
+        self.cut_after: str | None = None  # break the connection of the next call of that name
         self._loop = asyncio.new_event_loop()
         self._worker = ThreadPoolExecutor(1)
         self._intake = Intake(self.uploads, self._worker)
@@ -37,9 +38,11 @@ class Running:
         return int(self._runner.addresses[0][1])
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        self.calls.append(request.path.rpartition("/")[2])
+        call = request.path.rpartition("/")[2]
+        self.calls.append(call)
+        self.taken += request.content_length or 0
         answer = await self._intake.handle(request)
-        if self.cut_after is not None and len(self.calls) > self.cut_after:
+        if self.cut_after == call:
             self.cut_after = None
             assert request.transport is not None
             request.transport.abort()  # it was done, but the machine never hears of it

@@ -1,0 +1,91 @@
+"""Capture of a tree beside `tar | zstd -1` over the same bytes: how fast, and what is sent the first and the
+second time.
+
+    bench_capture.py [DIRECTORY...]    what the tree is made of (default: this machine's programs, libraries)
+
+The agent is the one-file agent in a process of its own, as on a golden machine; the server is the intake
+behind HTTP on loopback. Prints `ratio NAME VALUE`; above 1 means faster or smaller than the peer.
+"""
+
+from __future__ import annotations
+
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit/bootsrv"))
+
+from capturehouse import Running
+from conftest import make_config
+
+from bootsrv.appliance.appliance import Appliance
+from images.agent import bundle
+
+DEFAULT = ("/usr/bin", "/usr/lib/x86_64-linux-gnu", "/usr/lib/python3", "/etc")
+
+
+def capture(server: Running, root: Path) -> tuple[float, float, int]:
+    """(wall seconds, the agent's CPU seconds, bytes on the wire) of one capture."""
+    token = server.house.captures.token("golden").text
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    words = ["/usr/bin/python3", "-", "capture", f"--token={token}", "--root", str(root)]
+    done = subprocess.run(words, input=bundle.build(server.url), capture_output=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr.decode())
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(done.stderr.decode().strip().splitlines()[-1], f"(agent at most {after.ru_maxrss >> 10} MiB)")
+    return time.monotonic() - started, cpu, server.taken
+
+
+def tar(root: Path) -> tuple[float, int]:
+    """(wall seconds, bytes) of the peer."""
+    started = time.monotonic()
+    with subprocess.Popen(["tar", "-C", root, "-c", "."], stdout=subprocess.PIPE) as packed:
+        made = subprocess.run(["zstd", "-1", "-c"], stdin=packed.stdout, stdout=subprocess.PIPE, check=True)
+    return time.monotonic() - started, len(made.stdout)
+
+
+def change(root: Path) -> None:
+    """What a day does: a few programs replaced, a few files edited."""
+    files = sorted(path for path in root.rglob("*") if path.is_file() and not path.is_symlink())
+    chosen = random.Random(1).sample(files, max(1, len(files) // 50))
+    for number, path in enumerate(chosen):
+        data = path.read_bytes()
+        middle = len(data) // 2
+        path.write_bytes(data[:middle] + b"a line more\n" + data[middle:] if number % 2 else data[::-1])
+
+
+def main() -> None:
+    sources = sys.argv[1:] or [path for path in DEFAULT if Path(path).is_dir()]
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        home, root = Path(folder) / "house", Path(folder) / "machine"
+        home.mkdir()
+        (root / "etc").mkdir(parents=True)
+        for source in sources:
+            shutil.copytree(source, root / source.lstrip("/"), symlinks=True, dirs_exist_ok=True)
+        total = sum(path.lstat().st_size for path in root.rglob("*") if path.is_file())
+        server = Running(Appliance.open(make_config(home)))
+        try:
+            peer, packed = tar(root)
+            first, cpu, sent = capture(server, root)
+            print(f"first capture: {total / first / 1e6:.0f} MB/s, {total / cpu / 1e6:.0f} MB per CPU second")
+            change(root)
+            second, cpu, again = capture(server, root)
+            print(f"second capture: {total / second / 1e6:.0f} MB/s, {(again - sent) / 1e6:.1f} MB sent")
+            print(f"ratio capture_first_speed_vs_tar_zstd {peer / first:.2f}")
+            print(f"ratio capture_first_bytes_vs_tar_zstd {packed / sent:.2f}")
+            print(f"ratio capture_second_speed_vs_tar_zstd {peer / second:.2f}")
+            print(f"ratio capture_second_bytes_vs_tar_zstd {packed / max(1, again - sent):.2f}")
+        finally:
+            server.close()
+
+
+if __name__ == "__main__":
+    main()
