@@ -2,9 +2,9 @@
 cards it reports itself.
 
 An identity of a machine (client identifier, UUID, serial number) makes its card one of the node's; one of a
-place (a relay's port) makes whatever is plugged in there the node, for as long as it asks there. The law: a
-card that belongs to one registered node is never taken from it, and what a machine says of itself without
-proof (its serial number) counts only for a node that has no card yet.
+place (a relay's port) makes whatever is plugged in there the node, for as long as it asks there. The laws: a
+card that belongs to one registered node is never taken from it; what an unknown machine's imager or iPXE says
+of it (anybody can say that) makes it only a node that has no card yet, or one whose own inventory agrees.
 """
 
 from __future__ import annotations
@@ -73,7 +73,10 @@ def join(registry: Registry, node: Node, macs: Iterable[str], now: float, why: s
             registry.events.move(owner.id, node.id)
             node = replace(node, facts=node.facts or owner.facts, firmware=node.firmware or owner.firmware)
         elif owner.id != node.id:
-            text = f"its card {mac} is registered as one of {owner.name}: left there"
+            text = (
+                f"its card {mac} is registered as one of {owner.name}: left there"
+                f" (is it the same machine? then give {owner.name} the other cards too)"
+            )
             registry.events.add(now, "node.conflict", text, None, node.id)
     if not fresh:
         return node
@@ -86,24 +89,21 @@ def join(registry: Registry, node: Node, macs: Iterable[str], now: float, why: s
 
 
 def _named(registry: Registry, said: Mapping[str, str]) -> Node | None:
-    """The node that was given this UUID, or this serial number and has no card yet."""
-    number = registry.identities.node_of([("uuid", said.get("uuid", ""))])
-    if number is not None:
-        return registry.nodes.get(number)
-    number = registry.identities.node_of([("serial", said.get("serial", ""))])
+    """The node that was given this UUID or this serial number, and has no card yet."""
+    number = registry.identities.node_of([(kind, said.get(kind, "")) for kind in ("uuid", "serial")])
     node = registry.nodes.get(number) if number is not None else None
     return None if node is None or node.macs else node
 
 
 def _owner(registry: Registry, macs: Iterable[str], said: Mapping[str, str]) -> Node | None:
-    """The one registered node that has one of these cards. A card that moved into another machine is told by
-    that machine's UUID."""
+    """The one registered node that has one of these cards, and has reported the same UUID itself before: a
+    card may have moved into another machine, and a list of cards is easily made up."""
     owners = {node.id: node for mac in macs if (node := registry.nodes.by_mac(mac)) is not None}
     known = [node for node in owners.values() if node.state is not NodeState.DISCOVERED]
     if len(known) != 1:
         return None
     before = _dmi(known[0].facts).get("uuid")
-    return known[0] if before is None or before == said.get("uuid") else None
+    return known[0] if before is not None and before == said.get("uuid") else None
 
 
 def _cards(facts: Mapping[str, Any]) -> list[str]:

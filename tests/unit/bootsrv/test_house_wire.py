@@ -19,12 +19,12 @@ pytestmark = [
     pytest.mark.netns,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make network namespaces"),
 ]
-MAC = "52:54:00:00:00:aa"
+MAC, UUID = "52:54:00:00:00:aa", "4c4c4544-0031-3510-8054-b4c04f4d4d32"
 
 # Runs in a namespace of its own, on the other end of a cable: asks like firmware, like our iPXE, like a
 # system.
 CLIENT = """
-import json, socket, struct, sys
+import json, socket, struct, sys, uuid
 from ipaddress import IPv4Address
 from pxe.dhcp import wire, frame
 
@@ -32,6 +32,8 @@ def ask(stage):
     options = {53: b"\\x01", 55: bytes([1, 3, 54, 60, 66, 67])}
     if stage != "system":
         options |= {60: b"PXEClient:Arch:00007:UNDI:003016", 93: b"\\0\\x07", 97: bytes(17)}
+    if stage == "uuid":
+        options |= {97: bytes([0]) + uuid.UUID(UUID).bytes_le}
     if stage == "ipxe":
         options |= {77: b"iPXE", 175: bytes([19, 1, 1, 235, 3, 1, 21, 1])}
     mac = bytes.fromhex(MAC.replace(":", ""))
@@ -50,7 +52,7 @@ def ask(stage):
             "67": got.options.get(67, b"").decode(), "60": got.options.get(60, b"").decode()}
 
 print(json.dumps(ask(sys.argv[1])))
-""".replace("MAC.replace", f"{MAC!r}.replace")
+""".replace("MAC.replace", f"{MAC!r}.replace").replace("(UUID)", f"({UUID!r})")
 
 
 RESOLVER = """
@@ -166,6 +168,18 @@ class TestAuthoritative:
         assert net.name("-x", "10.77.0.11") == ["n1.cluster.test."]
         net.service.terminate()
         assert net.service.wait(20) == 0
+
+    def test_a_node_known_by_its_uuid_alone(self, space: Namespace, tmp_path: Path) -> None:
+        net = Net(space, tmp_path, "authoritative")
+        net.bootsrv("node", "add", "n7", "--address", "10.77.0.17", "--identity", f"uuid={UUID}")
+        assert net.ask("uuid")["address"] == "10.77.0.17"
+        ends = time.monotonic() + 20
+        while net.bootsrv("node", "show", "n7", "--json")["macs"] != [MAC]:
+            assert time.monotonic() < ends
+            time.sleep(0.1)
+        url = f"http://10.77.0.1:8080/boot/{MAC.replace(':', '-')}/script.ipxe?server=10.77.0.1"
+        assert "n7: registered" in net.machine("curl", "-s", url)
+        assert net.bootsrv("node", "list", "--unknown", "--json") == []
 
     def test_it_listens_nowhere_else(self, space: Namespace, tmp_path: Path) -> None:
         space.run(["ip", "link", "add", "other", "type", "dummy"])
