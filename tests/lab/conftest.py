@@ -3,18 +3,16 @@ tests taken through their lives. What they said is kept in build/log/lab when th
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from kept import keep
 from labhouse import Cluster
 
 from bootsrv.lab.lab import Lab
 from bootsrv.lab.seed import plant, seeded_store
 
 RECIPES = {"debian": "debian-12-vm", "debian-b": "debian-12-vm-b"}
-KEPT = Path(__file__).parents[2] / "build" / "log" / "lab"
 
 
 @pytest.fixture(scope="session")
@@ -30,11 +28,3 @@ def cluster() -> Iterator[Cluster]:
             yield made
         finally:
             keep(lab)
-
-
-def keep(lab: Lab) -> None:
-    KEPT.mkdir(parents=True, exist_ok=True)
-    for path in (lab.service.log, *(machine.console.path for machine in lab.machines)):
-        if path.exists():
-            name = path.name if path == lab.service.log else f"{path.parent.name}-{path.name}"
-            shutil.copyfile(path, KEPT / name)
