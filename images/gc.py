@@ -10,15 +10,17 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from images import sessions
 from images.condemned import condemn, delete_due
 from images.disk import locked
-from images.errors import BadInput
+from images.errors import BadInput, ChunkMissing
 from images.fetch import unpack
 from images.index import Index
-from images.locator import Frame
+from images.locator import Frame, Locator
+from images.marks import marked
 from images.pack import SUFFIX, Trailer, read_frames, read_trailer
 from images.progress import Progress
 from images.session import PackStream
@@ -49,9 +51,7 @@ def collect(store: Shelf, progress: Progress, grace: float) -> GcReport:
             condemn(store, index, [*unused, *thin])
         finally:
             index.close()
-        if thin:
-            for version in store.versions():
-                store.rebuild_locator(version.id)
+        _turn_locators(store)
         sizes = {path.stem: path.stat().st_size for path in store.packs.glob("*" + SUFFIX)}
         gone = delete_due(store, time.time(), grace, sessions.oldest(store.sessions))
         _sweep(store)
@@ -118,6 +118,19 @@ def good_chunks(pack: bytes, trailer: Trailer, store: Shelf) -> Iterator[tuple[b
             data = raw[inner : inner + length]
             if hashlib.sha256(data).digest() == id:
                 yield id, data
+
+
+def _turn_locators(store: Shelf) -> None:
+    """No locator points into a pack that will be deleted; also after a gc that was killed on its way here."""
+    doomed = {pack.hex() for pack in marked(store.condemned)}
+    for version in store.versions() if doomed else ():
+        with suppress(ChunkMissing):  # a chunk was lost before: `verify` tells whose
+            try:
+                stale = not doomed.isdisjoint(Locator.parse(store.locator(version.id)).packs)
+            except BadInput:
+                stale = True
+            if stale:
+                store.rebuild_locator(version.id)
 
 
 def _sweep(store: Shelf) -> None:

@@ -82,7 +82,7 @@ def fresh(ready: Path, place: Path) -> ImageStore:
 def sound(store: ImageStore) -> None:
     """No published version is damaged, whatever happened."""
     store = ImageStore.open(store.root)
-    assert not list(store.verify())
+    assert all("locator is gone" in one.text for one in store.verify()), "only what is made again at need"
     known = {1: ONE, 2: TWO, 3: THREE}
     for version in store.versions("a"):
         if version.number in known:

@@ -97,6 +97,21 @@ def test_gc_rewrites_thin_packs(tmp_path: Path) -> None:
     assert not list(store.verify())
 
 
+def test_a_gc_that_was_killed_is_completed_by_the_next(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    publish(store, "a", {"kept": noise(60_000, 1), "gone": noise(200_000, 2)})
+    publish(store, "a", {"kept": noise(60_000, 1)})
+    store.remove("a@1")
+    locator = store.locators / store.resolve("a").id
+    before = locator.read_bytes()
+    store.gc(grace=3600)
+    assert locator.read_bytes() != before, "it points to the copy"
+    locator.write_bytes(before)  # as if it had been killed between marking the pack and writing this
+    store.gc(grace=0)
+    assert len(list(store.packs.iterdir())) == 1
+    assert contents(store, "a") == {"kept": noise(60_000, 1)} and not list(store.verify())
+
+
 def test_gc_beside_a_writer(tmp_path: Path) -> None:
     """A session counts on a chunk it saw; gc in between must not take it away."""
     store = make(tmp_path)
