@@ -12,9 +12,12 @@ import grp
 import logging
 import os
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from aiohttp import web
 
@@ -25,14 +28,17 @@ from bootsrv.privilege import USER
 from bootsrv.registry.registry import Registry
 from bootsrv.uploads import Uploads
 from images.capture import wire
-from pxe.http.ports import NodeRequest
+from pxe.http.ports import NodeRequest, Reply
 from pxe.http.resolver import bearer, query_of
 
 log = logging.getLogger(__name__)
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
 SOCKET = "intake.sock"
 PREFIX = "/capture/v1/"
 MAX_BODY = wire.LIMIT + 4096
-BODIES = 4  # bodies in memory at once
+BODIES = 4  # bodies on their way in at once
+BODY_SECONDS = 100.0
 TIDY_SECONDS = 60.0
 
 
@@ -48,21 +54,38 @@ class Intake:
         path, _, query = request.raw_path.partition("?")
         if not path.startswith(PREFIX):
             return web.json_response({"error": "no such call"}, status=404)
-        async with self._room:
-            body = bytearray()
-            async for piece in request.content.iter_any():
-                body += piece
-                if len(body) > MAX_BODY:
-                    return web.json_response({"error": f"more than {MAX_BODY} bytes at once"}, status=413)
-            asked = NodeRequest(
-                request.method, path[len(PREFIX) :], query_of(query), {}, bytes(body),
-                request.headers.get("X-Forwarded-For", ""), bearer(request.headers.get("Authorization")),
-            )  # fmt: skip
-            del body
-            reply = await asyncio.get_running_loop().run_in_executor(
-                self._worker, self._uploads.handle, asked
-            )
-        return web.Response(status=reply.status, body=reply.body, content_type=reply.type)
+        token = bearer(request.headers.get("Authorization"))
+        asked = NodeRequest(
+            request.method, path[len(PREFIX) :], query_of(query), {}, b"",
+            request.headers.get("X-Forwarded-For", ""), token,
+        )  # fmt: skip
+        if not await self._ask(self._uploads.admits, token):
+            return _answer(await self._ask(self._uploads.handle, asked))  # says why, whatever it sends
+        try:
+            async with self._room, asyncio.timeout(BODY_SECONDS):
+                body = await _body(request)
+        except TimeoutError:
+            return web.json_response({"error": f"not sent within {BODY_SECONDS:.0f} s"}, status=408)
+        if body is None:
+            return web.json_response({"error": f"more than {MAX_BODY} bytes at once"}, status=413)
+        return _answer(await self._ask(self._uploads.handle, replace(asked, body=body)))
+
+    async def _ask(self, question: Callable[[Asked], Answer], asked: Asked) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, question, asked)
+
+
+async def _body(request: web.BaseRequest) -> bytes | None:
+    """All of it; None when that is more than we take."""
+    body = bytearray()
+    async for piece in request.content.iter_any():
+        body += piece
+        if len(body) > MAX_BODY:
+            return None
+    return bytes(body)
+
+
+def _answer(reply: Reply) -> web.Response:
+    return web.Response(status=reply.status, body=reply.body, content_type=reply.type)
 
 
 async def serve(config: Config, stop: asyncio.Event) -> int:

@@ -29,7 +29,7 @@ from bootsrv.registry.tokens import Token
 from images import zstd
 from images.capture import wire
 from images.capture.receiver import Receiver
-from images.errors import ImageError
+from images.errors import ChunkMissing, ImageError
 from images.manifest import to_bytes
 from images.telling import LOOK
 from images.versions import Version
@@ -87,6 +87,11 @@ class Uploads:
         except OSError as error:
             log.exception("capture: %s failed", request.path)
             return json_reply({"error": f"the store cannot be written: {error.strerror or error}"}, 507)
+
+    def admits(self, token: str | None) -> bool:
+        """Whether a body that comes with this token is worth reading."""
+        found = self._registry.tokens.check(token, self._clock()) if token else None
+        return found is not None and found.purpose == PURPOSE
 
     def tidy(self) -> None:
         """Forget captures that nobody goes on with."""
@@ -222,9 +227,13 @@ class Uploads:
         shape = {"disk": said["disk"]} if isinstance(said.get("disk"), dict) else {}
         parent = one.parent.id if one.parent is not None else None
         kind = str(token.data.get("kind") or "tree")
-        made = one.receiver.publish(
-            name, comment, parent, {**meta, **shape, "captured": facts}, _strings(said.get("warnings")), kind
-        )
+        warnings = _strings(said.get("warnings"))
+        try:
+            made = one.receiver.publish(
+                name, comment, parent, {**meta, **shape, "captured": facts}, warnings, kind
+            )
+        except ChunkMissing as error:  # a version was removed meanwhile, and with it what it alone held
+            raise Refused(410, str(error)) from error
         result = {"ref": made.ref, "files": made.files, "bytes": made.bytes, "added": one.receiver.added}
         with self._registry.transaction():
             assert request.token is not None
