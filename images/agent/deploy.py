@@ -172,6 +172,13 @@ class Deploy:
                 home.install(root, str(callback["url"]), str(callback["token"]), ref)
             finally:
                 root.close()
+        root = Root(TARGET)
+        try:
+            for place in storage.places:  # what is kept stayed unmounted; the image may not know its place
+                if place.partition.keep and place.partition.mount:
+                    root.make_dirs(place.partition.mount)
+        finally:
+            root.close()
         title = f"{node.name} ({ref})"
         ready = loader.prepare(TARGET, storage, uuids, title, node.kernel_args, self.console.say)
         said = initramfs.install(TARGET, storage, uuids, self.task.get("disk_key"))

@@ -1,8 +1,8 @@
 """Puts the image's files on the mounted file systems, with what they held before as seed.
 
-Law: the seed only ever saves time. When anything goes wrong while it is used (no room for both trees, a bad
-place on the disk, files that cannot be moved), the file systems are made new and the image is written from
-nothing. Python 3.8, standard library only.
+Law: the seed only ever saves time. When the disk does not take part (no room for both trees, a bad place,
+files that cannot be moved), the file systems are made new and the image is written from nothing; a server
+or network that fails costs nothing of what is there. Python 3.8, standard library only.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from images.agent import verify
 from images.agent.client import Client
 from images.agent.ground import Ground
 from images.agent.progress import Meter
+from images.agent.run import CommandFailed
 from images.agent.seed import Bed, Seed, forget, set_aside
 from images.agent.seeded_tree import write_seeded
 from images.errors import ImageError
@@ -71,7 +72,7 @@ class Fill:
         try:
             if self._ground.reused:
                 seed = self._seeded(manifest, packs, known, meter)
-        except (ImageError, OSError) as error:
+        except (CommandFailed, OSError) as error:  # the disk's fault; what the network does is raised
             self._say(f"what was on the disk is given up: {error}")
             self._ground.format_again(manifest.header.files)
         written = Written(manifest.header.files, manifest.header.bytes)
@@ -95,6 +96,7 @@ class Fill:
                 reused.append(where)
         seed = Seed(beds, self._target)
         try:
+            self._say("reading what is on the disk")
             wanted = {chunk.id for chunk in manifest.chunks()}
             for one in (*self._known(known, manifest), manifest):
                 seed.learn(one.entries(), wanted)

@@ -7,12 +7,13 @@ import subprocess
 
 import pytest
 
-from images.agent import disk, ground
+from images.agent import disk, ground, present
 from images.agent.present import Row, difference, table
 from images.agent.run import CommandFailed, run
 from images.diskplan import gpt_name, plan, sfdisk_script, type_guid
+from images.errors import BadInput
 from images.layout import GIB, MIB
-from images.layout_parse import default_layout
+from images.layout_parse import default_layout, parse_layout
 from images.storage import resolve
 
 
@@ -213,3 +214,71 @@ def test_unboot_leaves_table_and_files_alone(image):
         for extent in made.extents:
             file.seek(extent.start)
             assert any(file.read(2000)) == (extent.start not in heads)
+
+
+KEPT = resolve(
+    parse_layout({"partitions": [
+        {"role": "bios"},
+        {"role": "data", "size": "1G", "label": "PHOTOS", "keep": True, "mount": "/srv"},
+        {"role": "root", "size": "grow"},
+    ]}),
+    [{"path": "/dev/vda", "size": 8 * GIB, "sector": 512, "read_only": False, "removable": False,
+      "transport": "virtio"}],
+    None, GIB,
+)  # fmt: skip
+
+
+def kept_rows():
+    return tuple(
+        Row(e.number, e.start, e.size, type_guid(e.partition), gpt_name(e.partition), "G")
+        for e in KEPT.disks[0].plan.extents
+    )
+
+
+def test_data_to_keep_is_neither_formatted_nor_moved(monkeypatch):
+    recorded(monkeypatch, kept_rows())
+    made_new = []
+    monkeypatch.setattr(present, "filesystem", lambda _: {"TYPE": "ext4"})
+    monkeypatch.setattr(ground.disks, "make_filesystem", lambda device, *_: made_new.append(device))
+    made = ground.Ground(KEPT, False, None, print)
+    made.look()
+    made.partition()
+    made.reused = []  # even when root turns out unsound
+    said = made.format(1)
+    assert made_new == ["/dev/vda3"] and "data PHOTOS kept" in said
+    assert made.uuids["/dev/vda2"] == "of /dev/vda2"
+    assert [p.device for p in disk.mountable(KEPT)] == ["/dev/vda3"]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"size": GIB // 2}, "partition 2 has size 536870912, the layout says 1073741824"),
+        ({"start": 5 * MIB}, "partition 2 has start"),
+        ({"type": "OTHER"}, "partition 2 has type OTHER"),
+    ],
+)
+def test_data_to_keep_that_would_not_fit_stops_the_imaging(monkeypatch, change, why):
+    rows = list(kept_rows())
+    rows[1] = rows[1]._replace(**change)
+    steps = recorded(monkeypatch, tuple(rows))
+    with pytest.raises(BadInput, match="data 'PHOTOS' is to be kept, but ") as caught:
+        ground.Ground(KEPT, False, None, print).look()
+    assert why in str(caught.value) and "--wipe" in str(caught.value)
+    ground.Ground(KEPT, True, None, print).look()  # given up on purpose
+    assert steps == []
+
+
+def test_data_to_keep_with_another_file_system_stops_the_imaging(monkeypatch):
+    recorded(monkeypatch, kept_rows())
+    monkeypatch.setattr(present, "filesystem", lambda _: {"TYPE": "ntfs"})
+    with pytest.raises(BadInput, match="/dev/vda2 holds ntfs, not ext4"):
+        ground.Ground(KEPT, False, None, print).look()
+
+
+def test_a_new_disk_has_nothing_to_keep(monkeypatch):
+    steps = recorded(monkeypatch, ())
+    made = ground.Ground(KEPT, False, None, print)
+    made.look()
+    made.partition()
+    assert "wipe" in steps
