@@ -1,24 +1,43 @@
 """The head of a patch set, which server and nodes agree on: magic, length of its index, the index.
 
-Rows: new path, old path, offset from the end of the index, length. Python 3.8, standard library only.
+Rows: new path, old path, offset from the end of the index, length, and how to pack what comes out
+(repack.py). Python 3.8, standard library only.
 """
 
 from __future__ import annotations
 
 import json
 import struct
+from typing import NamedTuple
 
 from images.errors import BadInput
+from images.repack import Recipe
 from images.zstd import decompress_stream
 
 MAGIC = b"BSPATCH1"
 HEAD = struct.Struct("<8sI")
 
 
-def rows(packed: bytes) -> list[tuple[str, str, int, int]]:
+class Row(NamedTuple):
+    """One patch. With `repack` it is between what is inside the two files, which are zstd themselves."""
+
+    new: str
+    old: str
+    offset: int
+    length: int
+    repack: Recipe | None = None
+
+
+def rows(packed: bytes) -> list[Row]:
     """The index. Raises BadInput."""
     try:
-        listed = json.loads(b"".join(decompress_stream([packed])))
-        return [(str(new), str(old), int(offset), int(length)) for new, old, offset, length in listed]
+        return [_row(*row) for row in json.loads(b"".join(decompress_stream([packed])))]
     except (ValueError, TypeError) as error:
         raise BadInput(f"patch set: damaged index: {error}") from error
+
+
+def _row(new: str, old: str, offset: int, length: int, repack: list[int] | None = None) -> Row:
+    recipe = (
+        None if repack is None else Recipe(int(repack[0]), bool(repack[1]), int(repack[2]), int(repack[3]))
+    )
+    return Row(str(new), str(old), int(offset), int(length), recipe)

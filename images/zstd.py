@@ -30,6 +30,7 @@ class _Buffer(ctypes.Structure):
 
 @lru_cache(maxsize=1)
 def library() -> Any:
+    """libzstd with the signatures of what this file calls. Raises ImageError where there is none."""
     """libzstd with the calls' types declared. Raises ImageError where there is none."""
     for name in ("libzstd.so.1", ctypes.util.find_library("zstd")):
         if not name:

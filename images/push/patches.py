@@ -16,11 +16,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import zstandard
 
+from images import repack
 from images.compress import zstd_frame
 from images.disk import write_file
+from images.errors import BadInput
 from images.locator import Locator
 from images.manifest import Entry, to_text
 from images.patchset import HEAD, MAGIC
@@ -31,6 +34,9 @@ from images.store import ImageStore
 LEVEL = 9
 WORTH = 0.95  # a patch must be this much smaller than what it spares
 THREADS = 2
+PACKED, UNPACKED = 256 << 10, 192 << 20  # bytes: which zstd files are looked into
+Made = tuple[bytes, repack.Recipe | None]
+_ONE_AT_A_TIME = Lock()  # what is in an initramfs is large
 KEPT = 16  # sets kept in the folder
 
 
@@ -81,28 +87,29 @@ class _Maker:
         known = {chunk.id for entry in before for chunk in entry.chunks}
         found = list(pairs(before, self._store.manifest(self._new).entries()))
         total, done = sum(entry.size for _, entry in found), 0
-        rows: list[tuple[str, str, int, int]] = []
+        rows: list[list[object]] = []
         frames: list[bytes] = []
         offset = 0
-        for (old, new), patch in self._patches(found):
+        for (old, new), (patch, recipe) in self._patches(found):
             done += new.size
             progress(done, total, new.name)
             cost = self._cost(new, known)
             if len(patch) < cost * WORTH:
-                rows.append((to_text(new.path), to_text(old.path), offset, len(patch)))
+                row = [to_text(new.path), to_text(old.path), offset, len(patch)]
+                rows.append([*row, list(recipe)] if recipe is not None else row)
                 frames.append(patch)
                 offset += len(patch)
                 self.spared += cost
         index = zstd_frame(json.dumps(rows, separators=(",", ":")).encode("ascii"), 9)
         return b"".join([HEAD.pack(MAGIC, len(index)), index, *frames]), len(rows)
 
-    def _patches(self, found: list[Pair]) -> Iterator[tuple[Pair, bytes]]:
+    def _patches(self, found: list[Pair]) -> Iterator[tuple[Pair, Made]]:
         olds = self._files(self._old, [old for old, _ in found])
         news = self._files(self._new, [new for _, new in found])
         with ThreadPoolExecutor(THREADS) as pool:
-            waiting: list[tuple[Pair, Future[bytes]]] = []
+            waiting: list[tuple[Pair, Future[Made]]] = []
             for pair in found:
-                waiting.append((pair, pool.submit(_patch, next(olds), next(news), self._level)))
+                waiting.append((pair, pool.submit(_made, next(olds), next(news), self._level)))
                 if len(waiting) > THREADS * 2:
                     one, future = waiting.pop(0)
                     yield one, future.result()
@@ -124,8 +131,19 @@ class _Maker:
         return int(cost)
 
 
+def _made(old: bytes, new: bytes, level: int) -> Made:
+    """The patch; of two zstd files between what is in them, where the new one can be packed again exactly."""
+    if len(new) > PACKED and new.startswith(repack.MAGIC) and old.startswith(repack.MAGIC):
+        with suppress(BadInput), _ONE_AT_A_TIME:  # an old file that is no whole zstd file is patched as it is
+            inside = b"".join(repack.unpacked(new))
+            recipe = repack.find(new, inside) if len(inside) <= UNPACKED else None
+            if recipe is not None:
+                return _patch(b"".join(repack.unpacked(old)), inside, level), recipe
+    return _patch(old, new, level), None
+
+
 def _patch(old: bytes, new: bytes, level: int) -> bytes:
-    window = max(10, min(27, (len(old) + len(new)).bit_length()))
+    window = max(10, min(27, len(new).bit_length()))
     parameters = zstandard.ZstdCompressionParameters.from_level(
         level, window_log=window, enable_ldm=len(old) > 1 << 20, write_checksum=False, write_content_size=True
     )

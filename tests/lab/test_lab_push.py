@@ -63,7 +63,7 @@ def test_a_push_to_two_running_machines(cluster: Cluster, running: str) -> None:
         push(cluster, "n[1-2]", "--image", running, "--max-fail", "1")
     assert ask(cluster, "n1", "cat /etc/issue") == "local"
     assert ask(cluster, "n2", f"cat {EDITION}") == "second", "what was switched already was taken back"
-    assert ask(cluster, "n2", "dpkg --verify less; less --version | head -c4") == "less"
+    assert ask(cluster, "n2", "less --version | head -c4") == "less"
 
     ask(cluster, "n2", "chattr -i /var/lib/dpkg/status")
     assert push(cluster, "n2", "--image", running)["n2"]["drift"] == 0

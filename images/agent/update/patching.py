@@ -11,15 +11,18 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Dict, List, NamedTuple, Optional
 
 from images.agent.client import Client
 from images.agent.update.folders import Folders
+from images.agent.update.state import HOME
 from images.agent.update.supply import Patched
 from images.errors import BadInput
-from images.manifest import Entry, to_bytes
+from images.manifest import Entry, parse_entry, to_bytes
 from images.patchset import HEAD, MAGIC, rows
+from images.repack import Recipe, compress
 from images.zstd import decompress_stream
 
 AHEAD = 4 << 20  # bytes fetched at once
@@ -31,6 +34,7 @@ class Patch(NamedTuple):
     old: bytes
     offset: int
     length: int
+    repack: Optional[Recipe] = None
 
 
 class PatchSet:
@@ -60,21 +64,46 @@ class PatchSet:
             raise BadInput("patch set: not one")
         start = HEAD.size + length
         listed = rows(self._range(HEAD.size, length))
-        return {to_bytes(new): Patch(to_bytes(old), start + at, size) for new, old, at, size in listed}
+        return {
+            to_bytes(row.new): Patch(to_bytes(row.old), start + row.offset, row.length, row.repack)
+            for row in listed
+        }
 
     def _maker(self, patch: Patch) -> Patched:
         def make(entry: Entry) -> Iterator[bytes]:
-            handle = self._tree.open_file(patch.old)
-            try:
-                size = os.fstat(handle).st_size
-                if not size:
-                    raise BadInput(f"{entry.name}: its old file is empty")
-                with contextlib.closing(mmap.mmap(handle, size, access=mmap.ACCESS_COPY)) as old:
+            with self._mapped(patch.old, entry) as old:
+                if patch.repack is None:
                     yield from decompress_stream([self._frame(patch)], prefix=old)
-            finally:
-                os.close(handle)
+                else:
+                    yield from self._repacked(patch, old, patch.repack)
 
         return make
+
+    def _repacked(self, patch: Patch, old: mmap.mmap, recipe: Recipe) -> Iterator[bytes]:
+        """The old file is unpacked beside our state, where there is more room than in memory."""
+        with tempfile.TemporaryFile(dir=str(self._tree.root / HOME)) as raw:
+            for piece in decompress_stream(old[at : at + AHEAD] for at in range(0, len(old), AHEAD)):
+                raw.write(piece)
+            raw.flush()
+            with contextlib.closing(mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_COPY)) as before:
+                yield from compress(decompress_stream([self._frame(patch)], prefix=before), recipe)
+
+    @contextlib.contextmanager
+    def _mapped(self, path: bytes, entry: Entry) -> Iterator[mmap.mmap]:
+        """The old file as far as it is the image's: an initramfs may have a part of this machine's after
+        it.
+        """
+        handle = self._tree.open_file(path)
+        try:
+            size = os.fstat(handle).st_size
+            if path in self._base:
+                size = min(size, parse_entry(self._base[path]).size)
+            if not size:
+                raise BadInput(f"{entry.name}: its old file is empty")
+            with contextlib.closing(mmap.mmap(handle, size, access=mmap.ACCESS_COPY)) as old:
+                yield old
+        finally:
+            os.close(handle)
 
     def _frame(self, patch: Patch) -> bytes:
         """The patch's bytes; those that follow it and are wanted too come along."""

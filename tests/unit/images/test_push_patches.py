@@ -10,6 +10,8 @@ import pytest
 from imagestore import noise
 from pushhouse import House
 
+from images import repack
+from images.errors import ImageError
 from images.manifest import Chunk, Entry
 from images.push.match import pairs
 from images.push.patches import patch_set
@@ -69,3 +71,33 @@ def edited(data: bytes) -> bytes:
     for place in range(100, len(made), 9000):
         made[place : place + 4] = b"EDIT"
     return bytes(made)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="owners need root")
+def test_an_initramfs_is_patched_inside_and_packed_again(tmp_path: Path) -> None:
+    inside = {"one": text(3), "two": edited(text(3))}
+    for number, (name, raw) in enumerate(inside.items()):
+        (tmp_path / name / "etc").mkdir(parents=True)
+        (tmp_path / name / "boot").mkdir()
+        packed = b"".join(repack.compress([raw], repack.Recipe(9, True, repack.version(), len(raw))))
+        (tmp_path / name / f"boot/initrd.img-6.1.{number}").write_bytes(packed)
+    house = House(tmp_path, tmp_path / "one", tmp_path / "two")
+    made = patch_set(house.store, house.old.id, house.new.id, tmp_path / "patches")
+    assert made.files == 1 and made.bytes < 20_000
+    house.line.patches = {made.id: made.path.read_bytes()}
+    report = house.push(patches=made.id)
+    assert report["patched"] == 1 and report["fetched"] < 20_000 and report["drift"] == 0
+
+
+def test_another_library_is_not_asked_to_pack() -> None:
+    raw = text(1)
+    packed = b"".join(repack.compress([raw], repack.Recipe(3, False, repack.version(), len(raw))))
+    assert repack.find(packed, raw) == repack.Recipe(3, False, repack.version(), len(raw))
+    assert repack.find(packed[:-1] + b"x", raw) is None
+    with pytest.raises(ImageError, match="libzstd"):
+        list(repack.compress([raw], repack.Recipe(3, False, 1, len(raw))))
+
+
+def text(seed: int) -> bytes:
+    """Something that compresses, and differently at each level."""
+    return noise(400_000, seed).hex().encode()
