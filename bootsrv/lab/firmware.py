@@ -1,7 +1,7 @@
 """The firmware and the accelerator a virtual machine runs with: where they are and QEMU's arguments for them.
 
-BIOS is SeaBIOS with QEMU's iPXE option ROM (a 2019 build on Debian 12: just what old machines have); its
-console goes to the serial port. UEFI is OVMF with its own network stack: `romfile=` keeps QEMU's iPXE out,
+BIOS is SeaBIOS with QEMU's iPXE option ROM (a 2019 build on Debian 12: just what old machines have; a recent
+one on Debian 13); its console goes to the serial port. UEFI is OVMF with its own network stack: `romfile=` keeps QEMU's iPXE out,
 which would otherwise replace OVMF's driver and breaks shim ("Malformed binary"). The same card is offered to
 UEFI twice, for PXE and for HTTP Boot; OVMF is told to leave PXE out by a fw_cfg item of its own. Secure Boot
 needs the build with SMM, which keeps the variables with Microsoft's keys out of the guest's reach.
@@ -23,7 +23,8 @@ OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 SECURE_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd")
 SECURE_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.ms.fd")
-IPXE_ROMS = Path("/usr/lib/ipxe/qemu")
+# QEMU finds them by itself; Debian 12 has them in the first place, Debian 13 in the second.
+IPXE_ROMS = (Path("/usr/lib/ipxe/qemu/pxe-virtio.rom"), Path("/usr/share/qemu/pxe-virtio.rom"))
 
 # Writes 0x10 to the debug port, which ends QEMU with status 0x21: mov al,0x10; out 0xf4,al; hlt
 _PROBE_SECTOR = bytes([0xB0, 0x10, 0xE6, 0xF4, 0xF4]).ljust(510, b"\0") + b"\x55\xaa"
@@ -48,8 +49,8 @@ def check_tools(kinds: set[Firmware]) -> None:
         missing = next((path for path in _images(kind) if not path.exists()), None)
         if missing is not None:
             raise LabError(f"the lab needs {missing}: apt-get install ovmf")
-    if Firmware.BIOS in kinds and not IPXE_ROMS.exists():
-        raise LabError(f"the lab needs {IPXE_ROMS}: apt-get install ipxe-qemu")
+    if Firmware.BIOS in kinds and not any(path.exists() for path in IPXE_ROMS):
+        raise LabError(f"the lab needs {IPXE_ROMS[0].name}: apt-get install ipxe-qemu")
 
 
 def arguments(kind: Firmware, home: Path) -> list[str]:

@@ -193,6 +193,33 @@ def test_uefi_variables_belong_to_one_machine_and_are_kept(
 
 
 @pytest.mark.parametrize("status, works", [(firmware._PROBE_STATUS, True), (0, False), (1, False)])
+def test_a_missing_firmware_is_named_with_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(firmware.shutil, "which", lambda tool: f"/usr/bin/{tool}")
+    there, gone = tmp_path / "pxe-virtio.rom", tmp_path / "gone.rom"
+    there.touch()
+    monkeypatch.setattr(firmware, "IPXE_ROMS", (gone, there))
+    firmware.check_tools({Firmware.BIOS})
+    monkeypatch.setattr(firmware, "IPXE_ROMS", (gone,))
+    with pytest.raises(LabError, match="apt-get install ipxe-qemu"):
+        firmware.check_tools({Firmware.BIOS})
+    monkeypatch.setattr(firmware, "SECURE_CODE", gone)
+    with pytest.raises(LabError, match=r"gone.rom: apt-get install ovmf"):
+        firmware.check_tools({Firmware.UEFI_SECURE})
+
+
+def test_http_and_secure_boot_are_what_their_machines_are_told(tmp_path: Path) -> None:
+    told = {}
+    for kind in Firmware:
+        (home := tmp_path / kind).mkdir()
+        told[kind] = " ".join(firmware.arguments(kind, home))
+    without_pxe = "name=opt/org.tianocore/IPv4PXESupport,string=n"
+    assert [kind for kind in Firmware if without_pxe in told[kind]] == [Firmware.UEFI_HTTP]
+    assert [kind for kind in Firmware if "smm=on" in told[kind]] == [Firmware.UEFI_SECURE]
+    assert firmware.nic_rom(Firmware.BIOS) == "" and firmware.nic_rom(Firmware.UEFI_HTTP) == ",romfile="
+
+
 def test_kvm_is_believed_only_when_its_guest_ran(
     status: int, works: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
