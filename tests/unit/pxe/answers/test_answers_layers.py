@@ -66,10 +66,13 @@ def test_a_value_of_a_node_cannot_become_a_template_or_structure():
     assert made.bootloader.append == "{{ node.secret }}"
 
 
-@given(
-    *[st.recursive(st.dictionaries(st.sampled_from("abc"), st.integers(), max_size=3),
-                   lambda inner: st.dictionaries(st.sampled_from("abc"), inner | st.integers(), max_size=3))] * 3
-)  # fmt: skip
+LAYER = st.recursive(
+    st.dictionaries(st.sampled_from("abc"), st.integers(), max_size=3),
+    lambda inner: st.dictionaries(st.sampled_from("abc"), inner | st.integers(), max_size=3),
+)
+
+
+@given(LAYER, LAYER, LAYER)
 def test_layers_may_be_joined_in_any_grouping(one, two, three):
     assert joined(joined(one, two), three) == joined(one, joined(two, three))
     assert joined(one, {}) == one == joined({}, one) and joined(one, one) == one
