@@ -1,10 +1,11 @@
 """The firmware and the accelerator a virtual machine runs with: where they are and QEMU's arguments for them.
 
 BIOS is SeaBIOS with QEMU's iPXE option ROM (a 2019 build on Debian 12: just what old machines have; a recent
-one on Debian 13); its console goes to the serial port. UEFI is OVMF with its own network stack: `romfile=` keeps QEMU's iPXE out,
-which would otherwise replace OVMF's driver and breaks shim ("Malformed binary"). The same card is offered to
-UEFI twice, for PXE and for HTTP Boot; OVMF is told to leave PXE out by a fw_cfg item of its own. Secure Boot
-needs the build with SMM, which keeps the variables with Microsoft's keys out of the guest's reach.
+one on Debian 13); its console goes to the serial port. UEFI is OVMF with its own network stack: `romfile=`
+keeps QEMU's iPXE out, which would otherwise replace OVMF's driver and breaks shim ("Malformed binary"). The
+same card is offered to UEFI twice, for PXE and for HTTP Boot; OVMF is told to leave PXE out by a fw_cfg item
+of its own. Secure Boot needs the build with SMM, which keeps the variables with Microsoft's keys out of the
+guest's reach.
 """
 
 from __future__ import annotations

@@ -192,7 +192,6 @@ def test_uefi_variables_belong_to_one_machine_and_are_kept(
     assert firmware.nic_rom(Firmware.UEFI) == ",romfile=" and firmware.nic_rom(Firmware.BIOS) == ""
 
 
-@pytest.mark.parametrize("status, works", [(firmware._PROBE_STATUS, True), (0, False), (1, False)])
 def test_a_missing_firmware_is_named_with_its_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,6 +219,7 @@ def test_http_and_secure_boot_are_what_their_machines_are_told(tmp_path: Path) -
     assert firmware.nic_rom(Firmware.BIOS) == "" and firmware.nic_rom(Firmware.UEFI_HTTP) == ",romfile="
 
 
+@pytest.mark.parametrize("status, works", [(firmware._PROBE_STATUS, True), (0, False), (1, False)])
 def test_kvm_is_believed_only_when_its_guest_ran(
     status: int, works: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
