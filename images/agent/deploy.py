@@ -67,12 +67,14 @@ class Deploy:
         path = storage.disks[0].path
         self._event("deploy.started", f"{image['ref']} to {path}", image=image["ref"], disk=path)
         self.reporter.flush()  # the server knows before the disk changes, or we do not go on
+        fill = Fill(ground, TARGET, self.client, KEY.read_bytes(), WORK, self.console.say)
         with self._step("partition", "deploy.partition") as note:
+            fill.stash(manifest, self.task.get("seed") or ())
             note(ground.partition())
         with self._step("format", "deploy.format") as note:
             note(ground.format(manifest.header.files))
         with self._step("files", "deploy.files") as note:
-            filled = self._fill(ground, manifest, locator)
+            filled = self._fill(fill, manifest, locator)
             note(filled.text)
         # Before anything is made this node's own: what personalising changes would not match the image.
         with self._step("verify", "deploy.verify") as note:
@@ -151,9 +153,8 @@ class Deploy:
         key = (self.task.get("disk_key") or {}).get("passphrase")
         return Ground(storage, bool(self.task.get("wipe")), key, self.console.say)
 
-    def _fill(self, ground: Ground, manifest: SealedManifest, locator: Locator) -> Filled:
+    def _fill(self, fill: Fill, manifest: SealedManifest, locator: Locator) -> Filled:
         meter = Meter(self.console, self.reporter, self.id, manifest.header.bytes)
-        fill = Fill(ground, TARGET, self.client, KEY.read_bytes(), WORK, self.console.say)
         return fill.run(manifest, locator, self.task.get("seed") or (), meter)
 
     def _verify(self, manifest: SealedManifest) -> str:

@@ -20,6 +20,7 @@ from images.agent.progress import Meter
 from images.agent.run import CommandFailed
 from images.agent.seed import Bed, Seed, forget, set_aside
 from images.agent.seeded_tree import write_seeded
+from images.agent.stash import Stash, free_memory, old_trees
 from images.errors import ImageError
 from images.fetch import PackSource
 from images.locator import Locator
@@ -58,6 +59,7 @@ class Fill:
     ) -> None:
         self._ground, self._target, self._client = ground, target, client
         self._key, self._work, self._say = key, work, say
+        self._stash: Stash | None = None
 
     def run(
         self, manifest: SealedManifest, locator: Locator, known: Sequence[Mapping[str, Any]], meter: Meter
@@ -68,21 +70,45 @@ class Fill:
             locator, lambda pack, start, length: fetcher.get_range(f"/store/packs/{pack}", start, length)
         )
         started = time.monotonic()
-        seed = None
+        seed: Seed | Stash | None = None
         try:
             if self._ground.reused:
                 seed = self._seeded(manifest, packs, known, meter)
         except (CommandFailed, OSError) as error:  # the disk's fault; what the network does is raised
             self._say(f"what was on the disk is given up: {error}")
             self._ground.format_again(manifest.header.files)
-        written = Written(manifest.header.files, manifest.header.bytes)
         if seed is None:
             disks.mount_all(self._ground.storage, self._target)
-            written = write_tree(manifest, packs, self._target, meter)
+        if seed is None and self._stash is not None:
+            seed = self._stash
+            write_seeded(manifest, packs, seed, self._target, meter)
+            seed.close()
+        elif seed is None:
+            write_tree(manifest, packs, self._target, meter)
         verify.drop_caches()
         meter.finish()
         seeded, reused = (seed.bytes, seed.reused) if seed is not None else (0, 0)
+        written = Written(manifest.header.files, manifest.header.bytes)
         return Filled(written, packs.fetched, seeded, reused, time.monotonic() - started)
+
+    def stash(self, manifest: SealedManifest, known: Sequence[Mapping[str, Any]]) -> None:
+        """Before the tables are made new: keeps in memory what the old file systems have of this image."""
+        if not self._ground.loses:
+            return
+        stash = Stash(self._work / "stash", free_memory())
+        wanted = {chunk.id for chunk in manifest.chunks()}
+        older = self._known(known, manifest)
+        try:
+            for tree in old_trees([d.path for d in self._ground.storage.disks], self._say):
+                for one in (*older, manifest):
+                    stash.gather(tree, one.entries(), wanted)
+        except (CommandFailed, OSError) as error:
+            self._say(f"what is on the disk is of no use: {error}")
+        if len(stash):
+            self._say(f"{human(len(stash))} of the old file systems kept in memory")
+            self._stash = stash
+        else:
+            stash.close()
 
     def _seeded(
         self, manifest: SealedManifest, packs: PackSource, known: Sequence[Mapping[str, Any]], meter: Meter

@@ -43,6 +43,11 @@ class Ground:
         why = [difference(d, self._tables[d.path]) for d in self.storage.disks]
         self._kept_table = not any(why)
 
+    @property
+    def loses(self) -> bool:
+        """Whether `partition` makes new tables over what is there, though nobody asked for that."""
+        return not self._kept_table and not self.wipe
+
     def partition(self) -> str:
         """Tables, arrays, encryption, groups; text for people. From here on the disks do not boot."""
         disks.unmount_all(Path("/mnt"))

@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
-from images.agent.seed import Seed
 from images.fetch import PackSource
 from images.manifest import Chunk, Entry
 from images.progress import Progress
@@ -18,8 +18,18 @@ from images.sealed import SealedManifest
 from images.tree_writer import TreeWriter, Written
 
 
+class Source(Protocol):
+    """Who may have chunks, and whole files, nearer than the server: a Seed, a Stash."""
+
+    def holds(self, id: bytes) -> bool: ...
+
+    def read(self, chunk: Chunk) -> bytes | None: ...
+
+    def take(self, entry: Entry, name: bytes, parent: int) -> bool: ...
+
+
 def write_seeded(
-    manifest: SealedManifest, packs: PackSource, seed: Seed, target: Path, progress: Progress
+    manifest: SealedManifest, packs: PackSource, seed: Source, target: Path, progress: Progress
 ) -> Written:
     """Like `tree_writer.write_tree`. `target` holds nothing but what the seed set aside."""
     missing = (chunk.id for chunk in manifest.chunks() if not seed.holds(chunk.id))
@@ -36,7 +46,7 @@ class _Writer(TreeWriter):
         self,
         target: Path,
         packs: PackSource,
-        seed: Seed,
+        seed: Source,
         stream: Iterator[bytes],
         progress: Progress,
         total: int,

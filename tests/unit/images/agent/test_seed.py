@@ -1,8 +1,9 @@
-"""A reimage with what is there: the same tree as from nothing, little fetched, wherever the last one broke."""
+"""A reimage with what is there: the tree as from nothing, little fetched, wherever the last one broke."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from nastytree import build, snapshot
 
 from images.agent.seed import ASIDE, Bed, Seed, forget, set_aside
 from images.agent.seeded_tree import write_seeded
+from images.agent.stash import Stash, free_memory
 from images.fetch import PackSource
 from images.importing.from_directory import import_directory
 from images.progress import silent
@@ -119,6 +121,50 @@ def test_a_broken_imaging_goes_on_with_what_it_had_written(house: House, stop_at
     _, packs = house.reimage("os@2", "os@1")
     assert snapshot(house.disk) == snapshot(house.tree)
     assert packs.fetched < 1_600_000 and not (house.disk / ASIDE).exists()
+
+
+def stashed(house: House, tmp_path: Path, budget: int) -> tuple[Stash, PackSource]:
+    """The next version onto an empty disk, with what memory kept of the old one."""
+    manifest, packs = house.store.manifest("os@2"), house.store.source("os@2")
+    stash = Stash(tmp_path / "stash", budget)
+    wanted = {chunk.id for chunk in manifest.chunks()}
+    for one in ("os@1", "os@2"):
+        stash.gather(house.disk, house.store.manifest(one).entries(), wanted)
+    shutil.rmtree(house.disk)
+    house.disk.mkdir()
+    write_seeded(manifest, packs, stash, house.disk, silent)
+    return stash, packs
+
+
+def test_a_changed_layout_loses_the_file_systems_but_not_their_chunks(house: House, tmp_path: Path) -> None:
+    house.change()
+    stash, packs = stashed(house, tmp_path, 64 << 20)
+    assert snapshot(house.disk) == snapshot(house.tree)
+    assert packs.fetched < 1_600_000 and stash.bytes > 3_000_000
+    stash.close()
+    assert (tmp_path / "stash").stat().st_size == 0
+
+
+def test_a_small_memory_keeps_what_fits(house: House, tmp_path: Path) -> None:
+    house.change()
+    stash, packs = stashed(house, tmp_path, 400_000)
+    assert snapshot(house.disk) == snapshot(house.tree)
+    assert 0 < len(stash) <= 400_000 and packs.fetched > 3_000_000
+
+
+def test_memory_that_changed_its_mind_is_noticed(house: House, tmp_path: Path) -> None:
+    stash = Stash(tmp_path / "stash", 64 << 20)
+    manifest = house.store.manifest("os@1")
+    chunks = [chunk for entry in manifest.entries() for chunk in entry.chunks]
+    stash.gather(house.disk, manifest.entries(), {chunk.id for chunk in chunks})
+    held = next(chunk for chunk in chunks if stash.holds(chunk.id))
+    (tmp_path / "stash").write_bytes(bytes(len(stash)))
+    assert stash.read(held) is None
+
+
+def test_a_third_of_the_free_memory(tmp_path: Path) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal:  1000 kB\nMemAvailable:   600 kB\n")
+    assert free_memory(tmp_path / "meminfo") == 200 * 1024
 
 
 def test_a_file_that_left_the_disk_through_a_link_is_not_followed(house: House, tmp_path: Path) -> None:
