@@ -19,7 +19,7 @@ from bootsrv.model import Node
 from bootsrv.peers import Peers
 from bootsrv.registry.registry import Registry
 
-PATIENCE = 3.0  # seconds; leases and DHCP steps reach the registry a moment after the answer has left
+PATIENCE = 10.0  # seconds; leases and DHCP steps reach the registry some time after the answer has left
 TELL_SECONDS, MOST_TOLD = 60.0, 1000  # one refusal of a kind is recorded once a minute
 
 

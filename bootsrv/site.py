@@ -62,7 +62,7 @@ class HouseSite:
         claim = Claim(peer, {mac, *(asking.macs if asking is not None else ())}, asking, waited)
         match self._rightful.standing(claim):
             case Standing.UNCLEAR:
-                return Wait(LOOK_SECONDS)
+                return Wait(LOOK_SECONDS + waited / 2)  # the more wait, the less often each is looked at
             case Standing.FOREIGN:
                 self._rightful.refuse(claim, "boot script")
                 return Denied(403, NOT_YOURS)
