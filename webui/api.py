@@ -75,7 +75,7 @@ class Many(Body):
 Kind = TypeVar("Kind", bound=Body)
 
 
-def _body(kind: type[Kind]) -> Kind:
+def body_of(kind: type[Kind]) -> Kind:
     try:
         return msgspec.json.decode(request.get_data(), type=kind)
     except msgspec.DecodeError as error:  # not JSON, or JSON of another shape
@@ -134,7 +134,7 @@ def list_unknown() -> ResponseReturnValue:
 
 @blueprint.post("/nodes")
 def add_node() -> ResponseReturnValue:
-    body = _body(NodeBody)
+    body = body_of(NodeBody)
     with appliance().registry.transaction():
         node = appliance().nodes.add(_wanted(body), body.arm)
         return jsonify(_identified(node, body)), 201
@@ -142,7 +142,7 @@ def add_node() -> ResponseReturnValue:
 
 @blueprint.post("/nodes/range")
 def add_range() -> ResponseReturnValue:
-    body = _body(RangeBody)
+    body = body_of(RangeBody)
     wanted = Wanted(macs=body.macs, method=body.method, image=body.image, groups=body.groups)
     made = appliance().nodes.add_range(body.base, str(body.first), str(body.last), body.first_address, wanted)
     return jsonify(nodes=[node_record(node) for node in made]), 201
@@ -157,7 +157,7 @@ def show_node(ref: str) -> ResponseReturnValue:
 
 @blueprint.patch("/nodes/<ref>")
 def change_node(ref: str) -> ResponseReturnValue:
-    body = _body(NodeBody)
+    body = body_of(NodeBody)
     with appliance().registry.transaction():
         return jsonify(_identified(appliance().nodes.set(_ref(ref), _wanted(body)), body))
 
@@ -170,7 +170,7 @@ def remove_node(ref: str) -> ResponseReturnValue:
 
 @blueprint.post("/nodes/<ref>/adopt")
 def adopt_node(ref: str) -> ResponseReturnValue:
-    body = _body(NodeBody)
+    body = body_of(NodeBody)
     with appliance().registry.transaction():
         return jsonify(_identified(appliance().nodes.adopt(_ref(ref), _wanted(body), body.arm), body))
 
@@ -195,20 +195,20 @@ def log(ref: str) -> ResponseReturnValue:
 
 @blueprint.post("/reimage")
 def reimage() -> ResponseReturnValue:
-    body = _body(Many)
+    body = body_of(Many)
     armed = appliance().deploys.reimage(appliance().nodes.select(body.nodes), body.image, body.wipe)
     return jsonify(nodes=[node_record(node) for node in armed])
 
 
 @blueprint.post("/retry")
 def retry() -> ResponseReturnValue:
-    again = appliance().deploys.retry(appliance().nodes.select(_body(Many).nodes))
+    again = appliance().deploys.retry(appliance().nodes.select(body_of(Many).nodes))
     return jsonify(nodes=[node_record(node) for node in again])
 
 
 @blueprint.post("/cancel")
 def cancel() -> ResponseReturnValue:
-    left = appliance().deploys.cancel(appliance().nodes.select(_body(Many).nodes))
+    left = appliance().deploys.cancel(appliance().nodes.select(body_of(Many).nodes))
     return jsonify(nodes=[node_record(node) for node in left])
 
 

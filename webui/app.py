@@ -19,6 +19,7 @@ from bootsrv.appliance.appliance import Appliance
 from webui import (
     actions,
     api,
+    api_captures,
     api_images,
     auth,
     board,
@@ -57,7 +58,7 @@ def create_app(appliance: Appliance, secret: str, stopping: Callable[[], bool] =
     # One forwarder of ours is in front; it drops whatever the client claims and writes its own.
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]
     auth.install(app)
-    for topic in (board, register, actions, capture, images, changes, api, api_images):
+    for topic in (board, register, actions, capture, images, changes, api, api_captures, api_images):
         app.register_blueprint(topic.blueprint)
     live.install(app, stopping)
     errors.install(app)

@@ -52,7 +52,7 @@ def _asked(node: Node | None) -> ResponseReturnValue:
     if not form.good:
         return _page(node, form), 422
     if made:
-        return render_template("capture_line.html", node=node, made=made[0], line=made[0].line(_base()))
+        return render_template("capture_line.html", node=node, made=made[0], line=made[0].line(own_url()))
     assert node is not None
     flash(f"{title(node)} is captured as {name} at its next network boot, then boots its own disk.")
     return redirect(url_for("board.machine", number=node.id))
@@ -67,7 +67,7 @@ def _page(node: Node | None, form: Form) -> str:
     return render_template("capture.html", node=node, form=form, ways=ways)
 
 
-def _base() -> str:
+def own_url() -> str:
     """Our address as a machine sees it: the one in the browser, unless it is a tunnel's end."""
     host = request.host.rsplit(":", 1)[0].strip("[]")
     try:

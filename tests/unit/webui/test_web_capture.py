@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from html import unescape
 
+from flask import Flask
 from webhouse import House, add
 
 from bootsrv.model import NodeState
@@ -43,3 +44,18 @@ def test_a_node_by_the_imager(admin, house: House) -> None:
 def test_a_stranger_makes_no_token(stranger) -> None:
     assert stranger.get("/images/capture").status_code in (302, 401)
     assert stranger.post("/images/capture", {"name": "golden"}).status_code in (302, 400, 401, 403)
+
+
+def test_over_rest(app: Flask, house: House) -> None:
+    api = app.test_client()
+    api.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {house.appliance.users.issue_token('admin')}"
+    made = api.post("/api/v1/captures", json={"name": "golden", "hours": 1})
+    assert made.status_code == 201
+    assert made.json["command"].endswith(f"capture --name golden --token={made.json['token']}")
+    add(house, "n1", NodeState.RUNNING)
+    armed = api.post("/api/v1/captures", json={"name": "whole", "node": "n1", "kind": "disk"})
+    assert armed.json["node"]["armed"]["capture"] == "disk"
+    moon = {"name": "x", "node": "n1", "kind": "moon"}
+    for wrong in ({"name": "A"}, moon, {"name": "x", "hours": 1e9}, {}):
+        assert api.post("/api/v1/captures", json=wrong).status_code == 400
+    assert api.post("/api/v1/captures", json={"name": "x", "node": "n7"}).status_code == 404
