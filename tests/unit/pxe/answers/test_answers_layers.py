@@ -72,10 +72,14 @@ LAYER = st.recursive(
 )
 
 
-@given(LAYER, LAYER, LAYER)
-def test_layers_may_be_joined_in_any_grouping(one, two, three):
-    assert joined(joined(one, two), three) == joined(one, joined(two, three))
-    assert joined(one, {}) == one == joined({}, one) and joined(one, one) == one
+@given(LAYER, LAYER)
+def test_all_of_the_layer_above_is_there_and_nothing_else_is_lost(below, above):
+    result = joined(below, above)
+    assert joined(below, {}) == below == joined({}, below) and joined(below, below) == below
+    assert joined(result, above) == result
+    assert set(result) == set(below) | set(above)
+    for name in set(below) - set(above):
+        assert result[name] == below[name]
 
 
 @pytest.mark.parametrize("name", snippets())
