@@ -52,6 +52,8 @@ class PackStream:
         self._workers = max(2, os.cpu_count() or 2)
         self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="compress")
         self._jobs: deque[tuple[Future[tuple[int, bytes]], int, list[Member]]] = deque()
+        self._closer = ThreadPoolExecutor(1, thread_name_prefix="pack")  # forcing to disk waits; we need not
+        self._closing: deque[Future[Trailer]] = deque()
         self._pack: PackWriter | None = None
         self._parts: list[bytes] = []
         self._members: list[Member] = []
@@ -73,10 +75,13 @@ class PackStream:
         while self._jobs:
             self._store()
         self._finish()
+        while self._closing:
+            self.finished.append(self._closing.popleft().result())
 
     def close(self) -> None:
         """Drop what is not in a finished pack."""
         self._threads.shutdown(wait=True, cancel_futures=True)
+        self._closer.shutdown(wait=True)
         if self._pack:
             self._pack.abort()
             self._pack = None
@@ -99,8 +104,18 @@ class PackStream:
 
     def _finish(self) -> None:
         if self._pack:
-            self.finished.append(self._pack.finish())
+            self._closing.append(self._closer.submit(_finished, self._pack))
             self._pack = None
+        while len(self._closing) > 1 or (self._closing and self._closing[0].done()):
+            self.finished.append(self._closing.popleft().result())
+
+
+def _finished(pack: PackWriter) -> Trailer:
+    try:
+        return pack.finish()
+    except BaseException:
+        pack.abort()
+        raise
 
 
 class Session:

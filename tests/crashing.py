@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,10 +22,13 @@ class Boom:
         self.count = 0
         self.at = at
         self.then = then
+        self._lock = threading.Lock()
 
     def __call__(self) -> None:
-        self.count += 1
-        if self.count == self.at:
+        with self._lock:  # packs are finished in a thread
+            self.count += 1
+            mine = self.count
+        if mine == self.at:
             self.then()  # type: ignore[operator]
 
 

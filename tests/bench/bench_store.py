@@ -1,4 +1,4 @@
-"""The store beside casync, restic and borg (zstd,3): import MB/s, and sizes after a first and a second version.
+"""The store beside casync, restic and borg: import MB/s, and its size after a first and a second version.
 
     python tests/bench/bench_store.py [--sets root,disk,small,edits] [--scale 8]
 
@@ -133,7 +133,8 @@ def disk(folder: Path, scale: int) -> tuple[Path, Path]:
     release, _ = roots()
     part, first, second = folder / "part", folder / "disk-1", folder / "disk-2"
     (part / "usr").mkdir(parents=True)
-    for name in ("bin", "sbin", "share") if scale > 1 else ("bin", "sbin", "share", "lib"):
+    parts = ("sbin", "share", "bin", "lib")[: 4 if scale == 1 else 3 if scale <= 8 else 1]
+    for name in parts:
         shutil.copytree(release / "usr" / name, part / "usr" / name, symlinks=True)
     with first.open("wb") as file:
         file.truncate(4096 * MIB // scale)
