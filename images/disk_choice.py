@@ -8,8 +8,8 @@ Pure; runs on nodes as well: Python 3.8, standard library only.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Mapping  # noqa: UP035 - Python 3.8 evaluates the alias below
 
 from images.errors import BadInput
 from images.layout import DiskMatch

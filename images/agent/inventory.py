@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Mapping
 
 ROOT = Path("/")
 SKIP = ("loop", "ram", "zram", "sr", "fd", "dm-", "md", "nbd")

@@ -17,7 +17,7 @@ from images.errors import ImageError
 from images.fetch import PackSource
 from images.manifest import Chunk, Entry
 
-Patched = Callable[[Entry], Iterator[bytes]]  # a file's bytes made by its patch, in pieces of any size
+Patched = Callable[[Entry], "Iterator[bytes]"]  # a file made by its patch, in pieces of any size
 
 
 class Supply:
