@@ -33,8 +33,17 @@ def move_backup(fd: int, size: int, sector: int) -> bool:
     os.fsync(fd)  # the new copy is there before the old one stops being named
     os.pwrite(fd, _sealed(fields, raw), sector)
     os.pwrite(fd, bytes(sector), copy * sector)
+    _protect(fd, last)
     os.fsync(fd)
     return True
+
+
+def _protect(fd: int, last: int) -> None:
+    """The protective MBR (one partition of type EE over everything) covers the larger disk as well."""
+    raw = os.pread(fd, 512, 0)
+    rows = [at for at in range(446, 510, 16) if raw[at + 4]]
+    if raw[510:] == b"\x55\xaa" and len(rows) == 1 and raw[rows[0] + 4] == 0xEE:
+        os.pwrite(fd, struct.pack("<I", min(last, 0xFFFFFFFF)), rows[0] + 12)
 
 
 def _sealed(fields: list[int], old: bytes) -> bytes:
