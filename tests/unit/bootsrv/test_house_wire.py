@@ -181,6 +181,18 @@ class TestAuthoritative:
         assert "n7: registered" in net.machine("curl", "-s", url)
         assert net.bootsrv("node", "list", "--unknown", "--json") == []
 
+    def test_a_client_that_names_itself_is_found_by_that_name(self, space: Namespace, tmp_path: Path) -> None:
+        net = Net(space, tmp_path, "authoritative")
+        said = net.machine("udhcpc", "-i", "c1", "-n", "-q", "-f", "-s", "/bin/true", "-F", "My_Laptop.home")
+        assert not said.startswith("code"), said
+        ends = time.monotonic() + 20
+        while not (found := net.name("my-laptop.cluster.test")):
+            assert time.monotonic() < ends
+            time.sleep(0.1)
+        (lease,) = net.bootsrv("lease", "list", "--json")
+        assert (found, lease["hostname"]) == ([lease["address"]], "my-laptop")
+        assert net.name("-x", lease["address"]) == ["my-laptop.cluster.test."]
+
     def test_it_listens_nowhere_else(self, space: Namespace, tmp_path: Path) -> None:
         space.run(["ip", "link", "add", "other", "type", "dummy"])
         space.run(["ip", "address", "add", "192.0.2.1/24", "dev", "other"])
