@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,7 +37,7 @@ SIZE = 160 * MIB
 
 
 @pytest.fixture(scope="module")
-def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """ESP, an ext4 with deleted files, a partition that nobody knows, boot code, and an earlier life."""
     folder = tmp_path_factory.mktemp("disk")
     disk = soiled(folder / "disk.raw", SIZE)
@@ -58,7 +60,8 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file.write(b"nobody knows this" * 1000)
         file.seek(129 * MIB)
         file.write(bytes(30 * MIB))
-    return disk
+    yield disk
+    shutil.rmtree(folder)
 
 
 def restore(store: ImageStore, version: Version, target: Path, blank: bool) -> None:
