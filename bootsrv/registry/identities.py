@@ -1,5 +1,6 @@
-"""How a node is known besides its MACs: DHCP client identifier, system UUID, serial number, or the relay port it
-hangs on (option 82). Kept among the settings, one for each identity, under a name that is looked up directly.
+"""How a node is known besides its MACs: DHCP client identifier, system UUID, serial number, or the relay port
+it hangs on (option 82). Kept among the settings, one for each identity, under a name that is looked up
+directly.
 """
 
 from __future__ import annotations
