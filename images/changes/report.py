@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,15 +70,17 @@ class _Side:
         self.interesting: dict[bytes, Entry] = {}
         self.chunks: dict[bytes, int] = {}
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> Iterator[Entry]:
         """All of them, noting on the way what is looked at later."""
-        all_ = list(self._store.manifest(self.version.id).entries())
-        for entry in all_:
+        below: list[Entry] = []
+        for entry in self._store.manifest(self.version.id).entries():
             if entry.path in DATABASES or _KERNEL.match(entry.path):
                 self.interesting[entry.path] = entry
+            if entry.path.startswith(UNITS):
+                below.append(entry)
             self.chunks.update((chunk.id, chunk.length) for chunk in entry.chunks)
-        self.units = units(one for one in all_ if one.path.startswith(UNITS))
-        return all_
+            yield entry
+        self.units = units(below)
 
     def read(self, entry: Entry) -> bytes:
         """A file's content."""
