@@ -67,6 +67,10 @@ class Locator:
     def __len__(self) -> int:
         return len(self._ids) // 32
 
+    def ids(self) -> set[bytes]:
+        """The chunks of the version."""
+        return {self._ids[at : at + 32] for at in range(0, len(self._ids), 32)}
+
     @property
     def frames(self) -> int:
         """How many frames the version's chunks lie in."""

@@ -69,7 +69,7 @@ class Deploy:
         self.reporter.flush()  # the server knows before the disk changes, or we do not go on
         fill = Fill(ground, TARGET, self.client, KEY.read_bytes(), WORK, self.console.say)
         with self._step("partition", "deploy.partition") as note:
-            fill.stash(manifest, self.task.get("seed") or ())
+            fill.stash(manifest, locator, self.task.get("seed") or ())
             note(ground.partition())
         with self._step("format", "deploy.format") as note:
             note(ground.format(manifest.header.files))

@@ -91,12 +91,12 @@ class Fill:
         written = Written(manifest.header.files, manifest.header.bytes)
         return Filled(written, packs.fetched, seeded, reused, time.monotonic() - started)
 
-    def stash(self, manifest: SealedManifest, known: Sequence[Mapping[str, Any]]) -> None:
+    def stash(self, manifest: SealedManifest, locator: Locator, known: Sequence[Mapping[str, Any]]) -> None:
         """Before the tables are made new: keeps in memory what the old file systems have of this image."""
         if not self._ground.loses:
             return
         stash = Stash(self._work / "stash", free_memory())
-        wanted = {chunk.id for chunk in manifest.chunks()}
+        wanted = locator.ids()
         older = self._known(known, manifest)
         try:
             for tree in old_trees([d.path for d in self._ground.storage.disks], self._say):
@@ -123,9 +123,11 @@ class Fill:
         seed = Seed(beds, self._target)
         try:
             self._say("reading what is on the disk")
-            wanted = {chunk.id for chunk in manifest.chunks()}
-            for one in (*self._known(known, manifest), manifest):
+            wanted, older = packs.locator.ids(), self._known(known, manifest)
+            for one in older:
                 seed.learn(one.entries(), wanted)
+            if not older or len(beds) > len(reused):  # nothing known, or an imaging was broken off
+                seed.learn(manifest.entries(), wanted)
             write_seeded(manifest, packs, seed, self._target, meter)
         finally:
             seed.close()
