@@ -83,7 +83,10 @@ class Uploads:
         except Refused as refused:
             return json_reply({"error": refused.text}, refused.status)
         except BootsrvError as error:
-            return json_reply({"error": str(error)}, error.http_status)
+            if error.http_status < 500:
+                return json_reply({"error": str(error)}, error.http_status)
+            log.error("capture: %s", error)  # the store is damaged: asking again would not help
+            return json_reply({"error": str(error)}, 424)
         except OSError as error:
             log.exception("capture: %s failed", request.path)
             return json_reply({"error": f"the store cannot be written: {error.strerror or error}"}, 507)
@@ -141,6 +144,7 @@ class Uploads:
             self._drop(token.subject)
         if len(self._open) >= MAX_OPEN:
             raise Refused(503, f"{MAX_OPEN} captures are under way: try again later")
+        self._images.store().private_key()  # without it nothing can be published: better known before
         host = _text(said, "host") or "a machine"
         base = self._base_of(name, kind, _text(said, "made_from"), _text(said, "machine"))
         one = _Open(secrets.token_hex(8), Receiver(self._images.store()), base, host, self._clock())

@@ -58,14 +58,23 @@ def seeded_store(recipes: Mapping[str, str], say: Say, cache: Path | None = None
 
 
 def plant(store: Path, data: Path) -> None:
-    """Copy a kept store into a data directory that has none yet. Shares blocks where the file system can."""
+    """Copy a kept store into a data directory that has none yet, with its key: else nothing new could be
+    signed. Shares blocks where the file system can."""
     data.mkdir(parents=True, exist_ok=True)
+    _copy(store, data / "store")
+    key = store.parent / "keys" / "signing.key"
+    if key.exists():
+        (data / "keys").mkdir(mode=0o700, exist_ok=True)
+        _copy(key, data / "keys" / key.name)
+
+
+def _copy(source: Path, target: Path) -> None:
     done = subprocess.run(
-        ["cp", "--archive", "--reflink=auto", "--", str(store), str(data / "store")],
+        ["cp", "--archive", "--reflink=auto", "--", str(source), str(target)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
-        raise LabError(f"cannot copy {store}: {done.stderr.strip()}")
+        raise LabError(f"cannot copy {source}: {done.stderr.strip()}")
 
 
 def _import(home: Path, name: str, recipe: str) -> None:

@@ -122,7 +122,7 @@ class Client:
                     return status, answer
                 if 400 <= status < 500 and status not in PASSING:
                     raise Refused(status, f"{method} {path.partition('?')[0]}", answer)
-                problem = f"HTTP {status}" if status >= 400 else "a cut off answer"
+                problem = _reason(answer) or f"HTTP {status}" if status >= 400 else "a cut off answer"
             except FAILURES as error:
                 problem = str(error) or type(error).__name__
             self.close()

@@ -122,3 +122,10 @@ def test_what_nobody_goes_on_with_is_forgotten(caller: Caller) -> None:
     caller.now[0] += IDLE_SECONDS + 1
     caller.uploads.tidy()
     assert caller.error("have")[0] == 410
+
+
+def test_a_store_that_cannot_sign_says_so_before_anything_is_sent(caller: Caller) -> None:
+    store = caller.house.images.store()
+    (store.keys / "signing.key").unlink()
+    status, error = caller.error("begin", b"{}")
+    assert status == 424 and "signing.key is missing; restore it from a backup" in error
