@@ -56,10 +56,20 @@ class House:
     """`one` and `two`: trees; the machine's root holds version 1."""
 
     def __init__(self, folder: Path, one: Path, two: Path) -> None:
-        self.root = folder / "root"
-        self.store = ImageStore.open(folder / "store")
-        self.old = import_directory(self.store, "a", one, excludes=())
-        self.new = import_directory(self.store, "a", two, excludes=())
+        store = ImageStore.open(folder / "store")
+        for tree in (one, two):
+            import_directory(store, "a", tree, excludes=())
+        self._move_in(folder, store)
+
+    def beside(self, folder: Path) -> House:
+        """Another machine of the same versions."""
+        other = House.__new__(House)
+        other._move_in(folder, self.store)
+        return other
+
+    def _move_in(self, folder: Path, store: ImageStore) -> None:
+        self.root, self.store = folder / "root", store
+        self.old, self.new = store.resolve("a@1"), store.resolve("a@2")
         self.line = Line(self.store)
         self.said: list[dict[str, Any]] = []
         self.root.mkdir()

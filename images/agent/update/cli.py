@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Dict, List
@@ -33,10 +34,13 @@ def _run(drift: bool) -> int:
     task = from_environment()
     try:
         update = Update(Path("/"), task, say)
-        say(update.drift() if drift else update.run())
+        report = update.drift() if drift else update.run()
+        say(report)
     except (ImageError, OSError) as error:
         say({"step": "failed", "error": str(error) or type(error).__name__})
         return 1
+    if task.reboot and not drift and any(report[kind] for kind in ("made", "attributes", "removed")):
+        subprocess.run(["systemctl", "--no-block", "reboot"], check=False)
     return 0
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
+from urllib.parse import parse_qs
 
 import pytest
 from imagestore import noise
@@ -78,6 +82,11 @@ def killed_at(number: int) -> Iterator[list[int]]:
 
 
 @pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory, trees: tuple[Path, Path]) -> House:
+    return House(tmp_path_factory.mktemp("first"), *trees)
+
+
+@pytest.fixture(scope="module")
 def trees(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("trees")
     return tree(folder / "one", 1), tree(folder / "two", 2)
@@ -101,14 +110,13 @@ def works(house: House) -> None:
     assert (house.root / "usr/lib/lib.so.1").read_bytes() in (noise(70_000, 1), noise(70_000, 2))
 
 
-def test_a_push_killed_at_every_step(tmp_path: Path, trees: tuple[Path, Path]) -> None:
-    total = steps_of(make(tmp_path, 0, trees), lambda: None)
-    counting = make(tmp_path, "count", trees)
+def test_a_push_killed_at_every_step(tmp_path: Path, trees: tuple[Path, Path], first: House) -> None:
+    counting = make(tmp_path, "count", first)
     total = steps_of(counting, counting.push)
     wanted = look(trees[1])
     assert total > 40 and look(counting.root) == wanted
     for number in range(1, total + 1):
-        house = make(tmp_path, number, trees)
+        house = make(tmp_path, number, first)
         with killed_at(number), pytest.raises(Killed):
             house.push()
         works(house)
@@ -118,11 +126,13 @@ def test_a_push_killed_at_every_step(tmp_path: Path, trees: tuple[Path, Path]) -
         shutil.rmtree(house.root.parent)
 
 
-def test_the_unit_alone_completes_what_was_begun(tmp_path: Path, trees: tuple[Path, Path]) -> None:
-    house = make(tmp_path, "unit", trees)
+def test_the_unit_alone_completes_what_was_begun(
+    tmp_path: Path, trees: tuple[Path, Path], first: House
+) -> None:
+    house = make(tmp_path, "unit", first)
     total = steps_of(house, house.push)
     for number in range(total // 2 - 6, total // 2 + 6):
-        house = make(tmp_path, number, trees)
+        house = make(tmp_path, number, first)
         with killed_at(number), pytest.raises(Killed):
             house.push()
         assert house.state.journal.exists()
@@ -130,9 +140,9 @@ def test_the_unit_alone_completes_what_was_begun(tmp_path: Path, trees: tuple[Pa
         assert look(house.root) == look(trees[1])
 
 
-def test_a_return_killed_at_every_step(tmp_path: Path, trees: tuple[Path, Path]) -> None:
+def test_a_return_killed_at_every_step(tmp_path: Path, trees: tuple[Path, Path], first: House) -> None:
     def waiting(name: object) -> House:
-        house = make(tmp_path, name, trees)
+        house = make(tmp_path, name, first)
         house.push(confirm=1)
         assert (
             house.state.journal.exists()
@@ -164,8 +174,8 @@ def test_a_return_killed_at_every_step(tmp_path: Path, trees: tuple[Path, Path])
         shutil.rmtree(house.root.parent)
 
 
-def test_a_switch_that_fails_is_undone(tmp_path: Path, trees: tuple[Path, Path]) -> None:
-    house = make(tmp_path, "fails", trees)
+def test_a_switch_that_fails_is_undone(tmp_path: Path, trees: tuple[Path, Path], first: House) -> None:
+    house = make(tmp_path, "fails", first)
     calls = [0]
     real = journal.exchange
 
@@ -183,15 +193,49 @@ def test_a_switch_that_fails_is_undone(tmp_path: Path, trees: tuple[Path, Path])
     assert not house.state.journal.exists()
 
 
-def test_without_a_call_home_it_returns(tmp_path: Path, trees: tuple[Path, Path]) -> None:
-    house = make(tmp_path, "home", trees)
+def test_without_a_call_home_it_returns(tmp_path: Path, trees: tuple[Path, Path], first: House) -> None:
+    house = make(tmp_path, "home", first)
     house.push(confirm=0.01)
     assert resume(house.root, every=0.05) == "returned"
     assert look(house.root) == look(trees[0])
     assert house.push()["drift"] == 0
 
 
-def make(tmp_path: Path, name: object, trees: tuple[Path, Path]) -> House:
+class Home(BaseHTTPRequestHandler):
+    """The server's side of a call home."""
+
+    said: ClassVar[list[dict[str, list[str]]]] = []
+
+    def do_POST(self) -> None:
+        length = int(self.headers["Content-Length"])
+        self.said.append(parse_qs(self.rfile.read(length).decode()))
+        self.send_response(200 if self.headers["Authorization"] == "Bearer t" else 401)
+        self.end_headers()
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+def test_a_machine_that_calls_home_is_confirmed(
+    tmp_path: Path, trees: tuple[Path, Path], first: House
+) -> None:
+    house = make(tmp_path, "home", first)
+    (house.root / "etc/bootsrv").mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Home) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        conf = house.root / "etc/bootsrv/home.conf"
+        conf.write_text(f"url=http://127.0.0.1:{server.server_port}/home\ntoken=t\nimage=a@1\n")
+        house.push(confirm=1)
+        assert "image=a@2\n" in conf.read_text() and house.state.stage.exists()
+        assert resume(house.root, every=0.05) == "confirmed"
+        server.shutdown()
+    assert Home.said[-1]["image"] == ["a@2"] and "returned" not in Home.said[-1]
+    assert not house.state.stage.exists() and resume(house.root) == "settled"
+    assert (house.root / "usr/bin/tool").read_bytes() == b"tool 2"
+
+
+def make(tmp_path: Path, name: object, first: House) -> House:
+    """A machine that is the first tree."""
     folder = tmp_path / str(name)
     folder.mkdir()
-    return House(folder, *trees)
+    return first.beside(folder)
