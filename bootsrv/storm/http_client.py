@@ -50,9 +50,18 @@ class HttpClient:
             data = self._read_head(data)
             if self._head is not None:
                 return
-        self.size += len(data)
         if self._keep and len(self.body) < KEPT:
             self.body += data[: KEPT - len(self.body)]
+        self.passed(len(data))
+
+    @property
+    def counts(self) -> bool:
+        """Whether what comes now only needs to be counted."""
+        return self._head is None and not self._keep
+
+    def passed(self, count: int) -> None:
+        """So many bytes of the body arrived."""
+        self.size += count
         if self._expected is not None and self.size >= self._expected and not self.failed:
             self.complete = True
 

@@ -1,7 +1,7 @@
 """Sockets of one download: a UDP socket for TFTP, a TCP connection for HTTP, both from the machine's address.
 
-The decisions are in tftp_client and http_client; this only moves bytes. Bodies are read into one buffer
-that all connections share, because nobody looks at them.
+The decisions are in tftp_client and http_client; this only moves bytes. One buffer serves all connections,
+because nobody looks at bodies.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import cast
 from bootsrv.storm.http_client import HttpClient
 from bootsrv.storm.tftp_client import TftpClient
 
-_SHARED = memoryview(bytearray(256 * 1024))
+_SHARED = memoryview(bytearray(1 << 20))
+_HEAD = 16 * 1024  # bytes read at once as long as somebody looks at them
 _SO_BINDTODEVICE = 25
 
 
@@ -98,55 +99,52 @@ async def tftp(
         raise Broken(client.failed)
 
 
-class _Http(asyncio.BufferedProtocol):
-    def __init__(self, client: HttpClient) -> None:
-        self._client = client
-        self._transport: asyncio.Transport | None = None
-        self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+class _Http:
+    """One connection. Once nobody looks at the bytes, the kernel throws them away (MSG_TRUNC, tcp(7)): one
+    computer can then be many machines that load whole RAM disks."""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.write(self._client.request())
+    def __init__(self, client: HttpClient, sock: socket.socket) -> None:
+        self._client, self._sock = client, sock
+        self._loop = asyncio.get_running_loop()
+        self.finished: asyncio.Future[None] = self._loop.create_future()
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return _SHARED
+    async def run(self) -> None:
+        await self._loop.sock_sendall(self._sock, self._client.request())
+        self._loop.add_reader(self._sock, self._readable)
+        try:
+            await self.finished
+        finally:
+            self._loop.remove_reader(self._sock)
 
-    def buffer_updated(self, nbytes: int) -> None:
-        self._client.receive(_SHARED[:nbytes])
-        self._end_if_done()
-
-    def eof_received(self) -> bool:
-        self._client.ended()
-        self._end_if_done()
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self.finished.done():
+    def _readable(self) -> None:
+        try:
+            ended = not self._read()
+        except BlockingIOError:
+            return
+        except OSError:
+            ended = True
+        if ended:
             self._client.ended()
-            self.finished.set_result(None)
-
-    def _end_if_done(self) -> None:
         if self._client.done and not self.finished.done():
             self.finished.set_result(None)
+
+    def _read(self) -> int:
+        if self._client.counts:
+            got = self._sock.recv_into(_SHARED, 0, socket.MSG_TRUNC)
+            self._client.passed(got)
+        else:
+            got = self._sock.recv_into(_SHARED, _HEAD)
+            self._client.receive(_SHARED[:got])
+        return got
 
 
 async def http(client: HttpClient, interface: str, source: IPv4Address) -> None:
     """Run a download to its end. Raises Broken."""
-    loop = asyncio.get_running_loop()
-    sock = _socket(socket.SOCK_STREAM, interface, source)
-    try:
-        await loop.sock_connect(sock, (client.host, client.port))
-        transport, protocol = await loop.create_connection(lambda: _Http(client), sock=sock)
-    except OSError as error:
-        sock.close()
-        raise Broken(f"no connection: {error.strerror or error}") from error
-    except BaseException:
-        sock.close()
-        raise
-    try:
-        await protocol.finished
-    finally:
-        transport.abort()
+    with _socket(socket.SOCK_STREAM, interface, source) as sock:
+        try:
+            await asyncio.get_running_loop().sock_connect(sock, (client.host, client.port))
+            await _Http(client, sock).run()
+        except OSError as error:
+            raise Broken(f"no connection: {error.strerror or error}") from error
     if client.failed:
         raise Broken(client.failed)

@@ -25,6 +25,7 @@ PACKAGES = {
     "kea-dhcp4": "kea-dhcp4-server",
     "dhcpd": "isc-dhcp-server",
     "perfdhcp": "kea-admin",
+    "nft": "nftables",
     "casync": "casync",
     "restic": "restic",
     "borg": "borgbackup",

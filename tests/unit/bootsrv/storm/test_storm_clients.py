@@ -244,13 +244,14 @@ def test_silence_ends_after_six_seconds() -> None:
     assert (now, client.failed, client.retransmits) == (TRIES * 1.0, "no answer", TRIES - 1)
 
 
-def test_a_block_that_comes_twice_is_not_answered_twice() -> None:
-    """The sorcerer's apprentice: two ACKs for one block would double every packet from then on."""
+def test_the_last_block_again_gets_its_ack_again_and_older_ones_nothing() -> None:
+    """Its ACK was lost; that a repeated ACK doubles nothing is the server's duty (RFC 1123 4.2.3.1)."""
     client = TftpClient("f")
     client.start(0.0)
-    block = wire.build(Data(1, bytes(512)))
-    assert len(client.receive(block, 0.1)) == 1
-    assert client.receive(block, 0.2) == ()
+    first, second = (wire.build(Data(block, bytes(512))) for block in (1, 2))
+    assert client.receive(first, 0.1) == client.receive(first, 0.2) == (wire.build(Ack(1)),)
+    client.receive(second, 0.3)
+    assert client.receive(first, 0.4) == ()
 
 
 @pytest.mark.parametrize(
