@@ -1,9 +1,8 @@
 """The patch set between two versions: made once, kept, served to every node that goes from one to the other.
 
 A patch is a zstd frame with the old file as its prefix. It is kept only where it is smaller than the chunks
-it spares. The work is bounded by the pairs' sizes (match.py) and done in two threads; memory by what they
-hold. Measured from a Debian release to its security updates: level 9 with long matches costs a tenth more
-bytes than level 19 and a twentieth of its time.
+it spares. Two at a time are made; files that are zstd themselves (an initramfs) are looked into, one at a
+time, since what is in two of them and the compressor's tables take some 500 MB while it lasts.
 """
 
 from __future__ import annotations
