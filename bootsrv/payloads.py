@@ -1,8 +1,8 @@
 """Boot loaders for `payload_dir`, taken from Debian's package of a recent iPXE.
 
 Why not the host's own package: Debian 12 ships a 2019 iPXE for x86 only; Debian 13's (2025) knows amd64,
-arm64, riscv64 and loong64. So the package is fetched with apt, checked by its own signatures, in a private apt state
-that leaves the host's package lists alone. The mirror is the one the host already uses.
+arm64, riscv64 and loong64. So the package is fetched with apt, checked by its own signatures, in a private
+apt state that leaves the host's package lists alone. The mirror is the one the host already uses.
 
 The law: nothing unsigned is unpacked, and a finished directory appears whole or not at all.
 Standard library only: `run setup` starts this while the environment is still being installed.
