@@ -95,7 +95,7 @@ def test_the_room(store: ImageStore, tmp_path: Path) -> None:
     script = (
         "set -e; hostname > /etc/seen; ls /dev >> /etc/seen; echo > /dev/null;"
         "head -c 9 /dev/urandom | wc -c;"
-        "cat /proc/1/comm >> /etc/seen; mount | wc -l; touch /tmp/x /run/y; test -s /etc/resolv.conf;"
+        "cat /proc/1/comm >> /etc/seen; mount | wc -l; touch /tmp/x /run/y; test -e /etc/resolv.conf;"
         "/usr/sbin/policy-rc.d && exit 7; test $? = 101; (sleep 1000 & ) ; test ! -e /dev/sda"
     )
     assert edit(store, tmp_path, "sh", "-c", script)
@@ -126,9 +126,10 @@ def test_an_older_version_as_parent(store: ImageStore, tmp_path: Path) -> None:
 
 
 def test_interrupted_it_leaves_no_mounts_and_no_processes(store: ImageStore, tmp_path: Path) -> None:
+    nap = f"4321.{os.getpid()}"
     code = (
         "from pathlib import Path; from images.store import ImageStore; from images.editing.edit import *\n"
-        f"edit_image(ImageStore.open(Path({str(store.root)!r})), 'a', ['sh', '-c', 'echo up; sleep 4321.5'],"
+        f"edit_image(ImageStore.open(Path({str(store.root)!r})), 'a', ['sh', '-c', 'echo up; sleep {nap}'],"
         f" folder=Path({str(tmp_path / 'work')!r}))"
     )
     for how in (signal.SIGINT, signal.SIGKILL):
@@ -139,9 +140,9 @@ def test_interrupted_it_leaves_no_mounts_and_no_processes(store: ImageStore, tmp
         child.stdout.close()
         child.wait()
         deadline = time.monotonic() + 30
-        while b"4321.5" in b"".join(_commands()) and time.monotonic() < deadline:
+        while nap.encode() in b"".join(_commands()) and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert b"4321.5" not in b"".join(_commands())
+        assert nap.encode() not in b"".join(_commands())
         assert str(tmp_path / "work") not in Path("/proc/self/mounts").read_text()
         assert [one.number for one in store.versions("a")] == [1]
         if how == signal.SIGINT:
