@@ -19,11 +19,12 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 NAME, ADDRESS = "n2", "10.77.0.12"
 # What imaging made this machine's own, what its first boots wrote, and what a push keeps.
 OWN = (
-    "/etc/hostname", "/etc/hosts", "/etc/fstab", "/etc/crypttab", "/etc/mdadm*", "/etc/machine-id", "/etc/.*",
-    "/etc/ssh/*", "/root*", "/etc/systemd/*", "/etc/bootsrv*", "/etc/default/grub.d*", "/etc/resolv.conf",
-    "/etc/network*", "/etc/netplan*", "/etc/issue", "/etc/shadow*", "/usr/local*", "/boot/grub*",
-    "/boot/efi*", "/var/.updated", "/var/lib/systemd*", "/var/lib/bootsrv*", "/var/lib/dbus*", "/var/lib/private*",
-    "/var/log*", "/var/tmp*", "/var/cache*", "/lost+found", "/run*", "/tmp*", "/dev*", "/proc*", "/sys*",
+    "/etc/hostname", "/etc/hosts", "/etc/fstab", "/etc/crypttab", "/etc/mdadm*", "/etc/machine-id",
+    "/etc/.*", "/etc/ssh/*", "/root*", "/etc/systemd/*", "/etc/bootsrv*", "/etc/default/grub.d*",
+    "/etc/resolv.conf", "/etc/network*", "/etc/netplan*", "/etc/issue", "/etc/shadow*", "/usr/local*",
+    "/boot/grub*", "/boot/efi*", "/var/.updated", "/var/lib/systemd*", "/var/lib/bootsrv*",
+    "/var/lib/dbus*", "/var/lib/private*", "/var/log*", "/var/tmp*", "/var/cache*", "/lost+found", "/run*",
+    "/tmp*", "/dev*", "/proc*", "/sys*",
 )  # fmt: skip
 
 
