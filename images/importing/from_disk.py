@@ -6,7 +6,9 @@ block, and the version says so in its warnings.
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -56,15 +58,27 @@ def import_disk(
     progress: Progress = silent,
 ) -> Version:
     """Make the disk `source` the next version of `name`. Raises BadInput, ImageError, OSError."""
+    if source.is_block_device():
+        _check_idle(source)
     with source.open("rb") as file:
         kind = virtual_format(file.read(512))
-    if kind is None:
+    if kind is None or source.is_block_device():
         with closing(FileDevice(source)) as device:
             return import_device(store, name, device, comment, meta, progress)
     if describe(source) != kind:
         raise BadInput(f"{source} says it is {kind}, but qemu reads it as something else")
     with NbdDevice(source, kind) as virtual:
         return import_device(store, name, virtual, comment, meta, progress)
+
+
+def _check_idle(source: Path) -> None:
+    """Raises BadInput when somebody has the device: what is read would change meanwhile."""
+    try:
+        os.close(os.open(source, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))  # EXCL: fails while it is mounted
+    except OSError as err:
+        if err.errno != errno.EBUSY:
+            raise
+        raise BadInput(f"{source} is in use; unmount it first, or capture the running system") from err
 
 
 def import_device(
