@@ -196,6 +196,7 @@ class Nodes:
             node = self.show(ref)
             if node.state is NodeState.IMAGING and not force:
                 raise Conflict(f"{node.name} is being imaged; `--force` removes it all the same")
+            self._registry.identities.clear(node.id)
             self._registry.nodes.remove(node.id)
             for mac in node.macs:
                 self._registry.tokens.revoke("boot", mac)

@@ -15,8 +15,7 @@ GUEST = "guest."  # of a MAC: the node whose place it was last seen at
 
 
 class Identities:
-    """(kind, value) -> node id. Values are lower-case texts: hexadecimal, or a UUID. A node that was removed
-    leaves identities of an id that is never used again."""
+    """(kind, value) -> node id. Values are lower-case texts: hexadecimal, a UUID, or a serial number."""
 
     def __init__(self, db: Database) -> None:
         self._db = db

@@ -144,7 +144,10 @@ class TestSerial:
         room.report(OTHER, OTHER, serial="CZ3-112")
         assert house.nodes.show("n1").macs == (FIRST,)
 
-    def test_nobody_is_asked_where_no_node_has_one(self, room: Room) -> None:
+    def test_nobody_is_asked_where_no_node_has_one(self, room: Room, house: Appliance) -> None:
+        node = house.nodes.add(Wanted(name="n1"))
+        house.identities.set(node, [("serial", "CZ3-112")])
+        house.nodes.remove("n1")
         assert "serial" not in room.script(FIRST)
 
 
