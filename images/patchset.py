@@ -19,7 +19,9 @@ HEAD = struct.Struct("<8sI")
 
 
 class Row(NamedTuple):
-    """One patch. With `repack` it is between what is inside the two files, which are zstd themselves."""
+    """One patch; without `old`, the file by itself. With `repack` it is between what is inside the two files,
+    which are zstd themselves.
+    """
 
     new: str
     old: str

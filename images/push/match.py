@@ -10,15 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from images.manifest import Entry
 
-SMALLEST = 256  # bytes; below, a patch and its row cost as much as the file
 LARGEST = 96 << 20  # bytes of either file: a node holds the old one while it applies a patch
 _VERSION = re.compile(rb"\d+([.+~_:-]\d+)*")
-Pair = tuple[Entry, Entry]  # old, new
+Pair = tuple[Entry | None, Entry]  # old, new
 
 
 def pairs(old: Iterable[Entry], new: Iterable[Entry]) -> Iterator[Pair]:
-    """For each new file with chunks that the old version has not: where to patch it from. In `new`'s
-    order.
+    """For each new file with chunks that the old version has not: where to patch it from, if anywhere. In the
+    order of `new`.
     """
     files = {entry.path: entry for entry in old if _fits(entry)}
     chunks = {chunk.id for entry in files.values() for chunk in entry.chunks}
@@ -30,9 +29,7 @@ def pairs(old: Iterable[Entry], new: Iterable[Entry]) -> Iterator[Pair]:
             later.append(entry)
     moved = _by_shape(entry for path, entry in files.items() if path not in seen)
     for entry in later:
-        before = files.get(entry.path) or _nearest(entry, moved)
-        if before is not None:
-            yield before, entry
+        yield files.get(entry.path) or _nearest(entry, moved), entry
 
 
 def shape(path: bytes) -> bytes:
@@ -41,7 +38,7 @@ def shape(path: bytes) -> bytes:
 
 
 def _fits(entry: Entry) -> bool:
-    return entry.type == "file" and entry.extents is None and SMALLEST <= entry.size <= LARGEST
+    return entry.type == "file" and entry.extents is None and 0 < entry.size <= LARGEST
 
 
 def _by_shape(entries: Iterable[Entry]) -> dict[bytes, list[Entry]]:

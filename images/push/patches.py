@@ -1,8 +1,8 @@
 """The patch set between two versions: made once, kept, served to every node that goes from one to the other.
 
-A patch is a zstd frame with the old file as its prefix. It is kept only where it is smaller than the chunks
-it spares. Two at a time are made; files that are zstd themselves (an initramfs) are looked into, one at a
-time, since what is in two of them and the compressor's tables take some 500 MB while it lasts.
+A patch is a zstd frame with the old file as its prefix; where no old file helps, it is the file by itself,
+whose chunks lie among others that nobody needs. Files that are zstd themselves (an initramfs) are looked
+into, one at a time, since what is in two of them and the compressor's tables take some 500 MB while it lasts.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,10 +31,10 @@ from images.push.match import Pair, pairs
 from images.store import ImageStore
 
 LEVEL = 9
-WORTH = 0.95  # a patch must be this much smaller than what it spares
+WORTH = 0.95  # a patch must be this much smaller than the file by itself
 THREADS = 2
 PACKED, UNPACKED = 256 << 10, 192 << 20  # bytes: which zstd files are looked into
-Made = tuple[bytes, repack.Recipe | None]
+Made = tuple[bytes, repack.Recipe | None, bool]  # frame, how to pack again, whether it needs no old file
 _ONE_AT_A_TIME = Lock()  # what is in an initramfs is large
 KEPT = 16  # sets kept in the folder
 
@@ -89,16 +89,15 @@ class _Maker:
         rows: list[list[object]] = []
         frames: list[bytes] = []
         offset = 0
-        for (old, new), (patch, recipe) in self._patches(found):
+        for (old, new), (patch, recipe, plain) in self._patches(found):
             done += new.size
             progress(done, total, new.name)
-            cost = self._cost(new, known)
-            if len(patch) < cost * WORTH:
-                row = [to_text(new.path), to_text(old.path), offset, len(patch)]
-                rows.append([*row, list(recipe)] if recipe is not None else row)
-                frames.append(patch)
-                offset += len(patch)
-                self.spared += cost
+            origin = to_text(old.path) if old is not None and not plain else ""
+            row: list[object] = [to_text(new.path), origin, offset, len(patch)]
+            rows.append([*row, list(recipe)] if recipe is not None else row)
+            frames.append(patch)
+            offset += len(patch)
+            self.spared += self._cost(new, known)
         index = zstd_frame(json.dumps(rows, separators=(",", ":")).encode("ascii"), 9)
         return b"".join([HEAD.pack(MAGIC, len(index)), index, *frames]), len(rows)
 
@@ -115,10 +114,11 @@ class _Maker:
             for one, future in waiting:
                 yield one, future.result()
 
-    def _files(self, version: str, entries: list[Entry]) -> Iterator[bytes]:
-        stream = self._store.source(version).stream(chunk.id for entry in entries for chunk in entry.chunks)
+    def _files(self, version: str, entries: Sequence[Entry | None]) -> Iterator[bytes]:
+        ids = (chunk.id for entry in entries if entry is not None for chunk in entry.chunks)
+        stream = self._store.source(version).stream(ids)
         for entry in entries:
-            yield b"".join(next(stream) for _ in entry.chunks)
+            yield b"".join(next(stream) for _ in entry.chunks) if entry is not None else b""
 
     def _cost(self, entry: Entry, known: set[bytes]) -> int:
         """About what a node fetches for this file without a patch: its share of the frames."""
@@ -137,8 +137,10 @@ def _made(old: bytes, new: bytes, level: int) -> Made:
             inside = b"".join(repack.unpacked(new))
             recipe = repack.find(new, inside) if len(inside) <= UNPACKED else None
             if recipe is not None:
-                return _patch(b"".join(repack.unpacked(old)), inside, level), recipe
-    return _patch(old, new, level), None
+                return _patch(b"".join(repack.unpacked(old)), inside, level), recipe, False
+    whole = zstd_frame(new, level)
+    patch = _patch(old, new, level) if old else whole
+    return (patch, None, False) if len(patch) < len(whole) * WORTH else (whole, None, True)
 
 
 def _patch(old: bytes, new: bytes, level: int) -> bytes:

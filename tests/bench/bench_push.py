@@ -53,12 +53,12 @@ async def main():
 asyncio.run(main())
 """
 NODE = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
 from images.agent.update.run import Update
 from images.agent.update.task import parse_task
 report = Update(Path(sys.argv[1]), parse_task(json.loads(sys.argv[2])), lambda row: None).run()
-report["mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+report["peak"] = next(row.split()[1] for row in open("/proc/self/status") if row.startswith("VmHWM"))
 print(json.dumps({k: v for k, v in report.items() if k != "left"}))
 """
 RSYNCD = "use chroot = no\nuid = 0\ngid = 0\n[root]\npath = {root}\nread only = yes\n"

@@ -52,7 +52,7 @@ class PatchSet:
         made: Dict[bytes, Patched] = {}
         for entry in entries:
             patch = found.get(entry.path)
-            if patch is not None and self._tree.stat(patch.old) is not None:
+            if patch is not None and (not patch.old or self._tree.stat(patch.old) is not None):
                 self._wanted.append(patch)
                 made[entry.path] = self._maker(patch)
         return made
@@ -71,6 +71,9 @@ class PatchSet:
 
     def _maker(self, patch: Patch) -> Patched:
         def make(entry: Entry) -> Iterator[bytes]:
+            if not patch.old:  # the file by itself
+                yield from decompress_stream([self._frame(patch)])
+                return
             with self._mapped(patch.old, entry) as old:
                 if patch.repack is None:
                     yield from decompress_stream([self._frame(patch)], prefix=old)

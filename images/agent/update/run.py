@@ -123,12 +123,12 @@ class Update:
             self._patterns += initrds.lay_over(made, root, manifest.lines())
         finally:
             root.close()
+        self._lists = overlay.fingerprint(self._patterns, made)
         return made
 
     def _is_already(self, manifest: SealedManifest, over: overlay.Overlay) -> bool:
         cache = self.state.load_cache()
-        lists = overlay.fingerprint(self._patterns, over)
-        if self.task.checksum or not cache.whole or (cache.id, cache.lists) != (manifest.id, lists):
+        if self.task.checksum or not cache.whole or (cache.id, cache.lists) != (manifest.id, self._lists):
             return False
         return unchanged(self._tree, cache.known)
 
@@ -203,16 +203,14 @@ class Update:
         """Nothing to do, and next time that will be seen at a glance."""
         if manifest.path != self.state.manifest:
             self.state.keep_manifest(manifest.path)
-        lists = overlay.fingerprint(self._patterns, over)
-        self.state.save_cache(Cache(manifest.id, lists, True, found.known), self._taken)
+        self.state.save_cache(Cache(manifest.id, self._lists, True, found.known), self._taken)
 
     def _remember(self, over: overlay.Overlay, known: Known) -> None:
         """Looks once more: that is the proof, and fills the cache for the next time."""
         time.sleep(0.06)  # so that what was switched last is old enough to be trusted by its stamp
         manifest = self._store.wanted()
         found, _ = self._compare(manifest, {}, over, known)
-        lists = overlay.fingerprint(self._patterns, over)
-        self.state.save_cache(Cache(manifest.id, lists, not found.total, found.known), self._taken)
+        self.state.save_cache(Cache(manifest.id, self._lists, not found.total, found.known), self._taken)
         self._left = found
 
     def _report(
