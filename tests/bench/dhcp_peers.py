@@ -70,6 +70,13 @@ def run(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
+def on(core: int) -> list[str]:
+    """The server has one core and the clients another, as on two machines; else each packet that is sent puts
+    its receiver in the sender's place."""
+    cores = sorted(os.sched_getaffinity(0))
+    return ["taskset", "-c", str(cores[core])] if len(cores) > 1 else []
+
+
 def ours(home: Path, check: str) -> list[str]:
     config = home / f"ours-{check}.toml"
     config.write_text(OURS.format(home=home, check=check))
@@ -114,7 +121,7 @@ def perfdhcp(rate: int, clients: int, seconds: int) -> dict[str, Any]:
     """One run: how many exchanges began, and how many were lost."""
     mac = f"02:00:{rate % 256:02x}:{rate >> 8 & 255:02x}:00:00"  # other clients at each rate
     done = subprocess.run(
-        ["ip", "netns", "exec", CLIENT, *command("perfdhcp"), "-4", "-l", "veth1", "-r", str(rate),
+        [*on(-1), "ip", "netns", "exec", CLIENT, *command("perfdhcp"), "-4", "-l", "veth1", "-r", str(rate),
          "-R", str(clients), "-p", str(seconds), "-W", "1000000", "-d", "1", "-b", f"mac={mac}", "10.64.0.1"],
         capture_output=True, text=True, timeout=seconds * 5 + 30, check=False,
     )  # fmt: skip
@@ -169,7 +176,7 @@ def measure(name: str, home: Path, clients: int, seconds: int) -> dict[str, Any]
                    "KEA_PIDFILE_DIR": str(home)}  # fmt: skip
     log = (home / f"{name}.log").open("w")
     process = subprocess.Popen(
-        ["ip", "netns", "exec", SERVER, *arguments], env=environment, stdout=log, stderr=log
+        [*on(0), "ip", "netns", "exec", SERVER, *arguments], env=environment, stdout=log, stderr=log
     )
     try:
         for _ in range(100):
