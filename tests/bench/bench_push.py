@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import peers
 import spent
 from roots import roots
 
@@ -140,10 +141,16 @@ def rsync(folder: Path, store: ImageStore, source: Path, flags: list[str]) -> tu
     write_tree(store.manifest("a@1"), store.source("a@1"), target)
     (folder / "rsyncd.conf").write_text(RSYNCD.format(root=source))
     server = subprocess.Popen(
-        ["rsync", "--daemon", "--no-detach", f"--config={folder / 'rsyncd.conf'}", "--port=8730"]
+        [
+            *peers.command("rsync"),
+            "--daemon",
+            "--no-detach",
+            f"--config={folder / 'rsyncd.conf'}",
+            "--port=8730",
+        ]
     )
     try:
-        command = ["rsync", "-aHAX", "--delete", "--numeric-ids", *flags]
+        command = [*peers.command("rsync"), "-aHAX", "--delete", "--numeric-ids", *flags]
         time.sleep(0.5)
         command += ["rsync://127.0.0.1:8730/root/", f"{target}/"]
         return measured(command, server.pid), measured(command, server.pid)
@@ -158,6 +165,8 @@ def main() -> None:
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     release, updated = roots()
+    if not peers.command("rsync"):
+        return
     if not options.inside:
         words = [sys.executable, *sys.argv, "--inside"]
         os.execvp("unshare", ["unshare", "--net", "--", *words])

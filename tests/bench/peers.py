@@ -30,6 +30,7 @@ PACKAGES = {
     "restic": "restic",
     "borg": "borgbackup",
     "partclone.ext4": "partclone",
+    "rsync": "rsync",
 }
 _PLACES = ("usr/sbin", "usr/bin", "sbin", "bin")
 _SYSTEM = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
