@@ -110,6 +110,7 @@ def adopt_in_page(url: str, login: tuple[str, str], mac: str, name: str, image: 
         page.get_by_label("User").fill(login[0])
         page.get_by_label("Password").fill(login[1])
         page.get_by_role("button", name="Log in").click()
+        page.wait_for_url("**/")  # with its script: a click before that opens a page instead of a dialog
         page.get_by_role("article", name=mac).get_by_role("link", name="Adopt").click()
         form = page.get_by_role("dialog")
         form.get_by_label("Name").fill(name)
