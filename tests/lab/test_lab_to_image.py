@@ -15,7 +15,7 @@ from bootsrv.lab.firmware import Firmware
 from bootsrv.model import Node, NodeState
 from images.manifest import Entry
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(900)]
 NAME, ADDRESS = "n2", "10.77.0.12"
 # What imaging made this machine's own, what its first boots wrote, and what a push keeps.
 OWN = (
@@ -69,7 +69,6 @@ def test_a_running_machine_becomes_an_image(cluster: Cluster, node: Node) -> Non
     assert [name for name in names if not any(fnmatch.fnmatch(name, own) for own in OWN)] == []
 
 
-@pytest.mark.slow
 def test_a_whole_disk_to_an_image_and_to_another_disk(cluster: Cluster, node: Node) -> None:
     since = cluster.now()
     cluster.lab.service.cli("image", "capture", NAME, "--name", "whole", "--offline", "--disk")
@@ -98,7 +97,6 @@ def test_a_whole_disk_to_an_image_and_to_another_disk(cluster: Cluster, node: No
     cluster.wait_event(cluster.bios, "home", cluster.now(), 240)
 
 
-@pytest.mark.slow
 def test_files_of_a_machine_that_is_off(cluster: Cluster, node: Node) -> None:
     since = cluster.now()
     cluster.lab.service.cli("image", "capture", NAME, "--name", "resting", "--offline")
