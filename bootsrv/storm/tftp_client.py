@@ -112,10 +112,10 @@ class TftpClient:
         return self._send(wire.build(Ack(self._block & 0xFFFF)), now)
 
     def _out_of_order(self, packet: Data, now: float) -> Sequence[bytes]:
-        """A gap is reported once (RFC 7440 section 4). In lockstep the last block again means that its ACK was
-        lost: it is sent again, as EDK2 and iPXE do; not doubling is the sender's duty (RFC 1123 section
+        """A gap is reported once (RFC 7440 section 4). In lockstep the last block again means that its ACK
+        was lost: it is sent again, as EDK2 and iPXE do; not doubling is the sender's duty (RFC 1123 section
         4.2.3.1). What is older still is an echo."""
-        if self._window == 1 and 0 < self._block and packet.block == self._block & 0xFFFF:
+        if self._window == 1 and self._block and packet.block == self._block & 0xFFFF:
             self.retransmits += 1
             return self._send(self._last, now)
         ahead = (packet.block - self._block) & 0xFFFF

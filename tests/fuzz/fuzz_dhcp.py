@@ -75,15 +75,7 @@ def one(data: bytes) -> None:
         net.now += 1  # leases end, so that the tables stay small
 
 
-def main() -> None:
-    corpus = Path(sys.argv[1])
-    corpus.mkdir(parents=True, exist_ok=True)
-    for number, seed in enumerate(seeds()):
-        (corpus / f"seed-{number}").write_bytes(seed)
-        one(seed)
-    atheris.Setup(sys.argv, one)
-    atheris.Fuzz()
-
-
 if __name__ == "__main__":
-    main()
+    from harness import fuzz
+
+    fuzz(one, seeds())
