@@ -15,7 +15,7 @@ from bootsrv.lab.errors import LabError
 from bootsrv.lab.machine import Machine
 from bootsrv.model import NodeState
 
-pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 ADDRESSES = {"n1": "10.77.0.11", "n2": "10.77.0.12"}
 IDENTITY = "cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub"
 EDITION = "/etc/bootsrv-edition"  # only the second image has it
@@ -91,6 +91,7 @@ def test_nothing_to_do_moves_nothing_and_drift_is_listed(cluster: Cluster, runni
     assert "names differ from" in cluster.lab.service.cli("node", "show", "n1")
 
 
+@pytest.mark.slow
 def test_a_power_cut_in_the_switch_is_completed_by_the_next_boot(cluster: Cluster, running: str) -> None:
     """The journal is put there by a switch that stops: the machine is cut off while it hangs in it."""
     since = cluster.now()
@@ -106,6 +107,7 @@ def test_a_power_cut_in_the_switch_is_completed_by_the_next_boot(cluster: Cluste
     assert push(cluster, "n2", "--image", "debian-b@1")["n2"]["drift"] == 0
 
 
+@pytest.mark.slow
 def test_a_machine_that_loses_the_server_returns(cluster: Cluster, running: str) -> None:
     """Its way home is cut right after the switch, so it goes back by itself."""
     script = (
