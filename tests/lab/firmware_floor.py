@@ -85,10 +85,10 @@ class Floor:
         self.verbs = Appliance.open(load(self.lab.service.config))
         self.capture = Capture(self.lab.namespace, self.lab.home / "wire.pcap")
 
-    def asked(self) -> set[str]:
-        """The MACs that looked for a DHCP server, as a stranger reads the capture."""
+    def asked(self, port: int = 67) -> set[str]:
+        """The MACs that sent something to this UDP port, as a stranger reads the capture."""
         frames = PcapReader(str(self.capture.path))
-        return {frame.src for frame in frames if UDP in frame and frame[UDP].dport == 67}
+        return {frame.src for frame in frames if UDP in frame and frame[UDP].dport == port}
 
     def add(self, name: str, firmware: Firmware, boot_file: str = "") -> Machine:
         """A machine that is switched on: unknown to us, or registered with a boot file of its own."""
@@ -104,12 +104,17 @@ class Floor:
         node = self.verbs.registry.nodes.by_mac(machine.spec.mac)
         return [] if node is None else self.verbs.watch.events(0, 500, node)
 
-    def between(self, machine: Machine, first: str, then: str) -> float:
-        """Seconds from the first event of one kind to the next of the other."""
+    def pause(self, machine: Machine, kind: str) -> float:
+        """Seconds from the first event of this kind to the first file that was asked for after it."""
         found = self.events(machine)
-        start = next(place for place, event in enumerate(found) if event.kind == first)
-        end = next(event for event in found[start:] if event.kind == then)
+        start = next(place for place, event in enumerate(found) if event.kind == kind)
+        end = next(event for event in found[start:] if event.kind.startswith(("tftp.", "http.")))
         return end.at - found[start].at
+
+    def is_old(self, machine: Machine) -> bool:
+        """Whether its ROM holds an iPXE too old for HTTP: Debian 12's is of 2019, Debian 13's of 2025."""
+        found = next(event for event in self.events(machine) if event.kind == "dhcp.discover")
+        return bool(found.data["stage"] == "old-ipxe")
 
     def until(self, machine: Machine, done: Callable[[list[str]], bool], what: str) -> list[str]:
         """The record as lines `KIND TEXT`, once it satisfies `done`."""
