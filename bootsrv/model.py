@@ -76,7 +76,7 @@ class Node:
     groups: tuple[str, ...] = ()
     options: Mapping[str, str | int | bool | list[str]] = field(default_factory=dict)  # DHCP, by ISC name
     disk: str | None = None  # which disk to image: "/dev/vda", "serial:...", None = the smallest that fits
-    layout: str | None = None  # name of a disk layout of the configuration; None = the image's, or the default
+    layout: str | None = None  # name of a declared disk layout; None = the image's, or the default
     facts: Mapping[str, Any] = field(default_factory=dict)  # inventory as the imager reported it
     firmware: str | None = None  # "bios" | "uefi", from the wire
     running: str | None = None  # NAME@NUMBER it last called home with

@@ -96,7 +96,7 @@ def deploy(
 
 
 def layout_of(node: Node, image: str, config: Config) -> Layout:
-    """The node's own layout, the image's, or the default. Raises Invalid for one that is no longer declared."""
+    """The node's own layout, the image's, or the default. Raises Invalid for one that is gone."""
     name = node.layout or config.imager.image_layouts.get(image)
     if name is not None:
         if name not in config.layouts:

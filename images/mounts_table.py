@@ -51,8 +51,10 @@ def crypttab(storage: Storage, uuids: Mapping[str, str]) -> str:
 def mdadm_conf(storage: Storage, uuids: Mapping[str, str]) -> str:
     """The arrays by UUID, whatever host name is in their superblocks."""
     lines = ["HOMEHOST <ignore>", "MAILADDR root"]
-    for array in storage.arrays:
-        lines.append(f"ARRAY /dev/md/{array.name} metadata=1.2 UUID={md_uuid(uuids[array.key])}")
+    lines += [
+        f"ARRAY /dev/md/{array.name} metadata=1.2 UUID={md_uuid(uuids[array.key])}"
+        for array in storage.arrays
+    ]
     return "\n".join(lines) + "\n"
 
 

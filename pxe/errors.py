@@ -28,4 +28,4 @@ class ForeignServer(Exception):
 
 
 class ParserFailed(Exception):
-    """An installer's own parser could not be asked; the text says how to get it. Never a verdict on a file."""
+    """An installer's own parser could not be asked; the text says how to get it. No verdict on a file."""

@@ -3,8 +3,8 @@
 import pytest
 
 from images.agent.inventory import inventory
-from images.errors import BadInput
 from images.disk_choice import choose_disk
+from images.errors import BadInput
 from images.layout import GIB
 
 
