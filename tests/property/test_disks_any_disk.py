@@ -19,6 +19,7 @@ from images.blocks.bits import complement, merged, runs
 from images.blocks.device import FileDevice
 from images.blocks.writing import verify_disk, write_disk
 from images.importing.from_disk import import_device
+from images.progress import silent
 from images.store import ImageStore
 
 pieces = st.lists(
@@ -45,7 +46,7 @@ def test_any_disk(
             store = ImageStore.open(folder / "store")
             # As a device: what happens to begin like a virtual disk's file is still just these bytes.
             with closing(FileDevice(folder / "disk")) as device:
-                manifest = store.manifest(import_device(store, "d", device).id)
+                manifest = store.manifest(import_device(store, "d", device, "", None, silent).id)
             (folder / "target").write_bytes(bytes(len(data)) if blank else b"\xa5" * len(data))
             fd = os.open(folder / "target", os.O_RDWR)
             chunks = store.source("d").stream(chunk.id for chunk in manifest.chunks())
