@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 
+from pxe.dhcp.codes import MESSAGE_TYPE
 from pxe.errors import WireError
 
 REQUEST, REPLY = 1, 2  # op
@@ -124,11 +125,14 @@ def _read_overloaded(
     return file, sname
 
 
-def build(packet: Packet, limit: int = DEFAULT_LIMIT) -> bytes:
-    """Write one message of at most `limit` bytes. Raises TooLong, or WireError for a field out of range."""
+def build(packet: Packet, limit: int = DEFAULT_LIMIT, overload: bool = True) -> bytes:
+    """Write one message of at most `limit` bytes; without `overload`, file and sname stay what they are.
+    Raises TooLong, or WireError for a field out of range."""
     file, sname = packet.file, packet.sname
     body = b"".join(_pieces(packet.options))
     if OPTIONS_AT + len(body) + 1 > limit:
+        if not overload:
+            raise TooLong(f"the options do not fit in {limit} bytes")
         body, file, sname = _overloaded(packet, limit)
     if len(packet.chaddr) > 16 or len(file) > FILE_FIELD or len(sname) > SNAME_FIELD:
         raise WireError("chaddr, file or sname is too long for its field")
@@ -185,10 +189,12 @@ def _overloaded(packet: Packet, limit: int) -> tuple[bytes, bytes, bytes]:
 def build_fitting(packet: Packet, limit: int, keep: frozenset[int]) -> tuple[bytes, tuple[int, ...]]:
     """As `build`, but leave out options from the end of the list (never those in `keep`) until it fits.
 
-    Gives the bytes and the codes left out. Raises TooLong when even `keep` alone does not fit.
+    Gives the bytes and the codes left out. Raises TooLong when even `keep` alone does not fit. A BOOTP
+    client reads its boot file's name in `file`, whatever option 52 says (RFC 1534 section 2).
     """
+    spread = MESSAGE_TYPE in packet.options
     try:
-        return build(packet, limit), ()
+        return build(packet, limit, spread), ()
     except TooLong:
         kept = dict(packet.options)
     dropped: list[int] = []
@@ -196,7 +202,7 @@ def build_fitting(packet: Packet, limit: int, keep: frozenset[int]) -> tuple[byt
         del kept[code]
         dropped.append(code)
         try:
-            return build(replace(packet, options=kept), limit), tuple(dropped)
+            return build(replace(packet, options=kept), limit, spread), tuple(dropped)
         except TooLong:
             continue
-    return build(replace(packet, options=kept), limit), tuple(dropped)
+    return build(replace(packet, options=kept), limit, spread), tuple(dropped)

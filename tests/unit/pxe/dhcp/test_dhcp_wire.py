@@ -127,6 +127,12 @@ class TestLongOptionsRfc3396:
 
 
 class TestLeavingOut:
+    def test_a_bootp_reply_keeps_its_file_field_for_the_file(self) -> None:
+        packet = Packet(op=2, options={1: b"\xff" * 4, 15: b"x" * 60, 6: b"\x0a" * 4})
+        data, dropped = build_fitting(packet, 300, frozenset())
+        assert dropped and data[108:236] == bytes(128)
+        assert 52 not in parse(data).options and parse(data).options[1] == b"\xff" * 4
+
     def test_from_the_end_but_not_the_essential(self) -> None:
         packet = Packet(options={53: b"\5", 15: b"d" * 100, 17: b"r" * 250, 43: b"v" * 30, 82: b"o" * 40})
         data, dropped = build_fitting(packet, 300, frozenset({53, 82}))
