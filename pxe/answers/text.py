@@ -24,7 +24,6 @@ def is_line(text: str) -> bool:
 Line = Annotated[str, msgspec.Meta(pattern=rf"\A[^{_BREAKS}]*\Z")]
 Words = Annotated[str, msgspec.Meta(pattern=rf"\A[^{_BREAKS}]+\Z")]  # a Line that is not empty
 Item = Annotated[str, msgspec.Meta(pattern=rf"\A[^-{_LIST}\s][^{_LIST}\s]*\Z")]  # in a comma-separated list
-Word = Annotated[str, msgspec.Meta(pattern=rf"\A[^-{_BREAKS}\s][^{_BREAKS}\s]*\Z")]  # stands alone
 Hash = Annotated[str, msgspec.Meta(pattern=r"\A(\$[0-9a-zA-Z]+\$[!-9;-~]+|[!-9;-~]{13}|[!*]+)\Z")]
 Host = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?\Z")]
 Account = Annotated[str, msgspec.Meta(pattern=r"\A[a-z_][a-z0-9_-]{0,30}\$?\Z")]
@@ -32,7 +31,6 @@ Device = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._:/+|*-]*
 Package = Annotated[str, msgspec.Meta(pattern=r"\A(?!\*\Z)[A-Za-z0-9_*?\[][A-Za-z0-9_.+:*?\[\]~/-]*\Z")]
 Group = Annotated[str, msgspec.Meta(pattern=rf"\A[^-@^#\s{_BREAKS}][^#{_BREAKS}]*(?<![\s])\Z")]
 Key = Annotated[str, msgspec.Meta(pattern=rf"\A[A-Za-z0-9][^{_BREAKS}]*\Z")]  # a line of authorized_keys
-Mount = Annotated[str, msgspec.Meta(pattern=r"\A(/[A-Za-z0-9._/+-]*|swap|biosboot|prepboot|none)\Z")]
 Layout = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z][A-Za-z0-9_ ()-]*\Z")]  # "us", "cz (qwerty)"
 RawLine = Annotated[
     str, msgspec.Meta(pattern=r"\A[^\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*\Z")

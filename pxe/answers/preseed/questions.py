@@ -18,24 +18,6 @@ _COUNTED = {
     re.compile(r"apt-setup/local\d+/(repository|comment|key)\Z"): "string",
     re.compile(r"apt-setup/local\d+/source\Z"): "boolean",
 }
-# Asked for by the installer's scripts without a template.
-_KNOWN = {
-    "netcfg/hostname": "string",
-    "passwd/root-password-crypted": "password",
-    "passwd/user-password-crypted": "password",
-    "passwd/user-uid": "string",
-    "pkgsel/include": "string",
-    "pkgsel/upgrade": "select",
-    "preseed/late_command": "string",
-    "preseed/early_command": "string",
-    "partman/early_command": "string",
-    "partman-auto/expert_recipe": "string",
-    "partman-auto-raid/recipe": "string",
-    "grub-installer/bootdev": "string",
-    "debian-installer/exit/poweroff": "boolean",
-    "debian-installer/exit/halt": "boolean",
-    "debian-installer/add-kernel-opts": "string",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +35,7 @@ def questions(release: int) -> dict[str, Question]:
     file = _HERE / f"questions-{release}.tsv"
     if not file.exists():
         file = _HERE / f"questions-{NEWEST}.tsv"
-    found = {name: Question(name, kind) for name, kind in _KNOWN.items()}
+    found: dict[str, Question] = {}
     for line in file.read_text().splitlines():
         name, kind, choices = (*line.split("\t"), "")[:3]
         found[name] = Question(name, kind, tuple(one.strip() for one in choices.split(",") if one.strip()))
