@@ -35,7 +35,7 @@ class StorageRig(Rig):
             )
         return (self.work / "key.pub").read_text().strip()
 
-    last: str | None = None  # what was imaged before
+    imaged: str | None = None  # what was imaged before
 
     def image(
         self, layout: dict[str, Any] | None, ref: str = "storage", cut: str | None = None, **changes: Any
@@ -46,8 +46,8 @@ class StorageRig(Rig):
         task = self.task(ref, **changes)
         if layout is not None:
             task["layout"] = layout
-        if self.last is not None:
-            old = self.server.store.resolve(self.last)
+        if self.imaged is not None:
+            old = self.server.store.resolve(self.imaged)
             task["seed"] = [{"manifest": old.id, "url": f"/store/manifests/{old.id}"}]
         task["node"]["ssh_authorized_keys"] = [self.key()]
         task["disk_key"] = {"passphrase": DISK_KEY, "url": f"{URL}/node/v1/diskkey", "token": "T"}
@@ -64,7 +64,7 @@ class StorageRig(Rig):
             self.stop()
             with self.disk.open("rb") as disk:
                 return {"kind": "cut", "bootable": any(disk.read(440))}
-        self.last = ref
+        self.imaged = ref
         last = next(e for e in reversed(self.server.events) if e["kind"] in ("deploy.done", "deploy.failed"))
         if last["kind"] == "deploy.done" and self.machine is not None:
             self.machine.wait(90)
