@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bootsrv.model import BootMode, Node, NodeState
+from bootsrv.model import BootMode, Node, NodeState, Root, RootKind, Writes
 
 
 class Action(StrEnum):
@@ -18,6 +18,7 @@ class Action(StrEnum):
 
     LOCAL = "local"  # go on to its own disk
     IMAGER = "imager"  # start the RAM system
+    DISKLESS = "diskless"  # start its image's kernel, with a root over the network or in memory
     NONE = "none"  # leave it alone: offer no boot file
 
 
@@ -37,7 +38,8 @@ class BootPlan:
     action: Action
     reason: str
     purpose: Purpose | None = None
-    image: str | None = None  # NAME@NUMBER to be written
+    image: str | None = None  # NAME@NUMBER to be written; of a diskless boot as the admin wrote it
+    root: Root | None = None  # of a diskless boot
 
 
 def decide(node: Node | None, discover: bool = True) -> BootPlan:
@@ -57,14 +59,27 @@ def decide(node: Node | None, discover: bool = True) -> BootPlan:
         return BootPlan(
             Action.IMAGER, f"armed for {node.armed.image}{again}", Purpose.DEPLOY, node.armed.image
         )
+    if node.boots is BootMode.DISKLESS:
+        return _diskless(node)
     if node.state is NodeState.IMAGING or node.half_written:
         # Only the report of the imager ends this state: without an arming, the disk is still suspect.
         return BootPlan(Action.IMAGER, "its disk is half written; waits for `bootsrv reimage`", Purpose.HOLD)
-    if node.mode is BootMode.DISCOVER:
+    if node.boots is BootMode.DISCOVER:
         return BootPlan(Action.IMAGER, "set to boot the imager and wait", Purpose.DISCOVER)
     if node.state is NodeState.REGISTERED:
         return BootPlan(Action.LOCAL, "registered, no imaging asked for: its own disk")
     return BootPlan(Action.LOCAL, f"{node.state}, nothing armed: its own disk")
+
+
+def _diskless(node: Node) -> BootPlan:
+    """Its own disk, whatever is on it, is not looked at."""
+    if node.image is None:
+        return BootPlan(Action.IMAGER, "set to boot diskless, but it has no image", Purpose.HOLD)
+    root = node.root
+    how = "root in memory" if root.kind is RootKind.RAM else f"root over {str(root.kind).upper()}"
+    kept = {Writes.DISCARD: "nothing is kept", Writes.KEEP: "what it writes is kept"}
+    text = kept.get(root.writes, f"kept: {', '.join(root.paths) or 'no path is named'}")
+    return BootPlan(Action.DISKLESS, f"diskless, {node.image}: {how}, {text}", image=node.image, root=root)
 
 
 def _unknown(discover: bool) -> BootPlan:

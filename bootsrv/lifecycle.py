@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from bootsrv.model import Armed, CaptureOrder, Node, NodeState
+from bootsrv.model import Armed, BootMode, CaptureOrder, Node, NodeState, Root, Rooted
 
 ON_ITS_WAY = (NodeState.ARMED, NodeState.IMAGING)
 
@@ -48,6 +48,32 @@ def boot_started(node: Node, max_attempts: int) -> Node:
     return replace(node, armed=replace(node.armed, attempts=attempts))
 
 
+def diskless(node: Node, image: str) -> Node:
+    """From its next boot on a diskless machine, with `image`. Nothing is armed any more, nor has it failed:
+    its disk is left as it is, half written or not."""
+    state = NodeState.RUNNING if node.running else NodeState.REGISTERED
+    return replace(node, mode=BootMode.DISKLESS, image=image, state=state, armed=None, error=None)
+
+
+def from_disk(node: Node) -> Node:
+    """From its next boot on its own disk again. What that holds it will say itself."""
+    running = None if node.rooted is not None else node.running
+    state, error = node.state, node.error if node.state is NodeState.FAILED else None
+    if state is NodeState.RUNNING and running is None:
+        state = NodeState.REGISTERED
+    return replace(node, mode=BootMode.LOCAL, running=running, state=state, error=error)
+
+
+def rooted(node: Node, image: str, root: Root, now: float) -> Node:
+    """The machine was handed a diskless boot with this version (NAME@NUMBER)."""
+    return replace(node, rooted=Rooted(image, root, now))
+
+
+def unrooted(node: Node) -> Node:
+    """The machine was handed something else to boot: its last root is not in use any more."""
+    return replace(node, rooted=None) if node.rooted is not None else node
+
+
 def captured(node: Node) -> Node:
     """A node that was booted to be captured: nothing on its disk changed."""
     return replace(node, armed=None, state=NodeState.RUNNING if node.running else NodeState.REGISTERED)
@@ -61,6 +87,8 @@ def reported(node: Node, kind: str, data: Mapping[str, Any]) -> Node:
         return replace(node, state=NodeState.INSTALLED, armed=None, error=None, half_written=False)
     if kind == "deploy.failed" and node.armed is not None:
         return replace(node, state=NodeState.FAILED, error=_reason(data))
+    if kind == "root.failed" and node.rooted is not None:
+        return replace(node, error=_reason(data))
     if kind == "home" and node.state in (NodeState.INSTALLED, NodeState.RUNNING, NodeState.REGISTERED):
         return replace(
             node, state=NodeState.RUNNING, running=str(data.get("image") or "") or node.running, error=None
@@ -69,5 +97,5 @@ def reported(node: Node, kind: str, data: Mapping[str, Any]) -> Node:
 
 
 def _reason(data: Mapping[str, Any]) -> str:
-    step, error = str(data.get("step") or ""), str(data.get("error") or "imaging failed")
+    step, error = str(data.get("step") or ""), str(data.get("error") or "no reason was reported")
     return f"{step}: {error}"[:500] if step else error[:500]

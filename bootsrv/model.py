@@ -18,6 +18,73 @@ class BootMode(StrEnum):
 
     LOCAL = "local"
     DISCOVER = "discover"
+    DISKLESS = "diskless"  # a version of its image as root, over the network or in memory
+
+
+class RootKind(StrEnum):
+    """How a diskless machine gets its root."""
+
+    RAM = "ram"  # fetched whole, kept in memory: the server is not needed after the boot
+    NFS = "nfs"
+    NBD = "nbd"
+
+
+class Writes(StrEnum):
+    """What becomes of what a diskless machine writes."""
+
+    DISCARD = "discard"  # kept in memory, gone with the next boot
+    KEEP = "keep"  # kept on the server
+    PATHS = "paths"  # only what lies below some paths is kept
+
+
+@dataclass(frozen=True, slots=True)
+class Diskless:
+    """How somebody wants a root; None: not said, so the groups' or the default."""
+
+    root: RootKind | None = None
+    writes: Writes | None = None
+    paths: tuple[str, ...] | None = None  # absolute; with Writes.PATHS
+    limit: int | None = None  # bytes that may be written
+
+    def over(self, other: Diskless) -> Diskless:
+        """What is said here, and `other`'s for the rest."""
+        return Diskless(
+            root=self.root if self.root is not None else other.root,
+            writes=self.writes if self.writes is not None else other.writes,
+            paths=self.paths if self.paths is not None else other.paths,
+            limit=self.limit if self.limit is not None else other.limit,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class GroupBoot:
+    """What a group says about how its nodes boot."""
+
+    mode: BootMode | None = None
+    diskless: Diskless = Diskless()
+
+    def over(self, other: GroupBoot) -> GroupBoot:
+        """What is said here, and `other`'s for the rest."""
+        return GroupBoot(self.mode or other.mode, self.diskless.over(other.diskless))
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A diskless machine's root, all of it said."""
+
+    kind: RootKind = RootKind.RAM
+    writes: Writes = Writes.DISCARD
+    paths: tuple[str, ...] = ()
+    limit: int | None = None  # bytes that may be written; None: as much as there is room for
+
+
+@dataclass(frozen=True, slots=True)
+class Rooted:
+    """The root that a machine was handed at its last boot: in use until it boots something else."""
+
+    image: str  # NAME@NUMBER
+    root: Root
+    at: float
 
 
 class AddressMethod(StrEnum):
@@ -71,7 +138,10 @@ class Node:
     address: IPv4Address | None = None
     method: AddressMethod = AddressMethod.RESERVED
     image: str | None = None  # NAME or NAME@TAG as the admin wrote it
-    mode: BootMode = BootMode.LOCAL
+    mode: BootMode | None = None  # None: its groups', or its own disk
+    diskless: Diskless = field(default_factory=Diskless)
+    inherited: GroupBoot = field(default_factory=GroupBoot)  # its groups' word; read, never written, with it
+    rooted: Rooted | None = None
     armed: Armed | None = None
     groups: tuple[str, ...] = ()
     options: Mapping[str, str | int | bool | list[str]] = field(default_factory=dict)  # DHCP, by ISC name
@@ -84,6 +154,17 @@ class Node:
     half_written: bool = False  # an imaging has begun on its disk and not ended: it must not be booted
     created: float = 0.0
     last_seen: float | None = None
+
+    @property
+    def boots(self) -> BootMode:
+        """What it boots when nothing is armed: its own word, its groups', or its own disk."""
+        return self.mode or self.inherited.mode or BootMode.LOCAL
+
+    @property
+    def root(self) -> Root:
+        """How it gets its root when it boots diskless."""
+        said = self.diskless.over(self.inherited.diskless)
+        return Root(said.root or RootKind.RAM, said.writes or Writes.DISCARD, said.paths or (), said.limit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)\Z")  # RFC 1123 section 2.1
 _GROUP = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
 _USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}\Z")
 _DISK = re.compile(r"/dev/(?!.*\.\.)[\w./:+-]*[\w+-]\Z|(?:serial|model|wwn):\s*\S.*\Z")
+_SIZE = re.compile(r"(\d{1,15})([KMGT]?)\Z")
+_MOUNT = frozenset(' ,:\\"')  # what options of a mount could not hold
 _MAC = re.compile(r"[0-9a-f]{12}\Z")
 
 
@@ -51,6 +53,28 @@ def disk(text: str) -> str:
     if not _DISK.match(text.strip()):
         raise Invalid(f"disk {text!r}: use /dev/NAME, serial:NUMBER, model:NAME or wwn:NUMBER")
     return text.strip()
+
+
+def kept_path(text: str) -> str:
+    """A directory of a diskless node whose content is kept: absolute, in its shortest form, not all of it."""
+    path = text.strip()
+    parts = [part for part in path.split("/") if part]
+    plain = path.isprintable() and path.isascii() and not set(path) & _MOUNT
+    if not path.startswith("/") or not plain or len(path) > 200 or {".", ".."} & set(parts):
+        raise Invalid(
+            f'path {text!r}: use an absolute path of printable ASCII, without `..`, blanks, : , \\ "'
+        )
+    if not parts or parts[0] in ("proc", "sys", "dev", "run"):
+        raise Invalid(f"path {text!r}: this one cannot be kept (keep all with --writes keep)")
+    return "/" + "/".join(parts)
+
+
+def size(text: str | int) -> int:
+    """Bytes: a number, or one with K, M, G or T, powers of 1024."""
+    found = _SIZE.match(str(text).strip().upper())
+    if not found or not int(found[1]):
+        raise Invalid(f"size {text!r}: use bytes, or a number with K, M, G or T, such as 2G")
+    return int(found[1]) << 10 * " KMGT".index(found[2] or " ")
 
 
 def mac(text: str) -> str:

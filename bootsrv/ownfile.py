@@ -2,7 +2,8 @@
 
 For machines that boot something we did not make: PXELINUX, GRUB, a vendor's loader below `public/`. The law:
 it counts only while nothing of ours is due: a machine that is armed, half written, failed or new boots the
-imager, whatever its options say, unless we have no loader that its firmware can start. The server is us,
+imager, and a diskless one its root, whatever their options say, unless we have no loader that their firmware
+can start. The server is us,
 unless `tftp-server-name` holds another address.
 """
 
@@ -21,7 +22,7 @@ REASON = f"its own boot file (option {NAME})"
 
 def own_file(plan: BootPlan, options: Mapping[str, Any]) -> str | None:
     """What the machine boots instead of its disk, by its merged options; None: nothing of its own."""
-    return None if plan.action is Action.IMAGER else named(options)
+    return None if plan.action in (Action.IMAGER, Action.DISKLESS) else named(options)
 
 
 def named(options: Mapping[str, Any]) -> str | None:

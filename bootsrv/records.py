@@ -5,9 +5,10 @@ Field names are those of the model; times are epoch seconds, sizes bytes, addres
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from bootsrv.model import Event, Node
+from bootsrv.model import BootMode, Event, GroupBoot, Node, Root
 from bootsrv.timeline import Boot, Progress
 from images.versions import Version
 
@@ -23,7 +24,9 @@ def node_record(node: Node) -> Record:
         "address": str(node.address) if node.address is not None else None,
         "method": node.method.value,
         "image": node.image,
-        "mode": node.mode.value,
+        "mode": node.boots.value,
+        "diskless": _root(node.root) if node.boots is BootMode.DISKLESS else None,
+        "rooted": _rooted(node),
         "armed": _armed(node),
         "groups": list(node.groups),
         "options": dict(node.options),
@@ -46,6 +49,24 @@ def _armed(node: Node) -> Record | None:
     if armed.capture is not None:
         record["capture"] = armed.capture.kind
     return record
+
+
+def group_record(name: str, options: Mapping[str, Any], nodes: int, boot: GroupBoot) -> Record:
+    said = boot.diskless
+    return {
+        "name": name, "options": dict(options), "nodes": nodes, "mode": boot.mode, "root": said.root,
+        "writes": said.writes, "paths": list(said.paths or ()), "write_limit": said.limit,
+    }  # fmt: skip
+
+
+def _root(root: Root) -> Record:
+    return {"root": root.kind, "writes": root.writes, "paths": list(root.paths), "write_limit": root.limit}
+
+
+def _rooted(node: Node) -> Record | None:
+    if node.rooted is None:
+        return None
+    return {"image": node.rooted.image, "at": node.rooted.at, **_root(node.rooted.root)}
 
 
 def event_record(event: Event, name: str | None = None) -> Record:

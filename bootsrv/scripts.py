@@ -23,6 +23,8 @@ def render(
     `again` is asked when something fails (see `again_url`)."""
     who = node.name if node is not None and node.name else mac
     note = f"{who}: {plan.reason}"
+    if plan.action is Action.DISKLESS:
+        return ipxe.message(f"{note}: this server cannot do that yet", again, 15)
     if plan.action is not Action.IMAGER or plan.purpose is None:
         return ipxe.local(note, again)
     line = cmdline(config, base, token, mac, str(plan.purpose))

@@ -81,6 +81,8 @@ class HouseSite:
                 elif self._registry.identities.any(scripts.SERIAL):
                     return scripts.ask_serial(mac, base, server, arch)
             plan = bootplan.decide(node, self._config.nodes.discover)
+            if node is not None and node.rooted is not None and plan.action is not bootplan.Action.DISKLESS:
+                node = self._registry.nodes.save(lifecycle.unrooted(node))
             if plan.action is not bootplan.Action.IMAGER:
                 return scripts.render(plan, node, mac, self._config, base, "", again)
             if self.boot_file(scripts.KERNEL) is None or self.boot_file(scripts.INITRD) is None:

@@ -7,6 +7,8 @@
     POST   /api/v1/nodes/REF/adopt       {"name", "image", ...}
     GET    /api/v1/nodes/REF/boots, /explain, /log[?since=ID]
     POST   /api/v1/reimage, /retry, /cancel    {"nodes": "n[01-32],@rack3", "image", "wipe"}
+    POST   /api/v1/diskless              {"nodes", "image", "root", "writes", "paths", "write_limit"}
+    POST   /api/v1/local                 {"nodes"}: their own disks again
     GET    /api/v1/images[?name=NAME]
     GET    /api/v1/events[?since=ID&limit=N&node=REF]
 
@@ -23,6 +25,7 @@ from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from bootsrv.appliance.nodes import Wanted
+from bootsrv.appliance.roots import Wanted as WantedRoot
 from bootsrv.errors import Invalid
 from bootsrv.model import Node
 from bootsrv.records import Record, boot_record, event_record, node_record, progress_record, version_record
@@ -49,10 +52,17 @@ class NodeBody(Body):
     groups: list[str] | None = None
     disk: str | msgspec.UnsetType | None = msgspec.UNSET
     layout: str | msgspec.UnsetType | None = msgspec.UNSET
-    mode: str | None = None
+    mode: str | msgspec.UnsetType | None = msgspec.UNSET
+    root: str | msgspec.UnsetType | None = msgspec.UNSET
+    writes: str | msgspec.UnsetType | None = msgspec.UNSET
+    paths: list[str] | msgspec.UnsetType | None = msgspec.UNSET
+    write_limit: str | int | msgspec.UnsetType | None = msgspec.UNSET
     options: dict[str, Any] | None = None
     identities: dict[str, list[str]] | None = None  # exactly these: {"uuid": ["..."], "serial": [...]}
     arm: bool = True
+
+
+CLEARABLE = ("address", "image", "disk", "layout", "mode", "root", "writes", "paths", "write_limit")
 
 
 class RangeBody(Body):
@@ -72,6 +82,15 @@ class Many(Body):
     wipe: bool = False
 
 
+class RootsBody(Body):
+    nodes: str
+    image: str | None = None
+    root: str | None = None
+    writes: str | None = None
+    paths: list[str] | None = None
+    write_limit: str | int | None = None
+
+
 Kind = TypeVar("Kind", bound=Body)
 
 
@@ -88,16 +107,17 @@ def _ref(text: str) -> str:
 
 
 def _wanted(body: NodeBody) -> Wanted:
-    clearable = {"address": body.address, "image": body.image, "disk": body.disk, "layout": body.layout}
-    given = {key: value for key, value in clearable.items() if isinstance(value, str)}
+    clearable = {name: getattr(body, name) for name in CLEARABLE}
+    given = {
+        key: value for key, value in clearable.items() if value is not None and value is not msgspec.UNSET
+    }
     return Wanted(
         name=body.name,
         macs=body.macs,
         method=body.method,
         groups=body.groups,
-        mode=body.mode,
         options=body.options,
-        clear=[key for key, value in clearable.items() if value is None],
+        clear=[key.replace("_", "-") for key, value in clearable.items() if value is None],
         **given,
     )
 
@@ -209,6 +229,20 @@ def retry() -> ResponseReturnValue:
 @blueprint.post("/cancel")
 def cancel() -> ResponseReturnValue:
     left = appliance().deploys.cancel(appliance().nodes.select(body_of(Many).nodes))
+    return jsonify(nodes=[node_record(node) for node in left])
+
+
+@blueprint.post("/diskless")
+def diskless() -> ResponseReturnValue:
+    body = body_of(RootsBody)
+    wanted = WantedRoot(body.root, body.writes, body.paths, body.write_limit)
+    moved = appliance().roots.move(appliance().nodes.select(body.nodes), body.image, wanted)
+    return jsonify(nodes=[node_record(node) for node in moved])
+
+
+@blueprint.post("/local")
+def local() -> ResponseReturnValue:
+    left = appliance().roots.leave(appliance().nodes.select(body_of(Many).nodes))
     return jsonify(nodes=[node_record(node) for node in left])
 
 

@@ -18,7 +18,7 @@ STATES: dict[NodeState, tuple[str, str]] = {
     NodeState.ARMED: ("Armed", "Will be imaged at its next boot"),
     NodeState.IMAGING: ("Imaging", "The image is being written to its disk"),
     NodeState.INSTALLED: ("Installed", "Imaged; has not called home yet"),
-    NodeState.RUNNING: ("Running", "Called home from its own disk"),
+    NodeState.RUNNING: ("Running", "Called home"),
     NodeState.FAILED: ("Failed", "Imaging stopped with an error; waits for a retry"),
 }
 

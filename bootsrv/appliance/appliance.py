@@ -6,6 +6,7 @@
     appliance.leases    list, release                                      (appliance/leases.py)
     appliance.roster    page, unknown, waiting, tally                      (appliance/roster.py)
     appliance.deploys   reimage, retry, cancel                             (appliance/deploys.py)
+    appliance.roots       move, leave                                      (appliance/roots.py)
     appliance.images    list, show, resolve, import, tag, remove, gc ...   (appliance/images.py)
     appliance.captures  token, live, offline, result                       (appliance/captures.py)
     appliance.pushes    plan, push, drift                                  (appliance/push.py)
@@ -29,6 +30,7 @@ from bootsrv.appliance.images import Images
 from bootsrv.appliance.leases import Leases
 from bootsrv.appliance.nodes import Nodes
 from bootsrv.appliance.push import Pushes
+from bootsrv.appliance.roots import Roots
 from bootsrv.appliance.roster import Roster
 from bootsrv.appliance.users import Users
 from bootsrv.appliance.watch import Watch
@@ -44,6 +46,7 @@ class Appliance:
         self.registry = registry
         self.images = Images(config, registry)
         self.deploys = Deploys(config, registry, self.images, clock)
+        self.roots = Roots(registry, self.images, clock)
         self.nodes = Nodes(config, registry, self.images, clock)
         self.groups = Groups(registry)
         self.leases = Leases(registry, clock)

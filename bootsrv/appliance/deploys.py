@@ -10,7 +10,7 @@ from bootsrv import lifecycle
 from bootsrv.appliance.images import Images
 from bootsrv.config import Config
 from bootsrv.errors import Conflict, Invalid
-from bootsrv.model import Node, NodeState
+from bootsrv.model import BootMode, Node, NodeState
 from bootsrv.registry.registry import Registry
 
 
@@ -43,8 +43,9 @@ class Deploys:
         if ref is None:
             raise Invalid(f"{node.name} has no image: name one with --image")
         version = self._images.bootable(ref)
+        mode = BootMode.LOCAL if node.boots is BootMode.DISKLESS else node.mode  # what is written is to run
         armed = lifecycle.arm(
-            replace(node, image=image or node.image or ref), version.ref, self._clock(), wipe
+            replace(node, image=image or node.image or ref, mode=mode), version.ref, self._clock(), wipe
         )
         return self._record(armed, "node.armed", f"armed for {version.ref}")
 

@@ -1,13 +1,15 @@
-"""The verbs on groups: DHCP options between those of a subnet and those of a node."""
+"""The verbs on groups: DHCP options between those of a subnet and those of a node, and how its nodes boot."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bootsrv import names
-from bootsrv.appliance import checks
+from bootsrv.appliance import checks, wishes
+from bootsrv.errors import Invalid
+from bootsrv.model import BootMode, GroupBoot
 from bootsrv.registry.registry import Registry
 
 
@@ -18,6 +20,7 @@ class Group:
     name: str
     options: Mapping[str, Any]
     nodes: int
+    boot: GroupBoot = field(default_factory=GroupBoot)
 
 
 class Groups:
@@ -27,10 +30,12 @@ class Groups:
         self._registry = registry
 
     def list(self) -> Sequence[Group]:
-        """Every group that has options or nodes."""
-        counts, options = self._registry.nodes.group_sizes(), self._registry.nodes.all_group_options()
+        """Every group that says something or has nodes."""
+        nodes = self._registry.nodes
+        counts, options = nodes.group_sizes(), nodes.all_group_options()
         return [
-            Group(name, options.get(name, {}), counts.get(name, 0)) for name in sorted({*counts, *options})
+            Group(name, options.get(name, {}), counts.get(name, 0), nodes.group_boot(name))
+            for name in sorted({*counts, *options})
         ]
 
     def set_options(self, name: str, options: Mapping[str, Any]) -> Group:
@@ -41,4 +46,30 @@ class Groups:
             kept = {key: value for key, value in merged.items() if value is not None}
             checks.options_fit(kept)
             self._registry.nodes.set_group_options(name, kept)
-            return Group(name, kept, self._registry.nodes.group_sizes().get(name, 0))
+            return self._show(name, kept)
+
+    def set_boot(self, name: str, mode: str | None, wish: wishes.Wish, clear: Sequence[str] = ()) -> Group:
+        """Say how a group's nodes boot; `clear` takes back: mode, root, writes, paths, write-limit. A node's
+        own word counts more. Raises Invalid."""
+        name = names.group(name)
+        with self._registry.transaction():
+            boot = self._registry.nodes.group_boot(name)
+            for key in clear:
+                if key == "mode":
+                    boot = replace(boot, mode=None)
+                elif key in wishes.FIELDS:
+                    boot = replace(boot, diskless=wishes.cleared(boot.diskless, key))
+                else:
+                    raise Invalid(f"{key} cannot be cleared")
+            if mode is not None:
+                boot = replace(boot, mode=wishes.choice(BootMode, mode, "boot mode"))
+            boot = replace(boot, diskless=wishes.diskless(boot.diskless, wish))
+            self._registry.nodes.set_group_boot(name, boot)
+            for node in self._registry.nodes.list(group=name):
+                if node.boots is BootMode.DISKLESS:
+                    wishes.fits(node.root)
+            return self._show(name, self._registry.nodes.group_options([name]))
+
+    def _show(self, name: str, options: Mapping[str, Any]) -> Group:
+        nodes = self._registry.nodes
+        return Group(name, options, nodes.group_sizes().get(name, 0), nodes.group_boot(name))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bootsrv.appliance.errors import translated
 from bootsrv.config import Config
 from bootsrv.errors import BootsrvError, Conflict, Invalid, NotFound
+from bootsrv.model import BootMode, Node
 from bootsrv.registry.registry import Registry
 from images.progress import Progress, silent
 from images.versions import Version
@@ -167,9 +168,20 @@ class Images:
         pinned: dict[str, set[str]] = {}
         for node in self._registry.nodes.list():
             refs = {node.running, node.armed.image if node.armed else None, self._named(node.image)}
+            refs |= self._roots(node)
             for ref in refs - {None}:
                 pinned.setdefault(str(ref), set()).add(node.name or node.macs[0])
         return pinned
+
+    def _roots(self, node: Node) -> set[str | None]:
+        """What a diskless node has as its root now, and what it gets at its next boot."""
+        found: set[str | None] = {node.rooted.image if node.rooted is not None else None}
+        if node.boots is BootMode.DISKLESS and node.image is not None:
+            try:
+                found.add(self.resolve(node.image).ref)
+            except NotFound:
+                pass
+        return found
 
     def _named(self, ref: str | None) -> str | None:
         """What a node's own image is now; plain NAME follows the newest, so it pins none."""

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from bootsrv import lifecycle, names, nodeset
-from bootsrv.appliance import checks
+from bootsrv.appliance import checks, wishes
 from bootsrv.appliance.images import Images
 from bootsrv.config import Config
 from bootsrv.errors import Conflict, Invalid, NotFound
@@ -37,7 +37,11 @@ class Wanted:
     layout: str | None = None  # name of one of the configuration's layouts
     mode: str | None = None
     options: Mapping[str, Any] | None = None  # merged into what is there; a value of None removes the option
-    clear: Sequence[str] = ()  # of address, image, disk, layout: take it away
+    root: str | None = None  # of a diskless node: ram, nfs, nbd
+    writes: str | None = None  # discard, keep, paths
+    paths: Sequence[str] | None = None  # with writes=paths: what is kept
+    write_limit: str | int | None = None  # bytes, or a size such as 2G
+    clear: Sequence[str] = ()  # of address, image, disk, layout, mode, root, writes, paths, write-limit
 
 
 class Nodes:
@@ -150,7 +154,7 @@ class Nodes:
         if wanted.method is None:
             method = AddressMethod.RESERVED if node.address is not None else AddressMethod.DYNAMIC
         node = replace(node, method=method)
-        if arm and node.image is not None and node.armed is None:
+        if arm and node.image is not None and node.armed is None and node.boots is not BootMode.DISKLESS:
             node = lifecycle.arm(node, self._images.bootable(node.image).ref, self._clock())
         return self._save(node, "node.registered", f"registered as {node.name}")
 
@@ -214,16 +218,18 @@ class Nodes:
         if wanted.address is not None:
             changes["address"] = names.address(wanted.address)
         if wanted.method is not None:
-            changes["method"] = _choice(AddressMethod, wanted.method, "address method")
+            changes["method"] = wishes.choice(AddressMethod, wanted.method, "address method")
         elif wanted.address is not None and node.method is AddressMethod.DYNAMIC:
             changes["method"] = AddressMethod.RESERVED
         if wanted.mode is not None:
-            changes["mode"] = _choice(BootMode, wanted.mode, "boot mode")
+            changes["mode"] = wishes.choice(BootMode, wanted.mode, "boot mode")
+        changes["diskless"] = wishes.diskless(node.diskless, wanted)
         if wanted.image is not None:
             self._images.resolve(wanted.image)
             changes["image"] = wanted.image
         if wanted.groups is not None:
             changes["groups"] = tuple(sorted({names.group(group) for group in wanted.groups}))
+            changes["inherited"] = self._registry.nodes.groups_boot(changes["groups"])
         if wanted.disk is not None:
             changes["disk"] = names.disk(wanted.disk)
         if wanted.layout is not None:
@@ -238,12 +244,22 @@ class Nodes:
         checks.method_fits(node.method, node.address)
         if node.address is not None:
             checks.address_fits(self._config, node.address)
+        if node.boots is BootMode.DISKLESS:
+            wishes.fits(node.root)
+            self._bootable_root(node)
         checks.nothing_taken(self._registry, node, self._clock())
         stored = self._registry.nodes.save(node)
         for mac in stored.macs:
             self._registry.events.claim(mac, stored.id)
         self._registry.events.add(self._clock(), kind, text, None, stored.id)
         return stored
+
+    def _bootable_root(self, node: Node) -> None:
+        """Its image is one that can be a root: after the boot would be too late to find out."""
+        if node.image is None:
+            raise Invalid(f"{node.name} is to boot diskless, and has no image: name one with --image")
+        if (version := self._images.bootable(node.image)).kind != "tree":
+            raise Invalid(f"{version.ref} is a {version.kind} image: it can only be put on a disk")
 
 
 def _counted(start: IPv4Address | None, place: int) -> IPv4Address | None:
@@ -264,13 +280,10 @@ def _cleared(node: Node, keys: Sequence[str]) -> Node:
             node = replace(node, disk=None)
         elif key == "layout":
             node = replace(node, layout=None)
+        elif key == "mode":
+            node = replace(node, mode=None)
+        elif key in wishes.FIELDS:
+            node = replace(node, diskless=wishes.cleared(node.diskless, key))
         else:
             raise Invalid(f"{key} cannot be cleared")
     return node
-
-
-def _choice(kind: type[AddressMethod] | type[BootMode], text: str, what: str) -> AddressMethod | BootMode:
-    try:
-        return kind(text)
-    except ValueError:
-        raise Invalid(f"{what} {text!r} is none of {', '.join(kind)}") from None

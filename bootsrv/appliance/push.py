@@ -138,6 +138,11 @@ class Pushes:
             raise Conflict(
                 f"{node.name or node.macs[0]} is {node.state}: only running nodes can be pushed to"
             )
+        if node.rooted is not None:
+            raise Conflict(
+                f"{node.name} is diskless: `bootsrv reimage {node.name} --diskless --image REF` gives it "
+                "another version at its next boot"
+            )
         if ref is None:
             raise Invalid(f"{node.name} has no image: name one with --image")
         version = self._images.resolve(ref)

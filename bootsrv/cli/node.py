@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from bootsrv.cli.context import Context, as_json, options_of, pass_context, show_fields, show_json, show_table
+from bootsrv.cli.roots import ROOT_OPTIONS, root_of
 
 if TYPE_CHECKING:
     from bootsrv.appliance.nodes import Wanted
     from bootsrv.model import Node
 
 F = TypeVar("F", bound=Callable[..., Any])
+CLEARABLE = (
+    "address", "image", "disk", "layout", "identities", "mode", "root", "writes", "paths", "write-limit",
+)  # fmt: skip
 HEADINGS = ("NAME", "STATE", "ADDRESS", "METHOD", "IMAGE", "RUNS", "MAC", "GROUPS")
 
 
@@ -30,6 +34,8 @@ def _fields(command: F) -> F:
             click.option("--group", "groups", multiple=True, help="A group; give it again for more."),
             click.option("--disk", help="/dev/NAME or serial:NUMBER; default: the smallest that fits."),
             click.option("--layout", help="A disk layout of the configuration ([layouts.NAME])."),
+            click.option("--mode", help="What it boots when nothing is armed: local, diskless or discover."),
+            *ROOT_OPTIONS,
             click.option(
                 "--option", "options", multiple=True, metavar="NAME=VALUE", help="A DHCP option by ISC name."
             ),
@@ -118,8 +124,7 @@ def adopt(
 @click.argument("nodes")
 @_fields
 @click.option("--name", help="A new name (one node only).")
-@click.option("--mode", help="What it boots when nothing is armed: local or discover.")
-@click.option("--clear", multiple=True, help="Take away: address, image, disk, layout or identities.")
+@click.option("--clear", multiple=True, help=f"Take away: {', '.join(CLEARABLE)}.")
 @_identities
 @pass_context
 def set_(
@@ -127,13 +132,12 @@ def set_(
     /,
     nodes: str,
     name: str | None,
-    mode: str | None,
     clear: tuple[str, ...],
     identities: tuple[str, ...],
     **given: Any,
 ) -> None:
     """Change registered NODES. A new image is used at the next imaging; see `bootsrv reimage`."""
-    if not (name or mode or clear or identities or any(given.values())):
+    if not (name or clear or identities or any(given.values())):
         raise click.UsageError("nothing to change: say what, such as --image NAME")
     verbs = context.appliance
     chosen = verbs.nodes.select(nodes)
@@ -142,7 +146,7 @@ def set_(
     if len(chosen) > 1 and single:
         raise click.UsageError(f"--{single[0]} can be set for one node only")
     given["groups"] = given["groups"] or None
-    wanted = replace(_wanted(given), name=name, macs=list(given["macs"]) or None, mode=mode)
+    wanted = replace(_wanted(given), name=name, macs=list(given["macs"]) or None)
     wanted = replace(wanted, clear=[key for key in clear if key != "identities"])
     with verbs.registry.transaction():
         changed = [verbs.nodes.set(f"#{found.id}", wanted) for found in chosen]
@@ -290,6 +294,8 @@ def _wanted(given: dict[str, Any]) -> Wanted:
         disk=given["disk"],
         layout=given["layout"],
         options=options_of(given["options"]),
+        mode=given["mode"],
+        **root_of(given),
     )
 
 

@@ -10,13 +10,23 @@ from typing import Any
 
 import msgspec
 
-from bootsrv.model import AddressMethod, Armed, BootMode, CaptureOrder, Node, NodeState
+from bootsrv.model import (
+    AddressMethod,
+    Armed,
+    BootMode,
+    CaptureOrder,
+    Diskless,
+    GroupBoot,
+    Node,
+    NodeState,
+    Rooted,
+)
 from bootsrv.registry.connection import Database
 
 _COLUMNS = (
     "name", "state", "address", "method", "image", "mode", "armed_image", "armed_at", "armed_wipe",
     "armed_attempts", "options", "disk", "facts", "firmware", "running", "error", "created", "last_seen",
-    "half_written", "armed_capture", "layout",
+    "half_written", "armed_capture", "layout", "diskless", "rooted",
 )  # fmt: skip
 _INSERT = f"INSERT INTO nodes ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 _UPDATE = f"UPDATE nodes SET {', '.join(c + '=?' for c in _COLUMNS)} WHERE id=?"  # noqa: S608
@@ -24,7 +34,9 @@ _UPDATE = f"UPDATE nodes SET {', '.join(c + '=?' for c in _COLUMNS)} WHERE id=?"
 BY_NAME = "rtrim(nodes.name, '0123456789'), length(nodes.name), nodes.name"
 _SELECT = """SELECT nodes.*,
     (SELECT group_concat(mac, ' ') FROM (SELECT mac FROM macs WHERE node=nodes.id ORDER BY place)) AS macs,
-    (SELECT group_concat(name, ' ') FROM memberships WHERE node=nodes.id) AS groups FROM nodes"""
+    (SELECT group_concat(name, ' ') FROM memberships WHERE node=nodes.id) AS groups,
+    (SELECT group_concat(boot, char(10)) FROM (SELECT g.boot FROM memberships AS m JOIN groups AS g
+        ON g.name=m.name WHERE m.node=nodes.id AND g.boot<>'' ORDER BY g.name)) AS inherited FROM nodes"""
 
 
 class Nodes:
@@ -105,8 +117,29 @@ class Nodes:
 
     def set_group_options(self, name: str, options: Mapping[str, Any]) -> None:
         self._db.run(
-            "INSERT INTO groups VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET options=excluded.options",
+            "INSERT INTO groups (name, options) VALUES (?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET options=excluded.options",
             (name, msgspec.json.encode(dict(options)).decode()),
+        )
+
+    def group_boot(self, name: str) -> GroupBoot:
+        """How the nodes of a group boot, as far as the group says it."""
+        row = self._db.one("SELECT boot FROM groups WHERE name=?", (name,))
+        return _group_boot(row["boot"]) if row is not None else GroupBoot()
+
+    def groups_boot(self, names: Sequence[str]) -> GroupBoot:
+        """What these groups together say. Of groups that contradict each other the last by name counts, as
+        with their options."""
+        merged = GroupBoot()
+        for name in sorted(names):
+            merged = self.group_boot(name).over(merged)
+        return merged
+
+    def set_group_boot(self, name: str, boot: GroupBoot) -> None:
+        self._db.run(
+            "INSERT INTO groups (name, options, boot) VALUES (?, '{}', ?)"
+            " ON CONFLICT (name) DO UPDATE SET boot=excluded.boot",
+            (name, msgspec.json.encode(boot).decode() if boot != GroupBoot() else ""),
         )
 
     def save(self, node: Node) -> Node:
@@ -161,13 +194,16 @@ def _values(node: Node) -> tuple[Any, ...]:
     armed = node.armed
     return (
         node.name.lower() if node.name else None, str(node.state),
-        int(node.address) if node.address is not None else None, str(node.method), node.image, str(node.mode),
+        int(node.address) if node.address is not None else None, str(node.method), node.image,
+        node.mode or "",
         armed.image if armed else None, armed.at if armed else None, armed.wipe if armed else None,
         armed.attempts if armed else None, msgspec.json.encode(dict(node.options)).decode(), node.disk,
         msgspec.json.encode(dict(node.facts)).decode(), node.firmware, node.running, node.error, node.created,
         node.last_seen, node.half_written,
         msgspec.json.encode(armed.capture).decode() if armed and armed.capture else None,
         node.layout,
+        msgspec.json.encode(node.diskless).decode() if node.diskless != Diskless() else None,
+        msgspec.json.encode(node.rooted).decode() if node.rooted is not None else None,
     )  # fmt: skip
 
 
@@ -187,7 +223,7 @@ def _node(row: sqlite3.Row) -> Node:
         address=_address(row["address"]),
         method=AddressMethod(row["method"]),
         image=row["image"],
-        mode=BootMode(row["mode"]),
+        mode=BootMode(row["mode"]) if row["mode"] else None,
         armed=armed,
         groups=tuple(sorted((row["groups"] or "").split())),
         options=msgspec.json.decode(row["options"]),
@@ -200,7 +236,22 @@ def _node(row: sqlite3.Row) -> Node:
         last_seen=row["last_seen"],
         half_written=bool(row["half_written"]),
         layout=row["layout"],
+        diskless=msgspec.json.decode(row["diskless"], type=Diskless) if row["diskless"] else Diskless(),
+        inherited=_inherited(row["inherited"]),
+        rooted=msgspec.json.decode(row["rooted"], type=Rooted) if row["rooted"] else None,
     )
+
+
+def _inherited(lines: str | None) -> GroupBoot:
+    """The same as `Nodes.groups_boot`, of a row's lines."""
+    merged = GroupBoot()
+    for line in (lines or "").split("\n"):
+        merged = _group_boot(line).over(merged)
+    return merged
+
+
+def _group_boot(text: str) -> GroupBoot:
+    return msgspec.json.decode(text, type=GroupBoot) if text else GroupBoot()
 
 
 def _address(value: int | None) -> IPv4Address | None:

@@ -119,6 +119,13 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE TRIGGER names_hostname AFTER UPDATE OF hostname ON leases"
         f" WHEN new.hostname IS NOT old.hostname BEGIN {_NEXT_NAMES}; END",
     ),
+    (
+        "ALTER TABLE nodes ADD COLUMN diskless TEXT",
+        "ALTER TABLE nodes ADD COLUMN rooted TEXT",
+        "ALTER TABLE groups ADD COLUMN boot TEXT NOT NULL DEFAULT ''",
+        # until now nobody could have meant anything by it
+        "UPDATE nodes SET mode='' WHERE mode='local'",
+    ),
 )
 
 

@@ -85,6 +85,6 @@ def house(config: Config, registry: Registry, clock: Clock) -> Appliance:
     """An appliance whose store holds debian@1 and debian@2."""
     appliance = Appliance(config, registry, clock)
     images = FakeImages()
-    for verbs in (appliance.nodes, appliance.deploys):
+    for verbs in (appliance.nodes, appliance.deploys, appliance.roots):
         verbs._images = images  # type: ignore[assignment]
     return appliance

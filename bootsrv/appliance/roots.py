@@ -1,0 +1,78 @@
+"""The verbs on diskless machines: a version as root at the next boot, or their own disks again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from bootsrv import lifecycle
+from bootsrv.appliance import wishes
+from bootsrv.appliance.images import Images
+from bootsrv.errors import Conflict, Invalid
+from bootsrv.model import BootMode, Node, NodeState
+from bootsrv.registry.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How the root is to be. None: as it is."""
+
+    root: str | None = None
+    writes: str | None = None
+    paths: Sequence[str] | None = None
+    write_limit: str | int | None = None
+
+
+class Roots:
+    """Verbs on roots. Each takes nodes as `appliance.nodes.select` gives them; all change, or none."""
+
+    def __init__(self, registry: Registry, images: Images, clock: Callable[[], float]) -> None:
+        self._registry, self._images, self._clock = registry, images, clock
+
+    def move(self, nodes: Sequence[Node], image: str | None, wanted: Wanted) -> Sequence[Node]:
+        """From their next boot on the nodes are diskless, with this image (None: the one they have).
+
+        An arming is taken back; their disks are left as they are. Raises Invalid, NotFound, Conflict.
+        """
+        with self._registry.transaction():
+            return [self._move(self._fresh(node), image, wanted) for node in nodes]
+
+    def _move(self, node: Node, image: str | None, wanted: Wanted) -> Node:
+        ref = image or node.image
+        if ref is None:
+            raise Invalid(f"{node.name} has no image: name one with --image")
+        if (version := self._images.bootable(ref)).kind != "tree":
+            raise Invalid(f"{version.ref} is a {version.kind} image: it can only be put on a disk")
+        moved = lifecycle.diskless(replace(node, diskless=wishes.diskless(node.diskless, wanted)), ref)
+        wishes.fits(moved.root)
+        return self._record(
+            moved, "node.changed", f"diskless from its next boot on: {ref}, {moved.root.kind}"
+        )
+
+    def leave(self, nodes: Sequence[Node]) -> Sequence[Node]:
+        """From their next boot on the nodes boot their own disks. Raises Conflict for one whose disk is half
+        written."""
+        with self._registry.transaction():
+            return [self._leave(self._fresh(node)) for node in nodes]
+
+    def _leave(self, node: Node) -> Node:
+        if node.boots is not BootMode.DISKLESS:
+            raise Conflict(f"{node.name} is not diskless")
+        if node.half_written:
+            raise Conflict(f"an imaging of {node.name} was broken off: `bootsrv reimage {node.name}`")
+        return self._record(lifecycle.from_disk(node), "node.changed", "its own disk from its next boot on")
+
+    def _fresh(self, node: Node) -> Node:
+        found = self._registry.nodes.get(node.id)
+        if found is None:
+            raise Conflict(f"{node.name} was removed in the meantime")
+        if found.state is NodeState.DISCOVERED:
+            raise Invalid(f"{found.macs[0]} is not registered yet: adopt it first")
+        if found.state is NodeState.IMAGING:
+            raise Conflict(f"{found.name} is being imaged right now")
+        return found
+
+    def _record(self, node: Node, kind: str, text: str) -> Node:
+        stored = self._registry.nodes.save(node)
+        self._registry.events.add(self._clock(), kind, text, None, node.id)
+        return stored
