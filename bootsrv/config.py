@@ -130,6 +130,10 @@ class Config(msgspec.Struct, frozen=True):
         return self.data_dir / "store"
 
     @property
+    def trees_dir(self) -> Path:
+        return self.data_dir / "trees"
+
+    @property
     def public_dir(self) -> Path:
         return self.data_dir / "public"
 

@@ -25,6 +25,8 @@ from bootsrv.listening import our_interfaces
 from bootsrv.peers import Peers
 from bootsrv.recorder import Recorder
 from bootsrv.registry.registry import Registry
+from bootsrv.trees.shelf import Shelf
+from bootsrv.trees.source import TreeSource
 from pxe.dhcp.server import CHECK_SECONDS, DhcpConfig, DhcpServer
 from pxe.dhcp.subnet import Subnet
 from pxe.dns.server import DnsServer
@@ -41,7 +43,8 @@ async def serve(config: Config, stop: asyncio.Event, watch: Watch | None = None)
     recorder = Recorder(registry, Peers(registry))
     recorder.start()
     handover = Handover(config, registry, Peers(registry), lambda: our_interfaces(config))
-    tftp = TftpServer(payload.catalogue(config, [handover]), recorder, watch=watch)
+    trees = TreeSource(Shelf(config.trees_dir))
+    tftp = TftpServer(payload.catalogue(config, [handover, trees]), recorder, watch=watch)
     known = KnownNodes(registry)
     leases = Keeper(config.data_dir / NAME, registry)
     dhcp = DhcpServer(

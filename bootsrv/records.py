@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from bootsrv.model import BootMode, Event, GroupBoot, Node, Root
 from bootsrv.timeline import Boot, Progress
+from bootsrv.trees.record import TreeRecord
 from images.versions import Version
 
 Record = dict[str, Any]
@@ -117,3 +120,10 @@ def version_record(version: Version) -> Record:
         "tags": list(version.tags),
         "meta": dict(version.meta),
     }
+
+
+def tree_record(tree: TreeRecord) -> Record:
+    facts: Record = msgspec.to_builtins(tree.facts)
+    own: Record = msgspec.to_builtins(tree)
+    del own["facts"]
+    return {**own, "url_path": tree.place, **facts}

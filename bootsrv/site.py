@@ -22,6 +22,8 @@ from bootsrv.peers import Peers
 from bootsrv.recognition import by_serial
 from bootsrv.registry.registry import Registry
 from bootsrv.rightful import Claim, Rightful, Standing
+from bootsrv.trees.shelf import Shelf
+from bootsrv.trees.source import TreeSource
 from images.agent import bundle
 from images.locator import Locator
 from pxe.catalogue import Catalogue, Entry, normalise
@@ -48,6 +50,7 @@ class HouseSite:
         self._config, self._registry, self._images, self._clock = config, registry, images, clock
         self._catalogue = catalogue
         self._rightful = Rightful(registry, peers, clock)
+        self._trees = TreeSource(Shelf(config.trees_dir))
         self._api = NodeApi(config, registry, images, clock)
         self._packs: dict[str, frozenset[str]] = {}  # version id -> the packs it needs
         self._pushes = pushstore.PushStore(config, images, self._packs_of)
@@ -111,6 +114,10 @@ class HouseSite:
     def public(self, name: str) -> Entry | None:
         """A file of the public directory."""
         return self._catalogue.public(name)
+
+    def tree(self, tree: str, name: str) -> Entry | None:
+        """A file of an install tree."""
+        return self._trees.entry(tree, normalise(name))
 
     def agent(self, server: str) -> bytes:
         """The one-file agent."""

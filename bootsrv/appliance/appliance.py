@@ -10,6 +10,7 @@
     appliance.images    list, show, resolve, import, tag, remove, gc ...   (appliance/images.py)
     appliance.captures  token, live, offline, result                       (appliance/captures.py)
     appliance.pushes    plan, push, drift                                  (appliance/push.py)
+    appliance.trees     import_, readable, show, verify, remove            (appliance/trees.py)
     appliance.watch     explain, timeline, events, log                     (appliance/watch.py)
     appliance.users     check, set_password, api tokens                    (appliance/users.py)
 
@@ -32,6 +33,7 @@ from bootsrv.appliance.nodes import Nodes
 from bootsrv.appliance.push import Pushes
 from bootsrv.appliance.roots import Roots
 from bootsrv.appliance.roster import Roster
+from bootsrv.appliance.trees import Trees
 from bootsrv.appliance.users import Users
 from bootsrv.appliance.watch import Watch
 from bootsrv.config import Config
@@ -54,6 +56,7 @@ class Appliance:
         self.roster = Roster(registry)
         self.pushes = Pushes(config, registry, self.images, clock)
         self.captures = Captures(registry, self.images, clock, self.pushes)
+        self.trees = Trees(config, clock)
         self.watch = Watch(config, registry, clock)
         self.users = Users(registry, clock)
 

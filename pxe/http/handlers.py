@@ -33,6 +33,7 @@ from pxe.http.resolver import (
     Refused,
     Script,
     Stored,
+    TreeFile,
     Upload,
     authority_of,
     bearer,
@@ -100,6 +101,9 @@ class Handlers:
                 return await self._file(request, name, await self._boot_file(request, name), {}, record=True)
             case Public(name):
                 return await self._file(request, name, self._site.public(name), _PUBLIC, boots(request))
+            case TreeFile(tree, name):
+                entry = await self._ask(lambda: self._site.tree(tree, name))
+                return await self._file(request, f"tree/{tree}/{name}", entry, _PUBLIC, boots(request))
             case Stored() as stored:
                 return await self._stored(request, stored)
             case NodeCall() as call:

@@ -3,6 +3,7 @@
     /boot/MAC/script.ipxe   what this machine should do now, as an iPXE script
     /boot/NAME              kernel, initial RAM disk, loaders
     /public/NAME            DATA_DIR/public, as it is
+    /tree/TREE/NAME         a file of an install tree
     /store/KIND/ID          manifests, locators and packs of images, patches between them
     /node/v1/...            the node API
     /agent                  the agent for running machines, one file
@@ -67,6 +68,14 @@ class Public:
 
 
 @dataclass(frozen=True, slots=True)
+class TreeFile:
+    """/tree/TREE/NAME"""
+
+    tree: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """/store/KIND/ID"""
 
@@ -106,7 +115,7 @@ class Refused:
     allow: str = ""
 
 
-Route = Script | BootFile | Public | Stored | NodeCall | Agent | Upload | Forward | Refused
+Route = Script | BootFile | Public | TreeFile | Stored | NodeCall | Agent | Upload | Forward | Refused
 
 
 def route(method: str, target: str) -> Route:
@@ -115,7 +124,7 @@ def route(method: str, target: str) -> Route:
     head, _, rest = path.lstrip("/").partition("/")
     if head == "capture" and rest.startswith("v1/"):
         return Upload()
-    if head not in ("boot", "public", "store", "node") and (head != "agent" or rest):
+    if head not in ("boot", "public", "tree", "store", "node") and (head != "agent" or rest):
         return Forward()
     name = unquote(rest, errors="replace")
     if head == "node":
@@ -128,6 +137,9 @@ def route(method: str, target: str) -> Route:
         return _store(name)
     if head == "public":
         return Public(name)
+    if head == "tree":
+        tree, _, file = name.lstrip("/").partition("/")
+        return TreeFile(tree, file)
     mac, _, file = name.partition("/")
     if file == "script.ipxe":
         if (known := mac_of(mac)) is None:

@@ -47,6 +47,10 @@ class House:
     def public(self, name: str) -> Entry | None:
         return self.catalogue.public(name)
 
+    def tree(self, tree: str, name: str) -> Entry | None:
+        self.threads.add(threading.current_thread().name)
+        return Catalogue(fixed=self.files).fixed(f"tree/{tree}/{name}")
+
     def store(self, kind: str, id: str, token: str | None) -> Path | bytes | Denied | None:
         if token != "good":
             return Denied(401 if token is None else 403)

@@ -13,6 +13,7 @@ from pxe.http.resolver import (
     Refused,
     Script,
     Stored,
+    TreeFile,
     Upload,
     bearer,
     mac_of,
@@ -34,6 +35,9 @@ SHA = "a" * 64
         ("/boot/a%20b", BootFile("a b")),
         ("/public/ks/n1.cfg?x=1", Public("ks/n1.cfg")),
         ("//public/x", Public("x")),
+        ("/tree/debian-12/images/linux", TreeFile("debian-12", "images/linux")),
+        ("/tree/cd/pool/a%20b%2B.deb", TreeFile("cd", "pool/a b+.deb")),
+        ("/tree", TreeFile("", "")),
         (f"/store/packs/{SHA}", Stored("packs", SHA)),
         ("/node/v1/task?wait=25", NodeCall("task", {"wait": "25"})),
         ("/agent", Agent()),
@@ -76,7 +80,7 @@ def test_refusals(method, target, status):
 def test_any_target_gives_a_route(target, method):
     route(method, target)
     route(method, "/" + target)
-    for room in ("boot", "public", "store", "node/v1"):
+    for room in ("boot", "public", "tree", "store", "node/v1"):
         route(method, f"/{room}/{target}")
 
 

@@ -246,6 +246,19 @@ def test_public_files_cannot_act_as_the_admin(running):
     assert get(running, "/public/%2e%2e/vmlinuz")[0].status == 404
 
 
+def test_a_file_of_an_install_tree(running, house):
+    house.files = {"tree/f41/images/vmlinuz": b"0123456789"}
+    response, body = get(running, "/tree/f41/images/vmlinuz", Range="bytes=2-4")
+    assert (response.status, body) == (206, b"234")
+    assert response.headers["Content-Security-Policy"] == "sandbox"
+    assert get(running, "/tree/f41/images/none")[0].status == 404
+    assert ask(running, "GET", "/tree/f41/images/vmlinuz", headers={"User-Agent": "iPXE/1"})[0].status == 200
+    assert [(kind, data["file"]) for _, kind, data in house.events] == [
+        ("http.start", "tree/f41/images/vmlinuz"),
+        ("http.done", "tree/f41/images/vmlinuz"),
+    ]
+
+
 def test_the_store_asks_for_a_token(running, house, tmp_path):
     house.stored["packs", "p1"] = tmp_path / "vmlinuz"
     house.stored["locators", "l1"] = b"locator"

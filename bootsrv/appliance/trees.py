@@ -1,0 +1,48 @@
+"""The verbs on install trees: import, list, show, verify, remove."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from bootsrv.appliance.errors import translated
+from bootsrv.config import Config
+from bootsrv.trees.record import TreeRecord
+from bootsrv.trees.shelf import Shelf
+from images.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from bootsrv.trees.shelf import Damage
+
+
+class Trees:
+    """Verbs on trees."""
+
+    def __init__(self, config: Config, clock: Callable[[], float]) -> None:
+        self.shelf = Shelf(config.trees_dir)
+        self._clock = clock
+
+    def readable(self) -> tuple[list[TreeRecord], list[str]]:
+        """Every tree that can be listed, and what is wrong with the others."""
+        return self.shelf.records()
+
+    def show(self, name: str) -> TreeRecord:
+        """One tree. Raises NotFound."""
+        return self.shelf.get(name)
+
+    def import_(
+        self, source: str, name: str, replace: bool = False, progress: Progress = silent
+    ) -> TreeRecord:
+        """An ISO, a directory or `debian-12` as the tree `name`. Raises Invalid, Conflict, BootsrvError."""
+        from bootsrv.trees.importing import import_tree
+
+        with translated():
+            return import_tree(self.shelf, source, name, replace, progress, self._clock)
+
+    def verify(self, name: str, progress: Progress = silent) -> Iterator[Damage]:
+        """Read every file of it; yields what is not as it was imported. Raises NotFound."""
+        return self.shelf.verify(name, progress)
+
+    def remove(self, name: str) -> TreeRecord:
+        """Take it away. Raises NotFound."""
+        return self.shelf.remove(name)

@@ -1,0 +1,144 @@
+"""apt's own client in a private room: fetches from the host's mirrors, verified by Debian's keys, and
+leaves the host's package lists and its installed packages alone.
+
+Everything is in one temporary directory. Nothing is installed; packages are only fetched, and apt compares
+each with the hash of a signed index.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from bootsrv.errors import BootsrvError, Invalid
+from images.mirror import KEYRING
+
+_CONF = """\
+Dir "{room}";
+Dir::Etc::Main "/dev/null";
+Dir::Etc::Parts "/dev/null";
+Dir::Etc::SourceList "{room}/sources.list";
+Dir::Etc::SourceParts "/dev/null";
+Dir::Etc::Preferences "/dev/null";
+Dir::Etc::PreferencesParts "/dev/null";
+Dir::State "{room}/state";
+Dir::State::Status "{room}/status";
+Dir::Cache "{room}/cache";
+APT::Architecture "{arch}";
+APT::Architectures {{ "{arch}"; }};
+Acquire::Languages "none";
+Acquire::Retries "3";
+APT::Get::List-Cleanup "false";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+Acquire::IndexTargets::deb::DEP-11-icons::DefaultEnabled "false";
+Acquire::IndexTargets::deb::DEP-11-icons-small::DefaultEnabled "false";
+Acquire::IndexTargets::deb::DEP-11-icons-large::DefaultEnabled "false";
+Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled "false";
+"""
+_URI = re.compile(r"'[^']+' (?P<file>\S+) (?P<size>\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One package that would be fetched. `size` in bytes."""
+
+    name: str
+    version: str
+    size: int
+
+
+class AptRoom:
+    """`with AptRoom(lines) as apt`. `lines` are those of a sources.list; keys are Debian's unless they say
+    otherwise. Raises BootsrvError with apt's own complaint."""
+
+    def __init__(self, lines: Iterable[str], arch: str = "amd64") -> None:
+        self._lines, self._arch = list(lines), arch
+
+    def __enter__(self) -> AptRoom:
+        if shutil.which("apt-get") is None:
+            raise Invalid("apt-get is missing on this machine: only a Debian can fetch Debian's packages")
+        if not KEYRING.exists():
+            raise Invalid(f"{KEYRING} is missing: apt-get install debian-archive-keyring")
+        self._folder = tempfile.TemporaryDirectory(prefix="bootsrv-apt-")
+        self.path = Path(self._folder.name)
+        self.path.chmod(0o755)
+        for part in ("state/lists/partial", "cache/archives/partial", "debs"):
+            (self.path / part).mkdir(parents=True)
+        (self.path / "status").touch()
+        (self.path / "sources.list").write_text("".join(f"{_signed(line)}\n" for line in self._lines))
+        (self.path / "apt.conf").write_text(_CONF.format(room=self.path, arch=self._arch) + _host_proxy())
+        for part in ("state/lists/partial", "cache/archives/partial", "debs"):
+            try:
+                shutil.chown(
+                    self.path / part, "_apt"
+                )  # the user apt downloads as; else it warns, and uses root
+            except (LookupError, PermissionError):
+                break
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._folder.cleanup()
+
+    def update(self) -> None:
+        """Fetch the indexes and check their signatures."""
+        self.run(["apt-get", "-qq", "--error-on=any", "update"])
+
+    def closure(self, packages: Sequence[str], recommends: bool = True) -> list[Wish]:
+        """What would be fetched to install these on a machine that has nothing, in one go."""
+        options = ["-o", f"APT::Install-Recommends={str(recommends).lower()}"]
+        said = self.run(["apt-get", "-qq", "-y", "--print-uris", *options, "install", "--", *packages])
+        return [_wish(found) for line in said.splitlines() if (found := _URI.match(line))]
+
+    def download(self, packages: Sequence[str]) -> Path:
+        """Fetch packages (NAME or NAME=VERSION) into a directory of the room, which is returned."""
+        for start in range(0, len(packages), 400):
+            self.run(["apt-get", "-qq", "download", *packages[start : start + 400]], cwd=self.path / "debs")
+        return self.path / "debs"
+
+    def run(self, command: Sequence[str], cwd: Path | None = None) -> str:
+        """One of apt's commands; its output. Raises BootsrvError with the first line it complained with."""
+        done = subprocess.run(
+            ["setpriv", "--pdeathsig", "KILL", "--", *command],
+            env=self._environment(), cwd=cwd or self.path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            lines = done.stderr.strip().splitlines() or ["no reason given"]
+            complaint = next((line for line in lines if line.startswith("E:")), lines[-1])
+            raise BootsrvError(f"{' '.join(command[:3])} failed: {complaint}")
+        return done.stdout
+
+    def _environment(self) -> Mapping[str, str]:
+        return {**os.environ, "APT_CONFIG": str(self.path / "apt.conf"), "LC_ALL": "C.UTF-8"}
+
+
+def _signed(line: str) -> str:
+    """Debian's keys vouch for a line that names none."""
+    kind, _, rest = line.partition(" ")
+    return line if rest.lstrip().startswith("[") else f"{kind} [signed-by={KEYRING}] {rest}"
+
+
+def _host_proxy() -> str:
+    """The proxy that the host's own apt uses."""
+    said = subprocess.run(
+        ["apt-config", "dump", "--format", "%f %v%n"], capture_output=True, text=True, check=False
+    ).stdout
+    lines = (line.partition(" ") for line in said.splitlines())
+    return "".join(
+        f'{name} "{value}";\n'
+        for name, _, value in lines
+        if name.lower().endswith("::proxy") and '"' not in value
+    )
+
+
+def _wish(found: re.Match[str]) -> Wish:
+    name, version, _ = found["file"].rsplit("_", 2)
+    return Wish(name, version.replace("%3a", ":"), int(found["size"]))

@@ -1,0 +1,1 @@
+"""Install trees on this server's disk: brought in, kept under names, served."""
