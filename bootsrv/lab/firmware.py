@@ -10,9 +10,12 @@ guest's reach.
 
 from __future__ import annotations
 
+import os
+import select
 import shutil
 import subprocess
 import tempfile
+import time
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -30,7 +33,9 @@ IPXE_ROMS = (Path("/usr/lib/ipxe/qemu/pxe-virtio.rom"), Path("/usr/share/qemu/px
 # Writes 0x10 to the debug port, which ends QEMU with status 0x21: mov al,0x10; out 0xf4,al; hlt
 _PROBE_SECTOR = bytes([0xB0, 0x10, 0xE6, 0xF4, 0xF4]).ljust(510, b"\0") + b"\x55\xaa"
 _PROBE_STATUS = 0x21
-_PROBE_SECONDS = 3.0
+_SECTOR_SECONDS = 3.0
+_BOOT_MANAGER = b"BdsDxe"  # what OVMF's boot manager begins its lines with
+_FIRMWARE_SECONDS = 10.0  # it takes one or two in KVM
 
 
 class Firmware(StrEnum):
@@ -91,15 +96,16 @@ def nic_rom(kind: Firmware) -> str:
 def accelerator() -> list[str]:
     """QEMU's arguments for the fastest accelerator that was seen to work on this host.
 
-    /dev/kvm existing proves nothing: nested virtualisation can accept a guest and then hang it. So KVM is
-    used only after a boot sector ran to its end in it, within three seconds.
+    /dev/kvm existing proves nothing: nested virtualisation can accept a guest and then hang it, or run a boot
+    sector and stop at the first floating-point instruction. So KVM is used only after a boot sector ran to
+    its end in it, and a whole UEFI to the place where it would boot something.
     """
-    if Path("/dev/kvm").exists() and _kvm_works():
+    if Path("/dev/kvm").exists() and _runs_a_sector() and _runs_a_firmware():
         return ["-accel", "kvm", "-cpu", "host"]
     return ["-accel", "tcg,thread=multi", "-cpu", "max"]
 
 
-def _kvm_works() -> bool:
+def _runs_a_sector() -> bool:
     with tempfile.NamedTemporaryFile(prefix="bootsrv-kvm-") as sector:
         sector.write(_PROBE_SECTOR)
         sector.flush()
@@ -110,8 +116,40 @@ def _kvm_works() -> bool:
         ]  # fmt: skip
         try:
             done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PROBE_SECONDS, check=False
+                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECTOR_SECONDS, check=False
             )
         except subprocess.TimeoutExpired:
             return False
         return done.returncode == _PROBE_STATUS
+
+
+def _runs_a_firmware() -> bool:
+    """Whether OVMF gets to its boot manager. QEMU stays, paused, when KVM gives up, and says so on stderr."""
+    if not OVMF_CODE.exists():
+        return False
+    command = [
+        QEMU, "-accel", "kvm", "-cpu", "host", "-machine", "q35,smm=off", "-m", "128",
+        "-nodefaults", "-display", "none", "-serial", "stdio",
+        "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF_CODE}",
+        "-drive", f"if=pflash,unit=1,format=raw,snapshot=on,file={OVMF_VARS}",
+    ]  # fmt: skip
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0
+    ) as guest:
+        assert guest.stdout is not None
+        try:
+            return _said(guest.stdout.fileno(), _BOOT_MANAGER, b"KVM internal error", _FIRMWARE_SECONDS)
+        finally:
+            guest.kill()
+
+
+def _said(source: int, good: bytes, bad: bytes, seconds: float) -> bool:
+    """Whether `good` is read before `bad`, the end, or the end of the time."""
+    end, text = time.monotonic() + seconds, b""
+    while bad not in text and (left := end - time.monotonic()) > 0:
+        if select.select([source], [], [], left)[0]:
+            more = os.read(source, 4096)
+            text += more
+            if good in text or not more:
+                return good in text
+    return False

@@ -6,6 +6,7 @@ import io
 import json
 import socket
 import threading
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -219,21 +220,43 @@ def test_http_and_secure_boot_are_what_their_machines_are_told(tmp_path: Path) -
     assert firmware.nic_rom(Firmware.BIOS) == "" and firmware.nic_rom(Firmware.UEFI_HTTP) == ",romfile="
 
 
+def fake_qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    fake = tmp_path / "qemu"
+    fake.write_text(f"#!/bin/sh\n{script}\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr(firmware, "QEMU", str(fake))
+
+
 @pytest.mark.parametrize("status, works", [(firmware._PROBE_STATUS, True), (0, False), (1, False)])
 def test_kvm_is_believed_only_when_its_guest_ran(
     status: int, works: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake = tmp_path / "qemu"
-    fake.write_text(f"#!/bin/sh\nexit {status}\n")
-    fake.chmod(0o755)
-    monkeypatch.setattr(firmware, "QEMU", str(fake))
-    assert firmware._kvm_works() is works
+    fake_qemu(tmp_path, monkeypatch, f"exit {status}")
+    assert firmware._runs_a_sector() is works
 
 
 def test_kvm_that_hangs_its_guest_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake = tmp_path / "qemu"
-    fake.write_text("#!/bin/sh\nexec sleep 60\n")
-    fake.chmod(0o755)
-    monkeypatch.setattr(firmware, "QEMU", str(fake))
-    monkeypatch.setattr(firmware, "_PROBE_SECONDS", 0.2)
-    assert firmware._kvm_works() is False
+    fake_qemu(tmp_path, monkeypatch, "exec sleep 60")
+    monkeypatch.setattr(firmware, "_SECTOR_SECONDS", 0.2)
+    monkeypatch.setattr(firmware, "_FIRMWARE_SECONDS", 0.2)
+    monkeypatch.setattr(firmware, "OVMF_CODE", tmp_path / "qemu")
+    assert firmware._runs_a_sector() is False
+    assert firmware._runs_a_firmware() is False
+
+
+@pytest.mark.parametrize(
+    "script, works",
+    [
+        ("printf 'BdsDxe: no'; exec sleep 60", True),
+        ("echo 'KVM internal error. Suberror: 1' >&2; exec sleep 60", False),
+        ("echo something else", False),
+    ],
+)
+def test_kvm_is_believed_only_when_a_firmware_came_to_its_boot_manager(
+    script: str, works: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_qemu(tmp_path, monkeypatch, script)
+    monkeypatch.setattr(firmware, "OVMF_CODE", tmp_path / "qemu")
+    began = time.monotonic()
+    assert firmware._runs_a_firmware() is works
+    assert time.monotonic() - began < 8, "it is seen at once, not at the end of the time"
