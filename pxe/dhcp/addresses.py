@@ -34,9 +34,15 @@ class Addresses:
         self._hosts = hosts
 
     def choose(
-        self, client: Client, host: Host | None, place: Place, wanted: IPv4Address | None, now: float
+        self,
+        client: Client,
+        host: Host | None,
+        place: Place,
+        wanted: IPv4Address | None,
+        now: float,
+        bootp: bool = False,
     ) -> Choice:
-        """The address to offer."""
+        """The address to offer. `bootp`: for ever, so only of a pool where that is allowed."""
         why = ""
         if host is not None and host.address is not None:
             zone = place.zone_of(host.address)
@@ -50,6 +56,8 @@ class Addresses:
         zones = place.zones
         if host is None:
             zones = tuple([zone for zone in zones if zone.subnet.unknown])
+        if bootp:
+            zones = tuple([zone for zone in zones if zone.subnet.bootp])
         if not zones:
             return Choice(why="not registered, and this network is for registered machines only")
         for had in (self._table.known(client), self._table.offered(client, now), wanted):

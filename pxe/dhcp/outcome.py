@@ -74,13 +74,14 @@ class Step:
 class Outcome:
     """What follows from one packet: store `changes`, then send `replies`; `notes` say what happened.
     `check`: an offered address that should be looked for on the wire before the offer leaves. `routine`: it
-    is about the system of a machine that nobody registered."""
+    is about the system of a machine that nobody registered. `rival`: another server, which a client chose."""
 
     replies: list[Reply] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     notes: list[Note | Step] = field(default_factory=list)
     check: IPv4Address | None = None
     routine: bool = False
+    rival: IPv4Address | None = None
 
     def tell(
         self, asked: Asked, kind: Kind | None, said: Said, address: IPv4Address | None, boot: BootFile | None

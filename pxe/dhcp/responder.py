@@ -161,6 +161,7 @@ class Responder:
         server = asked.packet.options.get(codes.SERVER_ID)
         if server is not None and not self._is_us(server, asked):
             self.table.withdraw(asked.client)
+            out.rival = options.address_of(server)
             return
         address = options.address_of(asked.packet.options.get(codes.REQUESTED_ADDRESS))
         if asked.packet.ciaddr != NO_ADDRESS:
@@ -252,13 +253,13 @@ class Responder:
 
     def _bootp(self, asked: Asked, host: Host | None, out: Outcome, now: float) -> None:
         """RFC 1534: a reservation, or an address for ever where the subnet says so."""
-        choice = self._addresses.choose(asked.client, host, asked.place, None, now)
+        choice = self._addresses.choose(asked.client, host, asked.place, None, now, bootp=True)
         if choice.address is None or choice.zone is None:
             return
         change = None
         if not choice.reserved:
-            if not choice.zone.subnet.bootp:
-                return
+            if self.table.doubtful(choice.address, now):
+                out.check = choice.address
             name = self._naming.name(asked.client, host, choice.address, choice.zone.subnet, now)
             self._naming.keep(name, choice.address)
             change = self.table.bind(choice.address, asked.client, NEVER, name)

@@ -14,17 +14,18 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from pxe.dhcp import probe, wire
+from pxe.dhcp import wire
 from pxe.dhcp.checks import Checks, Held
 from pxe.dhcp.outcome import Note, Outcome, Step
 from pxe.dhcp.pace import FULL, Pace
 from pxe.dhcp.ports import Boots, Hosts, Journal, Leases
 from pxe.dhcp.replies import ESSENTIAL, Reply
 from pxe.dhcp.responder import Responder
+from pxe.dhcp.rivals import EVERY_SECONDS, Rivals
 from pxe.dhcp.sockets import Port
 from pxe.dhcp.steady import Steady, boot_seconds
 from pxe.dhcp.storing import Decided, Storing
-from pxe.dhcp.subnet import Mode, Subnet
+from pxe.dhcp.subnet import Subnet
 from pxe.dhcp.zones import Arrival
 from pxe.errors import ForeignServer, WireError
 
@@ -32,7 +33,6 @@ log = logging.getLogger("pxe.dhcp")
 
 REFRESH_SECONDS = 5.0  # how often our own addresses are read again
 TAKE_BACK_SECONDS = 0.5  # how soon a lease is free that a person ended
-WATCH_SECONDS = 60.0  # how often an authority looks for another server
 ALARM_SECONDS = 60.0  # the same trouble is told again after this
 CHECK_SECONDS = 0.3  # firmware waits for an offer for 4 s, iPXE for 1 s
 MOST_TRIES = 8  # addresses looked for on the wire before a client has to ask again
@@ -49,6 +49,7 @@ class DhcpConfig:
     proxy_port: int = 4011  # 0: none
     force: bool = False  # serve as authority even though another server answers
     probe_seconds: float = 2.0  # how long start() listens for another server; 0: never probe
+    watch_seconds: float = EVERY_SECONDS  # from one look for another server to the next
     check_seconds: float = (
         CHECK_SECONDS  # how long an address nobody holds is looked for before it is offered; 0: not
     )
@@ -93,6 +94,7 @@ class DhcpServer:
         self._pace = Pace(self._readable, self._listen, self._deafen)
         self._responder: Responder | None = None
         self._storing: Storing | None = None
+        self._rivals: Rivals | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._told: dict[str, float] = {}
 
@@ -103,12 +105,13 @@ class DhcpServer:
             config.subnets, config.domain, self._hosts, self._boots, self._leases.load()
         )
         self._storing = Storing(self._leases, self._responder.table, self._answer)
+        self._rivals = Rivals(self._ports, self._responder.zones, config.probe_seconds, self._alarm)
         try:
             for name in dict.fromkeys(config.interfaces):
                 self._ports.append(Port(name, config.port, config.proxy_port))
             self._mark_own()
             if config.probe_seconds and not config.force:
-                found = await self._foreign()
+                found = await self._rivals.found()
                 if found:
                     raise ForeignServer(
                         f"{found[0]}; two authorities on one network give machines wrong addresses: "
@@ -122,7 +125,7 @@ class DhcpServer:
         self._tasks.append(loop.create_task(self._refresh()))
         self._tasks.append(loop.create_task(self._hear_people()))
         if config.probe_seconds:
-            self._tasks.append(loop.create_task(self._watch()))
+            self._tasks.append(loop.create_task(self._rivals.watch(config.watch_seconds)))
 
     async def close(self) -> None:
         """Stop answering and close the sockets; safe to call twice."""
@@ -170,6 +173,8 @@ class DhcpServer:
                     self.counters.malformed += 1
                     continue
                 outcome = self._decide(packet, arrival)
+                if outcome.rival is not None and self._rivals is not None:
+                    self._rivals.heard_of(outcome.rival, arrival.interface)
                 if outcome.check is None or not self._checks.hold(Held(port, packet, arrival, outcome)):
                     outcomes.append((port, outcome))
                 else:
@@ -337,28 +342,3 @@ class DhcpServer:
         old.close()
         log.warning("%s was made anew: served again", fresh.interface.name)
         return fresh
-
-    async def _foreign(self) -> list[probe.Found]:
-        """Other servers on the interfaces where we are the authority."""
-        assert self._responder is not None
-        names = []
-        for port in self._ports:
-            zone = self._responder.zones.local(port.interface.name, port.addresses)
-            if zone is not None and zone.subnet.mode is Mode.AUTHORITATIVE:
-                names.append(port.interface.name)
-        seconds = self.config.probe_seconds
-        ours = [own.ip for port in self._ports for own in port.addresses]
-        found = await asyncio.gather(*(probe.probe(name, seconds, ours) for name in names))
-        return [server for servers in found for server in servers]
-
-    async def _watch(self) -> None:
-        """Somebody may plug in another server at any time; then machines get its addresses, and no boot."""
-        while True:
-            await asyncio.sleep(WATCH_SECONDS - self.config.probe_seconds)
-            try:
-                found = await self._foreign()
-            except OSError as error:
-                self._alarm("alarm.interface", f"cannot look for other DHCP servers: {error}")
-                continue
-            for server in found:
-                self._alarm("alarm.foreign", f"{server}; machines may get its addresses instead of ours")

@@ -1,6 +1,7 @@
 """Runs the DHCP service by itself, for tests inside a network namespace.
 
 Usage: python dhcp_serve.py INTERFACE JSON-OF-SUBNET STATE-FILE [RESERVED-MAC=ADDRESS...]
+DHCP_SERVE in the environment: JSON of more fields of DhcpConfig.
 Leases and events go as JSON lines to STATE-FILE; "ready" goes to stderr.
 """
 
@@ -56,8 +57,9 @@ async def main(interface: str, table: str, state: str, *reserved: str) -> None:
         mac, _, address = item.partition("=")
         house.hosts[mac] = Host("reserved-one", IPv4Address(address))
     subnet = build_subnet(json.loads(table))
+    more = {"probe_seconds": 0, **json.loads(os.environ.get("DHCP_SERVE", "{}"))}
     server = DhcpServer(
-        DhcpConfig((interface,), (subnet,), "cluster.test", probe_seconds=0), house, house, house, house
+        DhcpConfig((interface,), (subnet,), "cluster.test", **more), house, house, house, house
     )
     await server.start()
     print("ready", file=sys.stderr, flush=True)

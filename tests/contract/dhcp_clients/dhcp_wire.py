@@ -75,7 +75,10 @@ class Wire:
         run("ip", "-n", self.client, "link", "set", "eth0", "up")
         eventually(lambda: "LOWER_UP" in run("ip", "-n", self.client, "link", "show", "eth0"))
 
-    def serve(self, *reserved: str, **changes: Any) -> subprocess.Popen[str]:
+    def serve(
+        self, *reserved: str, config: dict[str, Any] | None = None, **changes: Any
+    ) -> subprocess.Popen[str]:
+        """Our service; `config` are fields of DhcpConfig, `changes` those of its subnet."""
         command = [
             "ip",
             "netns",
@@ -85,7 +88,7 @@ class Wire:
             str(Path(__file__).with_name("dhcp_serve.py")),
         ]
         arguments = ["br0", json.dumps({**SUBNET, **changes}), str(self.state), *reserved]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "DHCP_SERVE": json.dumps(config or {})}
         process = subprocess.Popen(command + arguments, stderr=subprocess.PIPE, text=True, env=environment)
         self.stack.callback(self.stop, process)
         assert process.stderr is not None
@@ -103,6 +106,24 @@ class Wire:
             ("ip", "netns", "exec", self.client, *command),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+        )
+        self.stack.callback(process.wait, 10)
+        self.stack.callback(lambda: process.poll() is None and process.terminate())
+        return process
+
+    def space(self, letter: str) -> str:
+        """One more namespace."""
+        name = f"{self.server[:-1]}{letter}"
+        run("ip", "netns", "add", name)
+        self.stack.callback(run, "ip", "netns", "delete", name, check=False)
+        run("ip", "-n", name, "link", "set", "lo", "up")
+        return name
+
+    def inside(self, space: str, *command: str) -> subprocess.Popen[bytes]:
+        """A program in a namespace until the end of the test."""
+        log = (self.tmp / f"{Path(command[0]).name}.log").open("wb")
+        process = subprocess.Popen(
+            ("ip", "netns", "exec", space, *command), stdout=log, stderr=subprocess.STDOUT
         )
         self.stack.callback(process.wait, 10)
         self.stack.callback(lambda: process.poll() is None and process.terminate())

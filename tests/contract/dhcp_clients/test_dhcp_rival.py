@@ -1,0 +1,56 @@
+"""Another DHCP server (dnsmasq) is plugged in while we are the authority: an alarm says so in time, by our
+own looking and by what machines say."""
+
+from __future__ import annotations
+
+import time
+
+from dhcp_wire import NETNS, Wire, eventually, need, run, wire
+
+from pxe.dhcp import rivals
+from pxe.dhcp.server import DhcpConfig
+
+__all__ = ["wire"]  # the fixture
+pytestmark = NETNS
+
+
+def plug_in(wire: Wire, *options: str) -> None:
+    rival = wire.space("x")
+    pair = ("type", "veth", "peer", "name", "eth0", "netns", rival)
+    run("ip", "-n", wire.server, "link", "add", "port2", *pair)
+    run("ip", "-n", wire.server, "link", "set", "port2", "master", "br0", "up")
+    run("ip", "-n", rival, "address", "add", "10.93.0.66/24", "dev", "eth0")
+    run("ip", "-n", rival, "link", "set", "eth0", "up")
+    wire.inside(
+        rival, need("dnsmasq"), "-k", "--user=root", "--conf-file=/dev/null", "--port=0", "--interface=eth0",
+        "--bind-interfaces", "--dhcp-authoritative", "--no-ping", "--log-facility=-",
+        f"--dhcp-leasefile={wire.tmp}/rival.leases", f"--pid-file={wire.tmp}/rival.pid", *options,
+    )  # fmt: skip
+    eventually(lambda: ":67 " in run("ip", "netns", "exec", rival, "ss", "-Hlnu"))
+
+
+def test_it_is_looked_for_again_and_again(wire: Wire) -> None:
+    wire.serve(config={"probe_seconds": 1.0, "watch_seconds": 2.0})
+    assert not wire.events("alarm.foreign")
+    plug_in(wire, "--dhcp-range=10.93.0.200,10.93.0.210,1h")
+    began = time.monotonic()
+    (alarm,) = eventually(lambda: wire.events("alarm.foreign"), 30)
+    assert "a DHCP server at 10.93.0.66 answers on br0" in alarm["text"]
+    time.sleep(max(0.0, began + 5 - time.monotonic()))
+    assert len(wire.events("alarm.foreign")) == 1  # told once a minute, not at each look
+
+
+def test_a_machine_that_takes_its_address_tells_us_at_once(wire: Wire) -> None:
+    """It answers this one machine only, so that no probe of ours would find it."""
+    wire.serve(pools=[])
+    plug_in(wire, "--dhcp-range=10.93.0.0,static,1h", "--dhcp-host=52:54:00:aa:00:01,10.93.0.201")
+    once = ("-f", "-q", "-n", "-t", "9", "-T", "1", "-i", "eth0", "-s", "/bin/true")
+    assert "10.93.0.201 obtained" in wire.on_client(need("udhcpc"), *once)
+    (alarm,) = eventually(lambda: wire.events("alarm.foreign"))
+    assert "a machine on br0 took the address of a DHCP server at 10.93.0.66" in alarm["text"]
+
+
+def test_by_default_it_is_known_within_a_minute() -> None:
+    """It may come up just after the last question of one look, and answer the first of the next but one."""
+    config = DhcpConfig((), ())
+    assert config.watch_seconds + config.probe_seconds <= rivals.LATEST
