@@ -3,7 +3,7 @@ batches.
 
 The engines call it from their event loops, so a call only appends to a queue; one thread looks up whose
 machine it was and writes. The law: recording never delays or fails an answer. What cannot be written (disk
-full) is logged and lost.
+full) is lost, but for alarms: they say what was wrong, and are kept until there is room.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ BATCH = 500
 RUSH = 400  # steps within a second, after which those that may be left out are
 TOGETHER = 50  # steps in one transaction: no lease waits for more than these to be stored
 GATHER_SECONDS = 0.05
+RETRY_SECONDS = 1.0
+ALARMS = 100  # that are kept while nothing can be written
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Recorder:
         self._wake, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._write_all, name="recorder", daemon=True)
         self.lost = 0
+        self._failing = False
         self._second, self._steps = 0, 0
 
     def start(self) -> None:
@@ -103,14 +106,29 @@ class Recorder:
             self._closing.wait(GATHER_SECONDS)
             self._wake.clear()
             while self._queue:
-                self._write_some([self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))])
+                if not self._write_some([self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]):
+                    if self._closing.wait(RETRY_SECONDS):
+                        self._queue.clear()
+                    self._wake.set()
+                    break
         self._registry.close()
 
-    def _write_some(self, batch: list[_Step]) -> None:
+    def _write_some(self, batch: list[_Step]) -> bool:
+        """False: not now."""
         try:
             self._write(batch)
+        except OSError as error:
+            if not self._failing:
+                log.error("flight recorder: %s; until that changes, only alarms are kept", error)
+            self._failing = True
+            alarms = [step for step in batch if step.kind.startswith("alarm.")][-ALARMS:]
+            self.lost += len(batch) - len(alarms)
+            self._queue.extendleft(reversed(alarms))
+            return not alarms
         except Exception:  # whatever it was: the next steps are to be written all the same
             log.exception("flight recorder: %d steps could not be written", len(batch))
+        self._failing = False
+        return True
 
     def _write(self, batch: list[_Step]) -> None:
         for first in range(0, len(batch), TOGETHER):

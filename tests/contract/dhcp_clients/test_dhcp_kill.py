@@ -55,6 +55,7 @@ class Killed:
         thread.join()
         wire.stack.callback(self.socket.close)
         self.acked: dict[str, IPv4Address] = {}
+        self.said = ""  # by processes that ended
 
     def _open(self) -> None:
         """A thread may be in another network namespace than its process; the socket stays there."""
@@ -81,7 +82,7 @@ class Killed:
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
-        self.process.communicate()
+        self.said += self.process.communicate()[1].decode()
 
     def send(self, *packets: Packet) -> None:
         for packet in packets:
