@@ -15,6 +15,7 @@ _DISK = re.compile(r"/dev/(?!.*\.\.)[\w./:+-]*[\w+-]\Z|(?:serial|model|wwn):\s*\
 _SIZE = re.compile(r"(\d{1,15})([KMGT]?)\Z")
 _MOUNT = frozenset(' ,:\\"')  # what options of a mount could not hold
 _MAC = re.compile(r"[0-9a-f]{12}\Z")
+_CONTROL = re.compile(r"[^\n\t\x20-\x7e\xa0-\U0010ffff]")
 
 
 def label(text: str) -> str:
@@ -103,3 +104,8 @@ def address(text: str | IPv4Address) -> IPv4Address:
         return IPv4Address(text)
     except AddressValueError as error:
         raise Invalid(f"{text!r} is not an IPv4 address") from error
+
+
+def printable(text: str) -> str:
+    """What a machine says, without what would steer a terminal."""
+    return _CONTROL.sub("", text)

@@ -23,6 +23,7 @@ from bootsrv.config import Config
 from bootsrv.discovery import note_sighting
 from bootsrv.errors import BootsrvError, Invalid
 from bootsrv.model import Node
+from bootsrv.names import printable
 from bootsrv.recognition import by_inventory
 from bootsrv.registry.registry import Registry
 from bootsrv.registry.tokens import Token
@@ -41,7 +42,6 @@ MAX_FACTS, MAX_LOG = 256 * 1024, 256 * 1024
 _KIND = re.compile(r"(imager|deploy)\.[a-z-]{1,32}\Z")
 _REF = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}@[0-9]{1,9}\Z")
 _HOST_KEY = re.compile(r"[a-z0-9@.-]{1,64} [A-Za-z0-9+/=]{20,2000}\Z")
-_CONTROL = re.compile(r"[^\n\t\x20-\x7e\xa0-\U0010ffff]")
 
 
 class NodeApi:
@@ -183,7 +183,7 @@ class NodeApi:
     def _log(self, request: NodeRequest, token: Token) -> Reply:
         if len(request.body) > MAX_LOG:
             raise Refused(413, f"more than {MAX_LOG} bytes of log at once")
-        text = _CONTROL.sub("", request.body.decode("utf-8", "replace"))
+        text = printable(request.body.decode("utf-8", "replace"))
         if text:
             self._registry.events.log(self._node(token).id, token.subject, self._clock(), text)
         return json_reply({})
@@ -203,7 +203,7 @@ class NodeApi:
             self._change(replace(lifecycle.reported(node, "home", data), last_seen=self._clock()), node)
             text = f"called home: runs {data['image'] or 'its own disk'}"
             if said.get("returned"):
-                data["returned"] = _CONTROL.sub("", str(said["returned"])[:200])
+                data["returned"] = printable(str(said["returned"])[:200])
                 text = f"returned to {data['image']}: {data['returned']}"
             self._record(node, str(token.data.get("mac") or ""), "home", text, data)
         return json_reply({})
@@ -256,7 +256,7 @@ def _event(item: object) -> tuple[str, str, dict[str, Any]]:
         raise Refused(400, "an event has a text and an object of data")
     if len(msgspec.json.encode(data)) > MAX_DATA:
         raise Refused(413, f"an event's data has more than {MAX_DATA} bytes")
-    return kind, _CONTROL.sub("", text[:MAX_TEXT]), data
+    return kind, printable(text[:MAX_TEXT]), data
 
 
 def _form(request: NodeRequest) -> Mapping[str, Any]:

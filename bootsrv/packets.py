@@ -16,6 +16,7 @@ from ipaddress import IPv4Address
 
 from bootsrv import child, payload
 from bootsrv.config import Config
+from bootsrv.consolelogs import ConsoleLogs
 from bootsrv.dhcpview import HouseBoots, HouseHosts
 from bootsrv.dnsview import HouseNames, zones
 from bootsrv.handover import Handover
@@ -30,7 +31,7 @@ from bootsrv.trees.source import TreeSource
 from pxe.dhcp.server import CHECK_SECONDS, DhcpConfig, DhcpServer
 from pxe.dhcp.subnet import Subnet
 from pxe.dns.server import DnsServer
-from pxe.sockets import Listen
+from pxe.sockets import Listen, speaks_ipv6
 from pxe.tftp.hub import HotSelector, Watch
 from pxe.tftp.server import TftpServer
 
@@ -44,7 +45,8 @@ async def serve(config: Config, stop: asyncio.Event, watch: Watch | None = None)
     recorder.start()
     handover = Handover(config, registry, Peers(registry), lambda: our_interfaces(config))
     trees = TreeSource(Shelf(config.trees_dir))
-    tftp = TftpServer(payload.catalogue(config, [handover, trees]), recorder, watch=watch)
+    logs = ConsoleLogs(registry, Peers(registry), recorder.log)
+    tftp = TftpServer(payload.catalogue(config, [handover, trees]), recorder, logs, watch=watch)
     known = KnownNodes(registry)
     leases = Keeper(config.data_dir / NAME, registry)
     dhcp = DhcpServer(
@@ -63,7 +65,8 @@ async def serve(config: Config, stop: asyncio.Event, watch: Watch | None = None)
         if not config.interfaces:
             log.warning("no interface is listed in %s: nobody is answered", config.path)
         if config.tftp.enabled and config.interfaces:
-            await tftp.start([Listen("0.0.0.0", config.tftp.port, name) for name in config.interfaces])
+            at = ("0.0.0.0", "::") if speaks_ipv6() else ("0.0.0.0",)
+            await tftp.start([Listen(a, config.tftp.port, name) for name in config.interfaces for a in at])
         if config.dns.enabled and config.domain and config.interfaces:
             await dns.start([Listen("0.0.0.0", config.dns.port, name) for name in config.interfaces])
         if config.dhcp.enabled and config.interfaces:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from pathlib import Path
 
 from bootsrv.names import try_mac
@@ -31,7 +31,7 @@ class Peers:
         try:
             parsed = IPv4Address(address)
         except AddressValueError:
-            return None
+            return _link_local(address)
         if parsed.is_loopback:
             return None
         holder = self._registry.leases.holder(parsed, self._clock() if now is None else now)
@@ -53,3 +53,15 @@ class Peers:
             if len(fields) >= 4 and fields[0] == address and int(fields[2], 16) & COMPLETE:
                 return try_mac(fields[3])
         return None
+
+
+def _link_local(address: str) -> str | None:
+    """The MAC in an IPv6 link-local address that was made of one (RFC 4291 appendix A), as firmware's are."""
+    try:
+        parsed = IPv6Address(address)
+    except AddressValueError:
+        return None
+    own = parsed.packed[8:]
+    if not parsed.is_link_local or own[3:5] != b"\xff\xfe":
+        return None
+    return bytes((own[0] ^ 2, *own[1:3], *own[5:])).hex(":")

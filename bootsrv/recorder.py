@@ -42,6 +42,7 @@ class _Step:
     sighting: bool = False  # an unknown machine is to appear on the list
     arch: int | None = None
     known: Sequence[tuple[str, str]] = ()  # identities that led to a node, where its MAC did not
+    log: bool = False  # a piece of what the machine says on its console
 
 
 class Recorder:
@@ -79,6 +80,10 @@ class Recorder:
     def record_peer(self, address: str, kind: str, text: str, data: Mapping[str, Any] | None = None) -> None:
         """One step of the machine that has this IP address."""
         self._put(_Step(self._clock(), None, address, kind, text, data or {}))
+
+    def log(self, mac: str, text: str) -> None:
+        """What a machine said on its console."""
+        self._put(_Step(self._clock(), mac, None, "", text, log=True))
 
     def sighting(self, mac: str, arch: int | None, known: Sequence[tuple[str, str]] = ()) -> None:
         """A machine asked what to boot: if nobody knows it, it belongs on the list. `known`: identities, of
@@ -147,6 +152,10 @@ class Recorder:
             note_sighting(self._registry, mac, step.at, step.arch)
             return
         node = self._registry.id_of_machine(mac) if mac is not None else None
+        if step.log:
+            if node is not None and mac is not None:
+                self._registry.events.log(node, mac, step.at, step.text)
+            return
         data = {**step.data, "address": step.address} if step.address else step.data
         if node is not None:
             self._registry.nodes.touch(node, step.at)

@@ -101,3 +101,12 @@ def plain_address(peer: tuple[Any, ...]) -> str:
     """A socket address's IP address for people: without scope, IPv4-mapped as IPv4."""
     address = ip_address(str(peer[0]).partition("%")[0])
     return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def speaks_ipv6() -> bool:
+    """Whether this system has IPv6 at all; it can be left out of a kernel, or switched off when it starts."""
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()
+    except OSError:
+        return False
+    return True

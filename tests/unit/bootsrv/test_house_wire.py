@@ -169,6 +169,38 @@ class TestAuthoritative:
         net.service.terminate()
         assert net.service.wait(20) == 0
 
+    def test_tftp_by_ipv6_and_what_an_armed_machine_may_write(self, space: Namespace, tmp_path: Path) -> None:
+        for side in (["ip"], ["nsenter", f"--net={tmp_path}/machine", "ip"]):
+            number, card = (1, "br0") if len(side) == 1 else (2, "c1")
+            address = f"fd00:77::{number}/64"
+            done = space.run([*side, "-6", "address", "add", address, "dev", card, "nodad"])
+            assert done.returncode == 0, done.stderr
+        net = Net(space, tmp_path, "authoritative")
+        (tmp_path / "data/public/x.txt").write_text("public\n")
+        linked = net.space.run(["ip", "-j", "-6", "address", "show", "dev", "br0", "scope", "link"]).stdout
+        own = next(a["local"] for card in json.loads(linked) for a in card.get("addr_info", ()) if a)
+        got = tmp_path / "got"
+        for command in (
+            ["curl", "-sS", "tftp://[fd00:77::1]/x.txt", "-o", str(got)],
+            ["curl", "-sS", f"tftp://[{own}%25c1]/x.txt", "-o", str(got)],
+            ["tftp", "-6", "-m", "binary", "fd00:77::1", "-c", "get", "x.txt", str(got)],
+            ["busybox", "tftp", "-g", "-r", "x.txt", "-l", str(got), "fd00:77::1"],
+        ):
+            got.unlink(missing_ok=True)
+            assert net.machine(*command) == "" and got.read_text() == "public\n", command
+        net.bootsrv("node", "add", "n1", "--mac", MAC, "--address", "10.77.0.250")
+        mine = tmp_path / "mine"
+        mine.write_text("what went wrong\n")
+        put = ["curl", "-sS", "-T", str(mine), "tftp://10.77.0.1/console.log"]
+        assert net.machine(*put).startswith("code 69 ")  # curl's number for a TFTP access violation
+        net.bootsrv("image", "capture", "n1", "--name", "golden", "--offline")
+        assert net.machine(*put) == ""
+        assert net.machine(*put[:3], str(mine), "tftp://10.77.0.1/x.txt").startswith("code 69 ")
+        ends = time.monotonic() + 20
+        while net.bootsrv("log", "n1") != "what went wrong\n":
+            assert time.monotonic() < ends
+            time.sleep(0.1)
+
     def test_a_node_known_by_its_uuid_alone(self, space: Namespace, tmp_path: Path) -> None:
         net = Net(space, tmp_path, "authoritative")
         net.bootsrv("node", "add", "n7", "--address", "10.77.0.17", "--identity", f"uuid={UUID}")
