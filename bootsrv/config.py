@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from bootsrv import dnsrecords
 from bootsrv.errors import ConfigError
 from images.errors import ImageError
 from images.layout_parse import parse_layout
@@ -52,12 +53,22 @@ class Tftp(Section, frozen=True):
     port: int = 69
 
 
+class DnsRecord(Section, frozen=True):
+    """One row of `[[dns.records]]`; see `dnsrecords`."""
+
+    name: str
+    type: str
+    data: str
+    ttl: int | None = None
+
+
 class Dns(Section, frozen=True):
     """Needs `domain`. `forward`: where names of others are asked; empty: only our own names are answered."""
 
     enabled: bool = True
     port: int = 53
     forward: tuple[str, ...] = ()
+    records: tuple[DnsRecord, ...] = ()  # beside those of the nodes
 
 
 class Http(Section, frozen=True):
@@ -217,6 +228,9 @@ def _check(raw: _File) -> None:
             raise SettingError(f"interfaces[{place}]", f"{name!r} is listed twice")
     if raw.domain and not _DOMAIN.match(raw.domain.lower()):
         raise SettingError("domain", f"{raw.domain!r} is not a domain name")
+    if raw.dns.records and not raw.domain:
+        raise SettingError("dns.records", "needs a `domain` that they are in")
+    dnsrecords.table(raw.dns.records, raw.domain.lower())
     _check_ports(raw)
     _check_nodes(raw)
     _check_imager(raw)

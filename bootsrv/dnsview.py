@@ -1,4 +1,5 @@
-"""The registry as DNS sees it (`pxe.dns.ports.Names`): every node's name, and the server's own.
+"""The registry as DNS sees it (`pxe.dns.ports.Names`): every node's name, the server's own, and what the
+configuration adds.
 
 A node without a fixed address has the one it holds a lease on; a lease has the name that DHCP gave it.
 Looked up when asked; `revision` tells the engine how long an answer may be kept.
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address
 
+from bootsrv import dnsrecords
 from bootsrv.config import Config
 from bootsrv.model import Node
 from bootsrv.registry.registry import Registry
@@ -38,6 +40,8 @@ class HouseNames:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._domain, self._registry, self._own, self._clock = config.domain, registry, own, clock
+        self._written = dnsrecords.table(config.dns.records, config.domain)
+        self._above = {above for name in self._written for above in _names_above(name)}
         self._seen: tuple[int, int] | None = None
         self._revision = 0
 
@@ -49,7 +53,17 @@ class HouseNames:
         return self._revision
 
     def lookup(self, name: str) -> Sequence[Record] | None:
-        """A node's or our own address."""
+        """A node's or our own address, and what the configuration has."""
+        written = self._written.get(name, ())
+        found = self._living(name)
+        if found and written and written[0].type == "CNAME":
+            return found  # a node took the name of an alias: one of the two has to give way
+        if found is None and not written:
+            return () if name in self._above else None
+        return (*(found or ()), *written)
+
+    def _living(self, name: str) -> Sequence[Record] | None:
+        """What the registry and the leases know."""
         if name == self._domain:
             return ()
         label = name.removesuffix(f".{self._domain}")
@@ -83,3 +97,10 @@ class HouseNames:
             return node.address
         now = self._clock()
         return next((a for mac in node.macs if (a := self._registry.leases.of_mac(mac, now))), None)
+
+
+def _names_above(name: str) -> list[str]:
+    """_http._tcp.cluster.test -> _tcp.cluster.test, cluster.test, test: they exist, if only as the way there
+    (RFC 8020)."""
+    labels = name.split(".")
+    return [".".join(labels[at:]) for at in range(1, len(labels))]
