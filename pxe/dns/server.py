@@ -1,7 +1,8 @@
 """DNS sockets, UDP and TCP; answers of our own zones are kept as bytes until the registry changes.
 
 Laws: a question is answered at most once, and never with more than it may be over its transport; a response
-is never answered (two servers would talk for ever); a TCP client that says nothing is let go.
+is never answered (two servers would talk for ever); a TCP client that says nothing is let go, and one address
+never has all connections; what waits for other servers is bounded.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ _AT_ONCE = 64
 _KEPT = 50_000  # answers
 _BUFFER = 1 << 20
 _TCP_IDLE = 10.0  # seconds
-_TCP_MOST = 256  # connections
+_TCP_MOST, _TCP_PER_SOURCE = 256, 32  # connections: of all, and of one address
+_WAITING_MOST = 4000  # questions over UDP that wait for other servers; those beyond are dropped
 _TRIES = 20  # ports, when any will do
 
 
@@ -72,7 +74,8 @@ class DnsServer:
         self._udp: list[_Socket] = []
         self._tcp: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._connections = 0
+        self._connections: Counter[str] = Counter()  # by IP address
+        self._waiting = 0
         self.bound: list[tuple[str, int]] = []
         self.counts: Counter[str] = Counter()
 
@@ -131,7 +134,11 @@ class DnsServer:
             log.exception("DNS question of %s failed", peer[0])
             return
         if isinstance(reply, Query):
-            self._spawn(self._forward_udp(here, reply, peer, control))
+            if self._waiting < _WAITING_MOST:
+                self._waiting += 1
+                self._spawn(self._forward_udp(here, reply, peer, control))
+            else:
+                self.counts["dropped"] += 1
         elif reply is not None:
             self._send(here, reply, peer, control)
 
@@ -184,30 +191,37 @@ class DnsServer:
     async def _forward_udp(
         self, here: _Socket, query: Query, peer: tuple[Any, ...], control: Control
     ) -> None:
-        reply = await self._forwarded(query, tcp=False)
+        try:
+            reply = await self._forwarded(query, tcp=False)
+        finally:
+            self._waiting -= 1
         self._send(here, reply, peer, control)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One TCP client: questions one after another (RFC 7766)."""
-        if self._connections >= _TCP_MOST:
+        peer = plain_address(writer.get_extra_info("peername"))
+        if self._connections.total() >= _TCP_MOST or self._connections[peer] >= _TCP_PER_SOURCE:
             writer.close()
             return
-        self._connections += 1
+        self._connections[peer] += 1
         task = asyncio.current_task()
         if task is not None:
             self._tasks.add(task)
         try:
-            await self._converse(reader, writer)
+            await self._converse(reader, writer, peer)
         except (TimeoutError, ConnectionError, asyncio.IncompleteReadError):
             log.debug("DNS over TCP: the client left")
         finally:
-            self._connections -= 1
+            self._connections[peer] -= 1
+            if not self._connections[peer]:
+                del self._connections[peer]
             if task is not None:
                 self._tasks.discard(task)
             writer.close()
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = plain_address(writer.get_extra_info("peername"))
+    async def _converse(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: str
+    ) -> None:
         while True:
             async with asyncio.timeout(_TCP_IDLE):
                 size = int.from_bytes(await reader.readexactly(2), "big")

@@ -1,8 +1,9 @@
 """Hands requests on to another process of ours over its Unix socket, streaming both ways (uploads,
 server-sent events).
 
-The law: nothing is buffered beyond one chunk, and the other process can trust X-Forwarded-For, because
-whatever the client wrote there is dropped. Hop-by-hop headers (RFC 9110 §7.6.1) end here.
+The laws: nothing is buffered beyond a small body or one chunk; a client that is slow to send holds no thread
+of the other process for long; and that process can trust X-Forwarded-For, because whatever the client wrote
+there is dropped. Hop-by-hop headers (RFC 9110 §7.6.1) end here.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
+
+from pxe.http.body import SMALL, Stream, whole
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +41,8 @@ DOWN = (
 class Forwarder:
     """One upstream: the process `name` at `socket`."""
 
-    def __init__(self, socket: Path, name: str = "web") -> None:
-        self._socket, self._name = socket, name
+    def __init__(self, socket: Path, name: str = "web", patience: float = 30.0) -> None:
+        self._socket, self._name, self._patience = socket, name, patience
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
@@ -60,20 +63,31 @@ class Forwarder:
     async def forward(self, request: web.BaseRequest, peer: str) -> web.StreamResponse:
         """Answer `request` with what that process says; 502 with one clear line when it is down."""
         assert self._session is not None, "start() comes first"
-        has_body = request.body_exists and request.can_read_body
+        data = await self._upload(request)
         try:
             upstream = await self._session.request(
                 request.method,
                 URL("http://web" + _origin_form(request.raw_path), encoded=True),
                 headers=_upward(request.headers, peer),
-                data=request.content.iter_any() if has_body else None,
+                data=data,
                 allow_redirects=False,
             )
         except (aiohttp.ClientConnectionError, FileNotFoundError) as error:
+            if isinstance(data, Stream) and data.late:
+                raise web.HTTPRequestTimeout from error
             log.warning("%s process: %s", self._name, error)
             return web.Response(status=502, text=DOWN.format(self._name), headers={"Retry-After": "2"})
         async with upstream:
             return await self._downward(request, upstream)
+
+    async def _upload(self, request: web.BaseRequest) -> bytes | Stream | None:
+        """The request's body. Raises HTTPRequestTimeout."""
+        if not (request.body_exists and request.can_read_body):
+            return None
+        length = request.content_length
+        if length is not None and length <= SMALL:
+            return await whole(request.content, SMALL, self._patience)
+        return Stream(request.content, self._patience)
 
     async def _downward(
         self, request: web.BaseRequest, upstream: aiohttp.ClientResponse

@@ -21,6 +21,7 @@ from typing import TypeVar
 from aiohttp import web
 
 from pxe.catalogue import Entry, entry_of
+from pxe.http import body
 from pxe.http.forward import Forwarder
 from pxe.http.limits import Limits
 from pxe.http.ports import Denied, NodeRequest, Reply, Site, Wait
@@ -223,18 +224,10 @@ class Handlers:
             path=call.path,
             query=call.query,
             headers={name.lower(): value for name, value in request.headers.items()},
-            body=await self._body(request),
+            body=await body.whole(request.content, self._limits.node_body, self._limits.sending),
             peer=peer_of(request),
             token=bearer(request.headers.get("Authorization")),
         )
-
-    async def _body(self, request: web.BaseRequest) -> bytes:
-        body = bytearray()
-        async for chunk in request.content.iter_any():
-            body += chunk
-            if len(body) > self._limits.node_body:
-                raise web.HTTPRequestEntityTooLarge(self._limits.node_body, len(body))
-        return bytes(body)
 
     async def _ask(self, question: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, question)

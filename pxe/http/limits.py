@@ -10,6 +10,7 @@ class Limits:
     """Bytes and seconds."""
 
     node_body: int = 4 * 1024 * 1024  # one call of the node API
+    sending: float = 30.0  # a body of a call, or the next piece of a large upload
     longest_wait: float = 60.0  # a long poll
     idle: float = 75.0  # a keep-alive connection without a request
     stalled: float = 300.0  # a transfer whose client takes nothing, or is gone without a word

@@ -41,8 +41,9 @@ class HttpServer:
         self.bound: list[tuple[str, int]] = []
         self._limits = limits or Limits()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="house")
-        self._forwarder = Forwarder(web_socket) if web_socket is not None else None
-        self._intake = Forwarder(intake_socket, "intake") if intake_socket is not None else None
+        slow = self._limits.sending
+        self._forwarder = Forwarder(web_socket, "web", slow) if web_socket is not None else None
+        self._intake = Forwarder(intake_socket, "intake", slow) if intake_socket is not None else None
         handlers = Handlers(site, journal, self._forwarder, self._worker, self._limits, self._intake)
         self._server = web.Server(
             handlers.handle,

@@ -40,6 +40,13 @@ def test_any_free_port_is_one_that_is_free_for_tcp_too(house, monkeypatch):
         assert udp.getsockname() == tcp.getsockname() != busy.getsockname()
 
 
+def wait_for(what, seconds=10):
+    ends = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
 class Upstream:
     """A server for other names; counts, and can be told to stay silent."""
 
@@ -181,7 +188,8 @@ def test_many_askers_cost_one_question(forwarding, upstream):
     threads = [threading.Thread(target=lambda: udp(forwarding, "slow.example.")) for _ in range(10)]
     for thread in threads:
         thread.start()
-    time.sleep(0.3)
+    wait_for(lambda: upstream.asked)
+    time.sleep(0.3)  # less than until it is asked again
     asked = upstream.asked
     upstream.silent = False
     for thread in threads:
@@ -210,3 +218,43 @@ def test_dig(house):
         pytest.fail("dig is not installed: ./run setup does it")
     command = ["dig", "@127.0.0.1", "-p", str(house.port), "+short", "-x", "10.77.0.11"]
     assert subprocess.run(command, capture_output=True, timeout=20).stdout == b"n1.cluster.test.\n"
+
+
+def test_what_waits_for_a_silent_server_is_bounded(forwarding, upstream, monkeypatch):
+    monkeypatch.setattr(dns_server, "_WAITING_MOST", 5)
+    upstream.silent = True
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        for number in range(40):
+            question = dns.message.make_query("slow.example.", "A", id=number)
+            client.sendto(question.to_wire(), ("127.0.0.1", forwarding.port))
+        wait_for(lambda: forwarding.server.counts["dropped"] == 35)
+        client.settimeout(15)
+        answers = [dns.message.from_wire(client.recv(4096)) for _ in range(5)]  # told in the end
+    assert {answer.rcode() for answer in answers} == {dns.rcode.SERVFAIL}
+    assert udp(forwarding, "n1.cluster.test.").answer  # and ours are answered all the time
+
+
+def test_one_address_does_not_take_all_connections(house, monkeypatch):
+    monkeypatch.setattr(dns_server, "_TCP_PER_SOURCE", 3)
+    greedy = [socket.create_connection(("127.0.0.1", house.port)) for _ in range(6)]
+    for sock in greedy:
+        sock.settimeout(0.5)
+    wait_for(lambda: house.server._connections["127.0.0.1"] == 3)
+    assert sum(closed(sock) for sock in greedy) == 3
+    other = socket.create_connection(("127.0.0.1", house.port), source_address=("127.0.0.2", 0))
+    question = dns.message.make_query("n1.cluster.test.", "A")
+    with other:
+        dns.query.send_tcp(other, question)
+        assert dns.query.receive_tcp(other)[0].answer
+    for sock in greedy:
+        sock.close()
+    wait_for(lambda: not house.server._connections)
+
+
+def closed(sock):
+    try:
+        return sock.recv(1) == b""
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True

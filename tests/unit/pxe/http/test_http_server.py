@@ -2,6 +2,7 @@
 
 import http.client
 import random
+import resource
 import socket
 import threading
 import time
@@ -46,7 +47,11 @@ class Web(BaseHTTPRequestHandler):
         size = int(self.headers["Content-Length"])
         got = 0
         while got < size:
-            got += len(self.rfile.read(min(65536, size - got)))
+            piece = self.rfile.read(min(65536, size - got))
+            if not piece:
+                self.server.cut.set()
+                return
+            got += len(piece)
         self._say(f"{got} bytes".encode())
 
     def _say(self, body):
@@ -97,7 +102,7 @@ def running(house, tmp_path):
 @pytest.fixture
 def web(tmp_path):
     server = UnixServer(str(tmp_path / "web.sock"), Web)
-    server.stop, server.left = threading.Event(), threading.Event()
+    server.stop, server.left, server.cut = threading.Event(), threading.Event(), threading.Event()
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server
@@ -441,11 +446,41 @@ async def _start_again(house, port):
     await server.start([("127.0.0.1", port)])
 
 
+@pytest.mark.parametrize(
+    "request_of",
+    [
+        b"",
+        b"GET /boot/small HTT",
+        b"GET /boot/small HTTP/1.1\r\nHost: x\r\n",
+        b"POST /node/v1/log HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc",
+        b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc",
+        b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 90000\r\n\r\nabc",
+    ],
+)
+def test_who_stops_in_the_middle_of_a_request_is_let_go(house, web, tmp_path, request_of):
+    running = Running(house, tmp_path / "web.sock", idle=0.5, sending=0.5)
+    try:
+        with socket.create_connection(("127.0.0.1", running.port)) as sock:
+            sock.settimeout(10)
+            sock.sendall(request_of)
+            answer = b""
+            while b"\r\n\r\n" not in answer and (piece := sock.recv(1000)):
+                answer += piece
+        assert answer.startswith(b"HTTP/1.1 408 ") == request_of.startswith(b"POST")
+        assert not house.asked
+        if b"/upload" in request_of:
+            assert web.cut.wait(5)  # the web process does not wait for the rest either
+    finally:
+        running.close()
+
+
 def test_many_slow_clients_do_not_starve_a_quick_one(running, tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 8192)), hard))
     with (tmp_path / "vmlinuz").open("wb") as file:
         file.truncate(50_000_000)
     slow = []
-    for _ in range(200):
+    for _ in range(1000):
         sock = socket.create_connection(("127.0.0.1", running.port))
         sock.sendall(b"GET /boot/imager/vmlinuz HTTP/1.1\r\nHost: x\r\n\r\n")
         slow.append(sock)
