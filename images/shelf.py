@@ -27,7 +27,7 @@ from images.versions import Version
 
 FORMAT = 1
 GROUP = "bootsrv"  # the service's group, when this machine has it
-_FOLDERS = ("packs", "manifests", "locators", "names", "temp", "sessions", "condemned")
+FOLDERS = ("packs", "manifests", "locators", "names", "temp", "sessions", "condemned")
 _HEX = frozenset("0123456789abcdef")
 _Kind = TypeVar("_Kind", bound="Shelf")
 
@@ -164,7 +164,7 @@ class Shelf:
             with suppress(KeyError, PermissionError):  # no such group here, or not ours to give: owner's own
                 os.chown(self.root, -1, grp.getgrnam(GROUP).gr_gid)
             self.root.chmod(DIR_MODE)
-            for name in _FOLDERS:
+            for name in FOLDERS:
                 (self.root / name).mkdir(exist_ok=True)
                 (self.root / name).chmod(DIR_MODE)
             self.keys.mkdir(mode=0o700, parents=True, exist_ok=True)

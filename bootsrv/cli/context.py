@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,12 +27,19 @@ class Context:
     def __init__(self, config_file: str | None) -> None:
         self._config_file = config_file
 
+    @property
+    def config_file(self) -> Path:
+        """Where the configuration is."""
+        from bootsrv.config import find_file
+
+        return find_file(self._config_file)
+
     @cached_property
     def config(self) -> Config:
         """The configuration. Raises ConfigError."""
-        from bootsrv.config import find_file, load
+        from bootsrv.config import load
 
-        return load(find_file(self._config_file))
+        return load(self.config_file)
 
     @cached_property
     def appliance(self) -> Appliance:

@@ -33,6 +33,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "log": ("bootsrv.cli.watch", "log", "What the imager said on a node's console."),
     "user": ("bootsrv.cli.user", "user", "Who may log in: passwd, list, remove, token."),
     "doctor": ("bootsrv.cli.service", "doctor", "Look for what will go wrong, and say what to do."),
+    "backup": ("bootsrv.cli.backup", "backup", "Everything that makes this server, in one file."),
+    "restore": ("bootsrv.cli.backup", "restore", "A server from its backup."),
     "serve": ("bootsrv.cli.service", "serve", "Run the service in the foreground."),
     "bench": ("bootsrv.cli.bench", "bench", "Measure a server from outside: a storm of simulated machines."),
     "lab": ("bootsrv.cli.lab", "lab", "Virtual machines with real firmware in a private network."),

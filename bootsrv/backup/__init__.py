@@ -1,0 +1,1 @@
+"""The server's own state in one file, and back."""
