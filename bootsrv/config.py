@@ -15,13 +15,14 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
 from bootsrv import dnsrecords
 from bootsrv.errors import ConfigError
 from images.errors import ImageError
-from images.layout_parse import parse_layout
+from images.layout_parse import parse_layout, parse_size
 from images.versions import split_ref
 from pxe.dhcp.subnet import Subnet, build_subnet, check_together
 from pxe.errors import SettingError
@@ -30,6 +31,7 @@ DEFAULT_FILE = Path("/etc/bootsrv/bootsrv.toml")
 _DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*\Z")
 _INTERFACE = re.compile(r"[^\s/]{1,15}\Z")
 _HASH = re.compile(r"\$[0-9a-z]+\$[\x21-\x39\x3b-\x7e]+\Z")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
 _WORD = re.compile(r"[\x21-\x7e]+\Z")
 
 
@@ -100,6 +102,28 @@ class Imager(Section, frozen=True):
     finish: str = "reboot"  # what a node does after imaging: reboot, kexec, poweroff
 
 
+class Mirror(Section, frozen=True):
+    """A package archive that is fetched from for machines that are installed. `upstream`: its address, or
+    several that have the same; `proxy`: how they are reached, unset: as the environment says."""
+
+    upstream: str | tuple[str, ...]
+    proxy: str | None = None
+
+    @property
+    def upstreams(self) -> tuple[str, ...]:
+        return (self.upstream,) if isinstance(self.upstream, str) else self.upstream
+
+
+class PackageCache(Section, frozen=True):
+    """What of those archives is kept: at most `size`."""
+
+    size: str | int = "50G"
+
+    @property
+    def bytes(self) -> int:
+        return parse_size(self.size).fixed
+
+
 class _File(Section, frozen=True):
     data_dir: str = "/var/lib/bootsrv"
     interfaces: tuple[str, ...] = ()
@@ -113,6 +137,8 @@ class _File(Section, frozen=True):
     nodes: NodeDefaults = NodeDefaults()
     imager: Imager = Imager()
     layouts: dict[str, dict[str, Any]] = {}
+    mirrors: dict[str, Mirror] = {}
+    cache: PackageCache = PackageCache()
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -131,6 +157,8 @@ class Config(msgspec.Struct, frozen=True):
     nodes: NodeDefaults
     imager: Imager
     layouts: dict[str, dict[str, Any]] = {}  # by name, each good
+    mirrors: dict[str, Mirror] = {}
+    cache: PackageCache = PackageCache()
 
     @property
     def registry_file(self) -> Path:
@@ -143,6 +171,10 @@ class Config(msgspec.Struct, frozen=True):
     @property
     def trees_dir(self) -> Path:
         return self.data_dir / "trees"
+
+    @property
+    def cache_dir(self) -> Path:
+        return self.data_dir / "cache"
 
     @property
     def public_dir(self) -> Path:
@@ -189,6 +221,7 @@ def parse(table: Mapping[str, Any], path: Path) -> Config:
     return Config(
         path, Path(raw.data_dir), payload, raw.interfaces, raw.domain.lower(), subnets,
         raw.dhcp, raw.tftp, raw.dns, raw.http, raw.nodes, raw.imager, raw.layouts,
+        raw.mirrors, raw.cache,
     )  # fmt: skip
 
 
@@ -234,6 +267,7 @@ def _check(raw: _File) -> None:
     _check_ports(raw)
     _check_nodes(raw)
     _check_imager(raw)
+    _check_mirrors(raw)
 
 
 def _check_ports(raw: _File) -> None:
@@ -297,6 +331,34 @@ def _check_imager(raw: _File) -> None:
     for image, name in raw.imager.image_layouts.items():
         if name not in raw.layouts:
             raise SettingError(f"imager.image_layouts.{image}", f"there is no layout {name!r} in [layouts]")
+
+
+def _check_mirrors(raw: _File) -> None:
+    for name, mirror in raw.mirrors.items():
+        if not _NAME.match(name):
+            raise SettingError(f"mirrors.{name}", "use 1-63 of a-z 0-9 . _ -, a letter or digit first")
+        if not mirror.upstreams:
+            raise SettingError(f"mirrors.{name}.upstream", "names no address")
+        proxy = [("proxy", mirror.proxy)] if mirror.proxy else []
+        for key, value in [*proxy, *(("upstream", one) for one in mirror.upstreams)]:
+            if not _is_web(value):
+                raise SettingError(f"mirrors.{name}.{key}", f"{value!r} is not an http or https address")
+    try:
+        size = parse_size(raw.cache.size, "cache.size")
+    except ImageError as error:
+        raise SettingError("cache.size", str(error)) from error
+    if size.fixed < 1 << 20:
+        raise SettingError("cache.size", f"{raw.cache.size!r} is not a size such as 50G")
+
+
+def _is_web(text: str) -> bool:
+    parts = urlsplit(text)
+    try:
+        port = parts.port
+    except ValueError:
+        return False
+    plain = text.isascii() and text.isprintable() and not set(text) & set(" ?#")
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and plain and port != 0
 
 
 def _is_address(text: str) -> bool:

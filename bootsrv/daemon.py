@@ -3,6 +3,7 @@
     packets  DHCP, TFTP             bootsrv.packets
     files    HTTP                   bootsrv.files
     intake   captured machines      bootsrv.intake
+    mirror   packages for installers  bootsrv.mirror
     web      the page and the API   webui, spawned by its name: nothing here imports it
 
 Prints `ready` on stderr when all listeners are up, ends cleanly on SIGTERM.
@@ -25,7 +26,8 @@ from bootsrv.supervisor import Child, Supervisor
 
 log = logging.getLogger("bootsrv")
 MODULES = {
-    "packets": "bootsrv.packets", "files": "bootsrv.files", "intake": "bootsrv.intake", "web": "webui",
+    "packets": "bootsrv.packets", "files": "bootsrv.files", "intake": "bootsrv.intake",
+    "mirror": "bootsrv.mirror", "web": "webui",
 }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from bootsrv.config import Config
 from bootsrv.handover import Handover
 from bootsrv.intake import SOCKET as INTAKE
 from bootsrv.listening import listen_on, our_interfaces
+from bootsrv.mirror import SOCKET as MIRROR
 from bootsrv.peers import Peers
 from bootsrv.recorder import Recorder
 from bootsrv.registry.registry import Registry
@@ -36,7 +37,8 @@ async def serve(config: Config, stop: asyncio.Event) -> int:
     peers = Peers(registry)
     catalogue = payload.catalogue(config, [Handover(config, registry, peers, lambda: our_interfaces(config))])
     site = HouseSite(config, registry, Images(config, registry), catalogue, peers)
-    server = HttpServer(site, recorder, config.run_dir / "web.sock", None, config.run_dir / INTAKE)
+    web, intake, mirror = (config.run_dir / name for name in ("web.sock", INTAKE, MIRROR))
+    server = HttpServer(site, recorder, web, None, intake, mirror)
     recorder.start()
     places = listen_on(config)
     try:

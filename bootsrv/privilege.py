@@ -23,6 +23,7 @@ CAPABILITIES: dict[str, tuple[str, ...]] = {
     "packets": ("net_bind_service", "net_raw"),
     "files": ("net_bind_service",),
     "web": (),
+    "mirror": (),
     "intake": ("chown", "dac_override"),
 }
 OWNERS = ("intake",)  # writes the store, which is the administrator's: keeps our user

@@ -16,6 +16,8 @@ from bootsrv.appliance.images import Images
 from bootsrv.config import Config
 from bootsrv.discovery import note_sighting
 from bootsrv.errors import NotFound
+from bootsrv.listening import our_interfaces
+from bootsrv.mirrors.view import HouseMirrors
 from bootsrv.model import Node, NodeState
 from bootsrv.nodeapi import BOOT_SECONDS, NodeApi
 from bootsrv.peers import Peers
@@ -50,6 +52,7 @@ class HouseSite:
         self._config, self._registry, self._images, self._clock = config, registry, images, clock
         self._catalogue = catalogue
         self._rightful = Rightful(registry, peers, clock)
+        self._mirrors = HouseMirrors(config, lambda: our_interfaces(config))
         self._trees = TreeSource(Shelf(config.trees_dir))
         self._api = NodeApi(config, registry, images, clock)
         self._packs: dict[str, frozenset[str]] = {}  # version id -> the packs it needs
@@ -118,6 +121,10 @@ class HouseSite:
     def tree(self, tree: str, name: str) -> Entry | None:
         """A file of an install tree."""
         return self._trees.entry(tree, normalise(name))
+
+    def mirror(self, name: str, path: str, peer: str) -> Entry | Denied | None:
+        """A file of a package archive."""
+        return self._mirrors.find(name, path, peer)
 
     def agent(self, server: str) -> bytes:
         """The one-file agent."""

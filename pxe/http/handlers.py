@@ -29,6 +29,7 @@ from pxe.http.resolver import (
     Agent,
     BootFile,
     Forward,
+    Mirrored,
     NodeCall,
     Public,
     Refused,
@@ -66,9 +67,10 @@ class Handlers:
         worker: ThreadPoolExecutor,
         limits: Limits,
         intake: Forwarder | None = None,
+        mirror: Forwarder | None = None,
     ) -> None:
         self._site, self._journal, self._forwarder = site, journal, forwarder
-        self._worker, self._limits, self._intake = worker, limits, intake
+        self._worker, self._limits, self._intake, self._mirror = worker, limits, intake, mirror
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The one entry point: every request of every listener."""
@@ -105,6 +107,8 @@ class Handlers:
             case TreeFile(tree, name):
                 entry = await self._ask(lambda: self._site.tree(tree, name))
                 return await self._file(request, f"tree/{tree}/{name}", entry, _PUBLIC, boots(request))
+            case Mirrored(name, path):
+                return await self._mirrored(request, name, path)
             case Stored() as stored:
                 return await self._stored(request, stored)
             case NodeCall() as call:
@@ -199,6 +203,15 @@ class Handlers:
         if entry is None:
             return _line(404, "no such thing in the store")
         return await send(request, entry, "application/octet-stream", _FOREVER)
+
+    async def _mirrored(self, request: web.BaseRequest, name: str, path: str) -> web.StreamResponse:
+        """A package: from here when it is there, else by the process that fetches."""
+        found = await self._ask(lambda: self._site.mirror(name, path, peer_of(request)))
+        if isinstance(found, Denied):
+            return _line(found.status, found.text)
+        if found is None:
+            return await self._forward(request, self._mirror)
+        return await send(request, found, type_of(path), _PUBLIC)
 
     async def _node(self, request: web.BaseRequest, call: NodeCall) -> web.StreamResponse:
         """One call of the node API."""

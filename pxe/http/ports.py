@@ -1,9 +1,9 @@
 """What the HTTP server needs from above, as Protocols. The house implements them (`bootsrv.site`).
 
 Two kinds of call, so that one slow write never holds up a transfer:
-`boot_file` and `public` are look-ups in memory, called on the event loop. `boot_script`, `boot_made`, `tree`,
-`store` and `node` may touch SQLite or read a list from disk: all of them are called from ONE worker thread,
-one at a time, so that one connection (opened with check_same_thread=False) is enough.
+`boot_file` and `public` are look-ups in memory, called on the event loop. `boot_script`, `boot_made`,
+`tree`, `mirror`, `store` and `node` may touch SQLite or read from disk: all of them are called from ONE
+worker thread, one at a time, so that one connection (opened with check_same_thread=False) is enough.
 """
 
 from __future__ import annotations
@@ -78,6 +78,10 @@ class Site(Protocol):
 
     def tree(self, tree: str, name: str) -> Entry | None:
         """What /tree/TREE/NAME stands for: a file of an install tree, by that tree's own list."""
+
+    def mirror(self, name: str, path: str, peer: str) -> Entry | Denied | None:
+        """What /mirror/NAME/PATH (still quoted) stands for, for the machine at `peer`; None: ask the process
+        that fetches packages."""
 
     def store(self, kind: str, id: str, token: str | None) -> Path | bytes | Denied | None:
         """What /store/KIND/ID stands for: KIND is `manifests`, `locators`, `packs` or

@@ -4,6 +4,7 @@
     /boot/NAME              kernel, initial RAM disk, loaders
     /public/NAME            DATA_DIR/public, as it is
     /tree/TREE/NAME         a file of an install tree
+    /mirror/NAME/PATH       a file of a package archive
     /store/KIND/ID          manifests, locators and packs of images, patches between them
     /node/v1/...            the node API
     /agent                  the agent for running machines, one file
@@ -23,6 +24,7 @@ from urllib.parse import parse_qsl, unquote
 _MAC = re.compile(r"[0-9a-f]{2}(?:([:-]?)[0-9a-f]{2})(?:\1[0-9a-f]{2}){4}", re.IGNORECASE)
 _ID = re.compile(r"[0-9a-zA-Z_-][0-9a-zA-Z._-]{0,199}")
 _STORE = frozenset({"manifests", "locators", "packs", "patches"})
+_OURS = frozenset({"boot", "public", "tree", "mirror", "store", "node"})
 _READ = ("GET", "HEAD")
 _AUTHORITY = re.compile(r"(?:[0-9a-zA-Z.-]{1,253}|\[[0-9a-fA-F:.]{2,45}\])(?::[0-9]{1,5})?")
 
@@ -76,6 +78,14 @@ class TreeFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Mirrored:
+    """/mirror/NAME/PATH; `path` is still quoted."""
+
+    name: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """/store/KIND/ID"""
 
@@ -115,7 +125,9 @@ class Refused:
     allow: str = ""
 
 
-Route = Script | BootFile | Public | TreeFile | Stored | NodeCall | Agent | Upload | Forward | Refused
+Route = (
+    Script | BootFile | Public | TreeFile | Mirrored | Stored | NodeCall | Agent | Upload | Forward | Refused
+)
 
 
 def route(method: str, target: str) -> Route:
@@ -124,7 +136,7 @@ def route(method: str, target: str) -> Route:
     head, _, rest = path.lstrip("/").partition("/")
     if head == "capture" and rest.startswith("v1/"):
         return Upload()
-    if head not in ("boot", "public", "tree", "store", "node") and (head != "agent" or rest):
+    if head not in _OURS and (head != "agent" or rest):
         return Forward()
     name = unquote(rest, errors="replace")
     if head == "node":
@@ -137,6 +149,8 @@ def route(method: str, target: str) -> Route:
         return _store(name)
     if head == "public":
         return Public(name)
+    if head == "mirror":
+        return Mirrored(*rest.lstrip("/").partition("/")[::2])
     if head == "tree":
         tree, _, file = name.lstrip("/").partition("/")
         return TreeFile(tree, file)

@@ -26,8 +26,8 @@ class HttpServer:
     """Serves boot files and forwards the rest. `await start()`, then `await close()`, on one running event
     loop.
 
-    `web_socket` is where the web process listens, `intake_socket` the one that takes captures in; None:
-    nothing is forwarded.
+    `web_socket` is where the web process listens, `intake_socket` the one that takes captures in,
+    `mirror_socket` the one that fetches packages; None: nothing is forwarded.
     """
 
     def __init__(
@@ -37,6 +37,7 @@ class HttpServer:
         web_socket: Path | None,
         limits: Limits | None = None,
         intake_socket: Path | None = None,
+        mirror_socket: Path | None = None,
     ) -> None:
         self.bound: list[tuple[str, int]] = []
         self._limits = limits or Limits()
@@ -44,7 +45,10 @@ class HttpServer:
         slow = self._limits.sending
         self._forwarder = Forwarder(web_socket, "web", slow) if web_socket is not None else None
         self._intake = Forwarder(intake_socket, "intake", slow) if intake_socket is not None else None
-        handlers = Handlers(site, journal, self._forwarder, self._worker, self._limits, self._intake)
+        self._mirror = Forwarder(mirror_socket, "mirror", slow) if mirror_socket is not None else None
+        handlers = Handlers(
+            site, journal, self._forwarder, self._worker, self._limits, self._intake, self._mirror
+        )
         self._server = web.Server(
             handlers.handle,
             handler_cancellation=True,  # a long poll or an event stream ends when its client leaves
@@ -63,7 +67,7 @@ class HttpServer:
         sockets = open_all(addresses, self._limits)
         try:
             await self._runner.setup()
-            for forwarder in (self._forwarder, self._intake):
+            for forwarder in (self._forwarder, self._intake, self._mirror):
                 if forwarder is not None:
                     await forwarder.start()
             for listener in sockets:
@@ -91,7 +95,7 @@ class HttpServer:
     async def close(self) -> None:
         """Stop listening, give running requests a moment, then end them."""
         await self._runner.cleanup()
-        for forwarder in (self._forwarder, self._intake):
+        for forwarder in (self._forwarder, self._intake, self._mirror):
             if forwarder is not None:
                 await forwarder.close()
         self._worker.shutdown(wait=True, cancel_futures=True)

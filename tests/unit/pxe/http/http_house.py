@@ -51,6 +51,11 @@ class House:
         self.threads.add(threading.current_thread().name)
         return Catalogue(fixed=self.files).fixed(f"tree/{tree}/{name}")
 
+    def mirror(self, name: str, path: str, peer: str) -> Entry | Denied | None:
+        if name == "none":
+            return Denied(404, "there is no such archive")
+        return Catalogue(fixed=self.files).fixed(f"mirror/{name}/{path}")
+
     def store(self, kind: str, id: str, token: str | None) -> Path | bytes | Denied | None:
         if token != "good":
             return Denied(401 if token is None else 403)

@@ -8,6 +8,7 @@ from pxe.http.resolver import (
     Agent,
     BootFile,
     Forward,
+    Mirrored,
     NodeCall,
     Public,
     Refused,
@@ -38,6 +39,7 @@ SHA = "a" * 64
         ("/tree/debian-12/images/linux", TreeFile("debian-12", "images/linux")),
         ("/tree/cd/pool/a%20b%2B.deb", TreeFile("cd", "pool/a b+.deb")),
         ("/tree", TreeFile("", "")),
+        ("/mirror/debian/pool/a%2Bb.deb", Mirrored("debian", "pool/a%2Bb.deb")),
         (f"/store/packs/{SHA}", Stored("packs", SHA)),
         ("/node/v1/task?wait=25", NodeCall("task", {"wait": "25"})),
         ("/agent", Agent()),
@@ -80,7 +82,7 @@ def test_refusals(method, target, status):
 def test_any_target_gives_a_route(target, method):
     route(method, target)
     route(method, "/" + target)
-    for room in ("boot", "public", "tree", "store", "node/v1"):
+    for room in ("boot", "public", "tree", "mirror", "store", "node/v1"):
         route(method, f"/{room}/{target}")
 
 

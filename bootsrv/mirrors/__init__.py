@@ -1,0 +1,1 @@
+"""Package archives as the house has them: cached ones, and our own."""

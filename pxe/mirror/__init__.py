@@ -1,0 +1,1 @@
+"""A cache of distributions' package archives, for the archives that the configuration names."""
