@@ -62,10 +62,13 @@ class GroupBoot:
 
     mode: BootMode | None = None
     diskless: Diskless = Diskless()
+    profile: str | None = None  # of its answer files
 
     def over(self, other: GroupBoot) -> GroupBoot:
         """What is said here, and `other`'s for the rest."""
-        return GroupBoot(self.mode or other.mode, self.diskless.over(other.diskless))
+        return GroupBoot(
+            self.mode or other.mode, self.diskless.over(other.diskless), self.profile or other.profile
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,7 @@ class Node:
     options: Mapping[str, str | int | bool | list[str]] = field(default_factory=dict)  # DHCP, by ISC name
     disk: str | None = None  # which disk to image: "/dev/vda", "serial:...", None = the smallest that fits
     layout: str | None = None  # name of a declared disk layout; None = the image's, or the default
+    profile: str | None = None  # by which its own distribution's installer installs it; None: its groups'
     facts: Mapping[str, Any] = field(default_factory=dict)  # inventory as the imager reported it
     firmware: str | None = None  # "bios" | "uefi", from the wire
     running: str | None = None  # NAME@NUMBER it last called home with
@@ -161,10 +165,35 @@ class Node:
         return self.mode or self.inherited.mode or BootMode.LOCAL
 
     @property
+    def answers(self) -> str | None:
+        """The profile of its answer files: its own, or its groups'."""
+        return self.profile or self.inherited.profile
+
+    @property
     def root(self) -> Root:
         """How it gets its root when it boots diskless."""
         said = self.diskless.over(self.inherited.diskless)
         return Root(said.root or RootKind.RAM, said.writes or Writes.DISCARD, said.paths or (), said.limit)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerText:
+    """One version of a text that answer files are made of: a profile, or a layer. `at`: epoch seconds."""
+
+    kind: str
+    name: str
+    number: int
+    text: str
+    at: float
+    author: str
+    comment: str
+
+    @property
+    def ref(self) -> str:
+        """Its name as a person writes it, without the version."""
+        if self.kind == "defaults":
+            return self.kind
+        return self.name if self.kind == "profile" else f"{self.kind}:{self.name}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from bootsrv.model import BootMode, Event, GroupBoot, Node, Root
+from bootsrv.model import AnswerText, BootMode, Event, GroupBoot, Node, Root
 from bootsrv.timeline import Boot, Progress
 from bootsrv.trees.record import TreeRecord
 from images.versions import Version
@@ -35,6 +35,7 @@ def node_record(node: Node) -> Record:
         "options": dict(node.options),
         "disk": node.disk,
         "layout": node.layout,
+        "profile": node.answers,
         "firmware": node.firmware,
         "running": node.running,
         "error": node.error,
@@ -59,6 +60,7 @@ def group_record(name: str, options: Mapping[str, Any], nodes: int, boot: GroupB
     return {
         "name": name, "options": dict(options), "nodes": nodes, "mode": boot.mode, "root": said.root,
         "writes": said.writes, "paths": list(said.paths or ()), "write_limit": said.limit,
+        "profile": boot.profile,
     }  # fmt: skip
 
 
@@ -70,6 +72,14 @@ def _rooted(node: Node) -> Record | None:
     if node.rooted is None:
         return None
     return {"image": node.rooted.image, "at": node.rooted.at, **_root(node.rooted.root)}
+
+
+def answer_record(version: AnswerText) -> Record:
+    """Without its text."""
+    return {
+        "ref": version.ref, "kind": version.kind, "name": version.name, "number": version.number,
+        "at": version.at, "author": version.author, "comment": version.comment,
+    }  # fmt: skip
 
 
 def event_record(event: Event, name: str | None = None) -> Record:

@@ -111,31 +111,39 @@ def identity(
     node: Node, mac: str, meta: Mapping[str, Any], config: Config, registry: Registry, base: str
 ) -> dict[str, Any]:
     """What makes the machine this node and no other: name, address, keys."""
+    place = place_of(node, config, registry, base.removeprefix("http://").rpartition(":")[0])
+    own = sshkey.public_line(config)
+    return {
+        "name": node.name,
+        "address_method": str(node.method),
+        "mac": mac,
+        **place,
+        "hosts": _hosts(node, config, registry, place["domain"]),
+        "ssh_authorized_keys": [*config.nodes.ssh_authorized_keys, *([own] if own else [])],
+        "root_password_hash": config.nodes.root_password_hash,
+        "kernel_args": str(meta.get("kernel_args") or ""),
+    }
+
+
+def place_of(node: Node, config: Config, registry: Registry, server: str) -> dict[str, Any]:
+    """Where a node is in the network: domain, address (with its prefix), gateway, dns, search. `server`: our
+    address there, "" when that is not known."""
     subnet = config.subnet_of(node.address) if node.address is not None else None
     options = {
         **(subnet.options if subnet else {}),
         **registry.nodes.group_options(node.groups),
         **node.options,
     }
-    server = base.removeprefix("http://").rpartition(":")[0]
-    own_dns = [server] if config.dns.enabled and config.domain else []
+    own_dns = [server] if server and config.dns.enabled and config.domain else []
     prefix = subnet.cidr.prefixlen if subnet is not None else 32
     domain = str(options.get("domain-name") or config.domain)
-    own = sshkey.public_line(config)
     return {
-        "name": node.name,
         "domain": domain,
-        "address_method": str(node.method),
-        "mac": mac,
         "address": f"{node.address}/{prefix}" if node.address is not None else None,
         "gateway": _first(options.get("routers"))
         or (str(subnet.routers[0]) if subnet and subnet.routers else None),
         "dns": _texts(options.get("domain-name-servers")) or own_dns,
         "search": _texts(options.get("domain-search")) or ([domain] if domain else []),
-        "hosts": _hosts(node, config, registry, domain),
-        "ssh_authorized_keys": [*config.nodes.ssh_authorized_keys, *([own] if own else [])],
-        "root_password_hash": config.nodes.root_password_hash,
-        "kernel_args": str(meta.get("kernel_args") or ""),
     }
 
 

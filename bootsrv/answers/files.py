@@ -72,8 +72,9 @@ def target(name: str) -> Target:
         raise Invalid(str(error)) from error
 
 
-def validate(text: str, goal: Target) -> tuple[Finding, ...]:
-    """What the target's reader says of any file. Raises BootsrvError when it cannot be asked."""
+def validate(text: str, goal: Target, parser: KickstartParser | None = None) -> tuple[Finding, ...]:
+    """What the target's reader says of any file. `parser`: one that is there already. Raises BootsrvError
+    when it cannot be asked."""
     if goal.dialect is Dialect.PRESEED:
         return tuple(check_preseed(text, goal.major))
     if goal.dialect is Dialect.AUTOINSTALL:
@@ -82,11 +83,14 @@ def validate(text: str, goal: Target) -> tuple[Finding, ...]:
         raise Invalid(f"files for {goal.name} cannot be checked; kickstart, preseed, autoinstall can")
     if goal.parser is None:
         return _by_our_tables(text, goal)
-    with KickstartParser() as parser:
-        try:
-            return tuple(parser.check(text, goal.parser))
-        except ParserFailed as error:
-            raise BootsrvError(str(error)) from error
+    asked = parser or KickstartParser()
+    try:
+        return tuple(asked.check(text, goal.parser))
+    except ParserFailed as error:
+        raise BootsrvError(str(error)) from error
+    finally:
+        if parser is None:
+            asked.close()
 
 
 def _by_our_tables(text: str, goal: Target) -> tuple[Finding, ...]:
@@ -111,7 +115,9 @@ def load_profile(path: Path) -> Profile:
         raise Invalid(f"{path}: {error}") from error
 
 
-def render(profile: Profile, goal: Target, secrets: Mapping[str, str]) -> Rendered:
+def render(
+    profile: Profile, goal: Target, secrets: Mapping[str, str], parser: KickstartParser | None = None
+) -> Rendered:
     """The answer file for a target, checked by its reader; findings instead of text where it cannot be."""
     try:
         text = _WRITERS[goal.dialect](profile, goal, secrets)
@@ -119,7 +125,7 @@ def render(profile: Profile, goal: Target, secrets: Mapping[str, str]) -> Render
         return Rendered("", tuple(error.findings))
     if goal.dialect is Dialect.NOCLOUD or (goal.dialect is Dialect.KICKSTART and goal.parser is None):
         return Rendered(text, ())
-    return Rendered(text, validate(text, goal))
+    return Rendered(text, validate(text, goal, parser))
 
 
 def take_over(text: str, goal: str) -> Imported:
@@ -137,10 +143,18 @@ def to_toml(profile: Profile) -> str:
 
 def compare(one: Path, other: Path) -> str:
     """What differs between two profiles, as a unified diff of their values; empty when they say the same."""
-    old, new = (to_toml(load_profile(path)).splitlines(keepends=True) for path in (one, other))
-    return "".join(difflib.unified_diff(old, new, str(one), str(other)))
+    old, new = (to_toml(load_profile(path)) for path in (one, other))
+    return difference(old, new, str(one), str(other))
+
+
+def difference(old: str, new: str, one: str, other: str) -> str:
+    """What differs between two texts, as a unified diff; empty when nothing does."""
+    lines = difflib.unified_diff(old.splitlines(), new.splitlines(), one, other, lineterm="")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def finding_record(one: Finding) -> dict[str, Any]:
     """A finding for JSON."""
-    return {"field": one.field, "line": one.line, "text": one.text, "warning": one.warning}
+    return {
+        "field": one.field, "line": one.line, "text": one.text, "warning": one.warning, "layer": one.layer,
+    }  # fmt: skip

@@ -11,6 +11,7 @@
     appliance.captures  token, live, offline, result                       (appliance/captures.py)
     appliance.pushes    plan, push, drift                                  (appliance/push.py)
     appliance.trees     import_, readable, show, verify, remove            (appliance/trees.py)
+    appliance.profiles  list, get, history, save, remove, render, preview  (appliance/profiles.py)
     appliance.watch     explain, timeline, events, log                     (appliance/watch.py)
     appliance.users     check, set_password, api tokens                    (appliance/users.py)
 
@@ -22,6 +23,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from bootsrv.appliance.captures import Captures
 from bootsrv.appliance.deploys import Deploys
@@ -39,6 +42,9 @@ from bootsrv.appliance.watch import Watch
 from bootsrv.config import Config
 from bootsrv.registry.registry import Registry
 
+if TYPE_CHECKING:
+    from bootsrv.appliance.profiles import Profiles
+
 
 class Appliance:
     """All verbs. `clock` gives epoch seconds."""
@@ -46,6 +52,7 @@ class Appliance:
     def __init__(self, config: Config, registry: Registry, clock: Callable[[], float] = time.time) -> None:
         self.config = config
         self.registry = registry
+        self._clock = clock
         self.images = Images(config, registry)
         self.deploys = Deploys(config, registry, self.images, clock)
         self.roots = Roots(registry, self.images, clock)
@@ -60,11 +67,20 @@ class Appliance:
         self.watch = Watch(config, registry, clock)
         self.users = Users(registry, clock)
 
+    @cached_property
+    def profiles(self) -> Profiles:
+        """Made when first used: templates, schemas and parsers take a while to load."""
+        from bootsrv.appliance.profiles import Profiles
+
+        return Profiles(self.config, self.registry, self._clock)
+
     @classmethod
     def open(cls, config: Config) -> Appliance:
         """With the registry of this configuration, made if there is none. Raises OSError."""
         return cls(config, Registry.open(config.registry_file))
 
     def close(self) -> None:
-        """Close what this thread has opened."""
+        """Close what this thread has opened, and what all of them share."""
+        if "profiles" in self.__dict__:
+            self.profiles.close()
         self.registry.close()

@@ -84,3 +84,12 @@ def layout_name(config: Config, name: str) -> str:
         known = ", ".join(sorted(config.layouts)) or "none: declare it as [layouts.NAME] in the configuration"
         raise Invalid(f"there is no disk layout {name!r}; there are: {known}")
     return name
+
+
+def profile_name(registry: Registry, name: str) -> str:
+    """One of the stored profiles. Raises Invalid."""
+    known = [one.name for one in registry.profiles.newest() if one.kind == "profile"]
+    if name not in known:
+        there = ", ".join(known) or "none: `bootsrv answers save` makes one"
+        raise Invalid(f"there is no profile {name!r}; there are: {there}")
+    return name

@@ -70,6 +70,16 @@ class Groups:
                     wishes.fits(node.root)
             return self._show(name, self._registry.nodes.group_options([name]))
 
+    def set_profile(self, name: str, profile: str | None) -> Group:
+        """By which profile a group's nodes are installed; None takes it back. Raises Invalid."""
+        name = names.group(name)
+        with self._registry.transaction():
+            if profile is not None:
+                profile = checks.profile_name(self._registry, profile)
+            boot = replace(self._registry.nodes.group_boot(name), profile=profile)
+            self._registry.nodes.set_group_boot(name, boot)
+            return self._show(name, self._registry.nodes.group_options([name]))
+
     def _show(self, name: str, options: Mapping[str, Any]) -> Group:
         nodes = self._registry.nodes
         return Group(name, options, nodes.group_sizes().get(name, 0), nodes.group_boot(name))

@@ -35,13 +35,16 @@ class Wanted:
     groups: Sequence[str] | None = None
     disk: str | None = None
     layout: str | None = None  # name of one of the configuration's layouts
+    profile: str | None = None  # name of a stored profile, for its answer files
     mode: str | None = None
     options: Mapping[str, Any] | None = None  # merged into what is there; a value of None removes the option
     root: str | None = None  # of a diskless node: ram, nfs, nbd
     writes: str | None = None  # discard, keep, paths
     paths: Sequence[str] | None = None  # with writes=paths: what is kept
     write_limit: str | int | None = None  # bytes, or a size such as 2G
-    clear: Sequence[str] = ()  # of address, image, disk, layout, mode, root, writes, paths, write-limit
+    clear: Sequence[
+        str
+    ] = ()  # of address, image, disk, layout, profile, mode, root, writes, paths, write-limit
 
 
 class Nodes:
@@ -192,7 +195,10 @@ class Nodes:
             node = self.show(ref)
             if node.state is NodeState.DISCOVERED:
                 raise Invalid(f"{ref} is not registered yet: adopt it first")
-            return self._save(self._changed(node, wanted), "node.changed", "registration changed")
+            changed = self._changed(node, wanted)
+            if node.name and changed.name and changed.name != node.name:
+                self._registry.profiles.rename("node", node.name, changed.name)
+            return self._save(changed, "node.changed", "registration changed")
 
     def remove(self, ref: str, force: bool = False) -> None:
         """Forget a node. One that is being imaged only with `force`."""
@@ -234,6 +240,8 @@ class Nodes:
             changes["disk"] = names.disk(wanted.disk)
         if wanted.layout is not None:
             changes["layout"] = checks.layout_name(self._config, wanted.layout)
+        if wanted.profile is not None:
+            changes["profile"] = checks.profile_name(self._registry, wanted.profile)
         if wanted.options is not None:
             merged = {**node.options, **wanted.options}
             changes["options"] = {key: value for key, value in merged.items() if value is not None}
@@ -280,6 +288,8 @@ def _cleared(node: Node, keys: Sequence[str]) -> Node:
             node = replace(node, disk=None)
         elif key == "layout":
             node = replace(node, layout=None)
+        elif key == "profile":
+            node = replace(node, profile=None)
         elif key == "mode":
             node = replace(node, mode=None)
         elif key in wishes.FIELDS:

@@ -8,37 +8,78 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bootsrv.cli.context import as_json, show_json
-from bootsrv.errors import BootsrvError, Invalid
+from bootsrv.cli.context import Context, as_json, harmless, pass_context, show_json
+from bootsrv.cli.stored import KEEPING
+from bootsrv.errors import BootsrvError, Invalid, NotFound
 
 if TYPE_CHECKING:
+    from bootsrv.answers.making import Made
     from pxe.answers.errors import Finding
 
 _PATH = click.Path(path_type=Path)
 _TARGETS = "rhel9, fedora42, debian13, rhl7.2 ..."
-_for = click.option("--for", "goal", metavar="TARGET", required=True, help=_TARGETS)
+_for = click.option("--for", "goal", metavar="TARGET", default="", help=_TARGETS)
+_profile = click.option("--profile", metavar="NAME", help="By this stored profile, not the node's own.")
 
 
 @click.group()
 def answers() -> None:
-    """Answer files: kickstart and preseed, made from one profile or checked as they are."""
+    """Answer files: kickstart, preseed, autoinstall and more, made from profiles or checked as they are.
+
+    A stored text is a profile (NAME) or a layer: defaults, distribution:NAME, group:NAME, node:NAME. NAME@N
+    is version N of it.
+    """
+
+
+for _verb in KEEPING:
+    answers.add_command(_verb)
 
 
 @answers.command()
-@click.argument("file", type=_PATH)
+@click.argument("what", metavar="FILE|NODES")
 @_for
+@_profile
 @as_json
-def validate(file: Path, goal: str, json_: bool) -> None:
-    """Check any answer FILE by what will read it: the installer's own parser, or its own questions."""
+@pass_context
+def validate(context: Context, what: str, goal: str, profile: str | None, json_: bool) -> None:
+    """Check any answer FILE (with --for), or the answers of NODES, by what will read them: the installer's
+    own parser, its own questions, its schema."""
     from bootsrv.answers import files
 
-    found = files.validate(files.read_text(file), files.target(goal))
+    if (path := _file(what)) is None:
+        _validate_nodes(context, what, profile, json_)
+        return
+    if not goal:
+        raise click.UsageError(f"say what the file is for: --for TARGET ({_TARGETS})")
+    found = files.validate(files.read_text(path), files.target(goal))
     if json_:
         show_json([files.finding_record(one) for one in found])
     else:
-        _show(found, f"{file}: good for {goal}")
+        _show(found, f"{what}: good for {goal}")
     if any(not one.warning for one in found):
         raise click.exceptions.Exit(1)
+
+
+def _validate_nodes(context: Context, what: str, profile: str | None, json_: bool) -> None:
+    from bootsrv.answers import files
+
+    verbs = context.appliance
+    made = [verbs.profiles.render(node, profile) for node in verbs.nodes.select(what)]
+    if json_:
+        show_json([
+            {"node": one.node.name, "target": one.target.name if one.target else None, "good": one.good,
+             "findings": [files.finding_record(found) for found in one.rendered.findings]}
+            for one in made
+        ])  # fmt: skip
+    else:
+        for one in made:
+            _show(one.rendered.findings, f"{one.node.name}: good" + _by(one), before=f"{one.node.name}: ")
+    if not all(one.good for one in made):
+        raise click.exceptions.Exit(1)
+
+
+def _by(one: Made) -> str:
+    return f" for {one.target.name}" if one.target is not None else ""
 
 
 @answers.command(name="import")
@@ -63,14 +104,31 @@ def import_(file: Path, goal: str, out: Path | None) -> None:
 
 
 @answers.command()
-@click.argument("profile", type=_PATH)
-@click.option("--for", "goal", metavar="TARGET", default="", help="Else what the profile says.")
-def render(profile: Path, goal: str) -> None:
-    """Write PROFILE (TOML) as the answer file of its target, and have it checked by what will read it."""
+@click.argument("what", metavar="FILE|NODE", required=False)
+@click.option("--for", "goal", metavar="TARGET", default="", help="Of a FILE: else what it says itself.")
+@_profile
+@click.option("--with-secrets", is_flag=True, help="As it is served; else secrets are masked.")
+@pass_context
+def render(
+    context: Context, what: str | None, goal: str, profile: str | None, with_secrets: bool
+) -> None:  # fmt: skip
+    """Write the answers of a NODE, or of a profile FILE (TOML), and have them checked by what will read them.
+
+    With --profile and no NODE: what the profile makes of a node that nobody has.
+    """
     from bootsrv.answers import files
 
-    made = files.load_profile(profile)
-    done = files.render(made, files.target(goal or made.target), _secrets(profile))
+    path = _file(what) if what is not None else None
+    if what is None and profile is None:
+        raise click.UsageError("name a node, a profile's file, or a profile with --profile")
+    if path is not None:
+        own = files.load_profile(path)
+        done = files.render(own, files.target(goal or own.target), _secrets(path))
+    elif what is not None:
+        verbs = context.appliance
+        done = verbs.profiles.render(verbs.nodes.show(what), profile, with_secrets).rendered
+    else:
+        done = context.appliance.profiles.example(profile or "").rendered
     _show(done.findings, "", err=True)
     if not done.good:
         raise click.exceptions.Exit(1)
@@ -78,13 +136,23 @@ def render(profile: Path, goal: str) -> None:
 
 
 @answers.command()
-@click.argument("one", type=_PATH)
-@click.argument("other", type=_PATH)
-def diff(one: Path, other: Path) -> None:
-    """Show what differs between two profiles. Exit code 1 when something does."""
+@click.argument("one", metavar="ONE")
+@click.argument("other", metavar="OTHER")
+@pass_context
+def diff(context: Context, one: str, other: str) -> None:
+    """Show what differs between two profiles: files, or stored texts (NAME, NAME@N). Exit code 1 when
+    something does."""
     from bootsrv.answers import files
 
-    text = files.compare(one, other)
+    paths = _file(one), _file(other)
+    if paths[0] is not None and paths[1] is not None:
+        text = files.compare(paths[0], paths[1])
+    else:
+        texts = [
+            files.read_text(path) if path is not None else context.appliance.profiles.get(name).text
+            for path, name in zip(paths, (one, other), strict=True)
+        ]
+        text = files.difference(texts[0], texts[1], one, other)
     if text:
         click.echo(text, nl=False)
         raise click.exceptions.Exit(1)
@@ -99,10 +167,21 @@ def hash(password: str) -> None:  # the verb's own name
     click.echo(hashed(password))
 
 
-def _show(found: Iterable[Finding], otherwise: str, err: bool = False) -> None:
+def _file(what: str) -> Path | None:
+    """Whether a word means a file: it is there, or it looks like a path. Raises NotFound."""
+    path = Path(what)
+    if path.is_file():
+        return path
+    if "/" in what or path.suffix in (".toml", ".ks", ".cfg", ".xml", ".ign", ".yaml", ".yml", ".bu"):
+        raise NotFound(f"{what}: no such file")
+    return None
+
+
+def _show(found: Iterable[Finding], otherwise: str, err: bool = False, before: str = "") -> None:
     found = list(found)
     for one in found:
-        click.echo(f"{'note' if one.warning else 'error'}: {one}", err=err)
+        layer = f" (from {one.layer})" if one.layer else ""
+        click.echo(harmless(f"{before}{'note' if one.warning else 'error'}: {one}{layer}"), err=err)
     if not found and otherwise:
         click.echo(otherwise, err=err)
 

@@ -40,24 +40,28 @@ def list_(context: Context, json_: bool) -> None:
 @click.argument("name")
 @click.argument("options", nargs=-1, metavar="NAME=VALUE...")
 @click.option("--mode", help="What its nodes boot when nothing is armed: local, diskless or discover.")
+@click.option("--profile", help="The profile of its nodes' answer files.")
 @root_options
-@click.option("--clear", multiple=True, help="Take back: mode, root, writes, paths or write-limit.")
+@click.option("--clear", multiple=True, help="Take back: profile, mode, root, writes, paths or write-limit.")
 @pass_context
 def set_(
-    context: Context, /, name: str, options: tuple[str, ...], mode: str | None, clear: tuple[str, ...],
-    **given: Any,
+    context: Context, /, name: str, options: tuple[str, ...], mode: str | None, profile: str | None,
+    clear: tuple[str, ...], **given: Any,
 ) -> None:  # fmt: skip
     """Set DHCP options of a group by their ISC names (an empty value removes one), and how its nodes boot.
     What is said of a node itself counts more."""
     from bootsrv.appliance.roots import Wanted
 
-    if not (options or mode or clear or any(given.values())):
+    if not (options or mode or profile or clear or any(given.values())):
         raise click.UsageError("nothing to set: say what, such as --mode diskless")
     verbs = context.appliance
     with verbs.registry.transaction():
         made = verbs.groups.set_options(name, options_of(options) or {})
-        if mode or clear or any(given.values()):
-            made = verbs.groups.set_boot(name, mode, Wanted(**root_of(given)), clear)
+        if profile or "profile" in clear:
+            made = verbs.groups.set_profile(name, profile)
+        rest = [key for key in clear if key != "profile"]
+        if mode or rest or any(given.values()):
+            made = verbs.groups.set_boot(name, mode, Wanted(**root_of(given)), rest)
     click.echo(f"{made.name}: {', '.join(filter(None, (_boot(made), _options(made)))) or 'no options'}")
 
 
@@ -67,7 +71,13 @@ def _options(one: Group) -> str:
 
 def _boot(one: Group) -> str:
     said = one.boot.diskless
-    words = [one.boot.mode, said.root, f"writes {said.writes}" if said.writes else None, *(said.paths or ())]
+    words = [
+        one.boot.mode,
+        f"profile {one.boot.profile}" if one.boot.profile else None,
+        said.root,
+        f"writes {said.writes}" if said.writes else None,
+        *(said.paths or ()),
+    ]
     return " ".join(
         [str(word) for word in words if word] + ([f"<= {human(said.limit)}"] if said.limit else [])
     )

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 CLEARABLE = (
-    "address", "image", "disk", "layout", "identities", "mode", "root", "writes", "paths", "write-limit",
+    "address", "image", "disk", "layout", "profile", "identities", "mode", "root", "writes", "paths",
+    "write-limit",
 )  # fmt: skip
 HEADINGS = ("NAME", "STATE", "ADDRESS", "METHOD", "IMAGE", "RUNS", "MAC", "GROUPS")
 
@@ -34,6 +35,9 @@ def _fields(command: F) -> F:
             click.option("--group", "groups", multiple=True, help="A group; give it again for more."),
             click.option("--disk", help="/dev/NAME or serial:NUMBER; default: the smallest that fits."),
             click.option("--layout", help="A disk layout of the configuration ([layouts.NAME])."),
+            click.option(
+                "--profile", help="A stored profile (`bootsrv answers list`), for its answer files."
+            ),
             click.option("--mode", help="What it boots when nothing is armed: local, diskless or discover."),
             *ROOT_OPTIONS,
             click.option(
@@ -293,6 +297,7 @@ def _wanted(given: dict[str, Any]) -> Wanted:
         groups=list(given["groups"]) if given["groups"] else None,
         disk=given["disk"],
         layout=given["layout"],
+        profile=given["profile"],
         options=options_of(given["options"]),
         mode=given["mode"],
         **root_of(given),

@@ -26,7 +26,7 @@ from bootsrv.registry.connection import Database
 _COLUMNS = (
     "name", "state", "address", "method", "image", "mode", "armed_image", "armed_at", "armed_wipe",
     "armed_attempts", "options", "disk", "facts", "firmware", "running", "error", "created", "last_seen",
-    "half_written", "armed_capture", "layout", "diskless", "rooted",
+    "half_written", "armed_capture", "layout", "diskless", "rooted", "profile",
 )  # fmt: skip
 _INSERT = f"INSERT INTO nodes ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 _UPDATE = f"UPDATE nodes SET {', '.join(c + '=?' for c in _COLUMNS)} WHERE id=?"  # noqa: S608
@@ -204,6 +204,7 @@ def _values(node: Node) -> tuple[Any, ...]:
         node.layout,
         msgspec.json.encode(node.diskless).decode() if node.diskless != Diskless() else None,
         msgspec.json.encode(node.rooted).decode() if node.rooted is not None else None,
+        node.profile,
     )  # fmt: skip
 
 
@@ -239,6 +240,7 @@ def _node(row: sqlite3.Row) -> Node:
         diskless=msgspec.json.decode(row["diskless"], type=Diskless) if row["diskless"] else Diskless(),
         inherited=_inherited(row["inherited"]),
         rooted=msgspec.json.decode(row["rooted"], type=Rooted) if row["rooted"] else None,
+        profile=row["profile"],
     )
 
 

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 PARTS = ("", "-wal", "-shm")
 # In this order, so that what refers to a node comes after it. What is only history may stay behind.
 TABLES = ("nodes", "macs", "memberships", "groups", "leases", "users", "settings", "tokens", "flights",
-          "events", "logs")  # fmt: skip
+          "answers", "answer_versions", "answer_secrets", "events", "logs")  # fmt: skip
 MOST_STEPS = 10_000  # attempts to get past a hole
 
 

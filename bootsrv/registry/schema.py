@@ -39,6 +39,15 @@ _HOSTS_CHANGE = (
     "DELETE ON settings WHEN old.name GLOB 'identity.*'",
 )  # fmt: skip
 
+_NEXT_ANSWERS = "UPDATE counters SET value=value+1 WHERE name='answers'"
+_ANSWERS_CHANGE = (
+    "INSERT ON answer_versions",
+    "DELETE ON answers",
+    "INSERT ON answer_secrets",
+    "UPDATE ON answer_secrets",
+    "DELETE ON answer_secrets",
+)
+
 STEPS: tuple[tuple[str, ...], ...] = (
     (
         """CREATE TABLE nodes (
@@ -125,6 +134,23 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE groups ADD COLUMN boot TEXT NOT NULL DEFAULT ''",
         # until now nobody could have meant anything by it
         "UPDATE nodes SET mode='' WHERE mode='local'",
+    ),
+    (
+        "CREATE TABLE answers (id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, name TEXT NOT NULL,"
+        " UNIQUE (kind, name))",
+        "CREATE TABLE answer_versions (answer INTEGER NOT NULL REFERENCES answers ON DELETE CASCADE,"
+        " number INTEGER NOT NULL, text TEXT NOT NULL, at REAL NOT NULL, author TEXT NOT NULL,"
+        " comment TEXT NOT NULL, PRIMARY KEY (answer, number)) WITHOUT ROWID",
+        "CREATE TABLE answer_secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL, at REAL NOT NULL)"
+        " WITHOUT ROWID",
+        "ALTER TABLE nodes ADD COLUMN profile TEXT",
+        "INSERT INTO counters VALUES ('answers', 1)",
+        *(
+            f"CREATE TRIGGER answers_{number} AFTER {what} BEGIN {_NEXT_ANSWERS}; END"
+            for number, what in enumerate(_ANSWERS_CHANGE)
+        ),
+        "CREATE TRIGGER hosts_profile AFTER UPDATE OF profile ON nodes WHEN new.profile IS NOT old.profile"
+        f" BEGIN {_NEXT_HOSTS}; END",
     ),
 )
 

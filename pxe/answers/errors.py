@@ -13,6 +13,7 @@ class Finding:
     field: str = ""  # of the profile, "network[0].vlan"; empty when only the line is known
     line: int = 0
     warning: bool = False
+    layer: str = ""  # that the field's value comes from, where a profile is made of layers
 
     def __str__(self) -> str:
         where = ": ".join(part for part in (self.field, f"line {self.line}" if self.line else "") if part)

@@ -5,6 +5,7 @@ Passwords are hashes only. Whatever an imported file says that has no field here
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Any
 
@@ -29,8 +30,12 @@ from pxe.answers.text import (
     Script,
     Section,
     Words,
+    explained,
 )
 from pxe.errors import SettingError
+
+_MISSING = re.compile(r"Object missing required field `([^`]*)`")
+_UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)`")
 
 
 class Root(Section, frozen=True, kw_only=True):
@@ -225,7 +230,12 @@ def profile_from(values: dict[str, Any]) -> Profile:
         return msgspec.convert(values, Profile)
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$")
-        raise SettingError(where.strip("`.") or "profile", what) from error
+        key = where.strip("`.")
+        if unknown := _UNKNOWN.match(what):
+            raise SettingError(f"{key}.{unknown[1]}".lstrip("."), "there is no such field") from error
+        if missing := _MISSING.match(what):
+            raise SettingError(f"{key}.{missing[1]}".lstrip("."), "is missing") from error
+        raise SettingError(key or "profile", explained(what)) from error
 
 
 def profile_values(profile: Profile) -> dict[str, Any]:

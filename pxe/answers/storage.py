@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
+from pxe.answers.text import Count, Device, Item, Line, Section, Words, kind
 
-from pxe.answers.text import Count, Device, Item, Line, Section, Words
-
-Place = Annotated[str, msgspec.Meta(pattern=r"\A(/[^\s\x00-\x1f,'\"\\]*|[A-Za-z][A-Za-z0-9._+-]*)\Z")]
+Place = Annotated[
+    str,
+    kind(r"\A(/[^\s\x00-\x1f,'\"\\]*|[A-Za-z][A-Za-z0-9._+-]*)\Z", "a mount point, or swap, raid.N, pv.N"),
+]
 
 
 class Luks(Section, frozen=True, kw_only=True):

@@ -21,25 +21,57 @@ def is_line(text: str) -> bool:
     return not re.search(f"[{_BREAKS}]", text)
 
 
-Line = Annotated[str, msgspec.Meta(pattern=rf"\A[^{_BREAKS}]*\Z")]
-Words = Annotated[str, msgspec.Meta(pattern=rf"\A[^{_BREAKS}]+\Z")]  # a Line that is not empty
-Item = Annotated[str, msgspec.Meta(pattern=rf"\A[^-{_LIST}\s][^{_LIST}\s]*\Z")]  # in a comma-separated list
-Hash = Annotated[str, msgspec.Meta(pattern=r"\A(\$[0-9a-zA-Z]+\$[!-9;-~]+|[!-9;-~]{13}|[!*]+)\Z")]
-Host = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?\Z")]
-Account = Annotated[str, msgspec.Meta(pattern=r"\A[a-z_][a-z0-9_-]{0,30}\$?\Z")]
-Device = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._:/+|*-]*\Z")]
-Package = Annotated[str, msgspec.Meta(pattern=r"\A(?!\*\Z)[A-Za-z0-9_*?\[][A-Za-z0-9_.+:*?\[\]~/-]*\Z")]
-Group = Annotated[str, msgspec.Meta(pattern=rf"\A[^-@^#\s{_BREAKS}][^#{_BREAKS}]*(?<![\s])\Z")]
-Key = Annotated[str, msgspec.Meta(pattern=rf"\A[A-Za-z0-9][^{_BREAKS}]*\Z")]  # a line of authorized_keys
-Layout = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z][A-Za-z0-9_ ()-]*\Z")]  # "us", "cz (qwerty)"
-RawLine = Annotated[
-    str, msgspec.Meta(pattern=r"\A[^\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*\Z")
+_KINDS: dict[str, str] = {}  # by pattern, as msgspec writes it
+
+
+def kind(pattern: str, words: str) -> msgspec.Meta:
+    """A kind of text, and what to say of one that is not of it."""
+    _KINDS[repr(pattern)] = words
+    return msgspec.Meta(pattern=pattern)
+
+
+def explained(reason: str) -> str:
+    """msgspec's reason, in words for whoever typed the value."""
+    words = _KINDS.get(reason.partition(" matching regex ")[2])
+    if words is not None:
+        return f"must be {words}"
+    return reason.replace("`", "").replace("Expected", "must be", 1).replace("got", "not")
+
+
+_PLAIN = r"\A[^\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*\Z"
+_SCRIPT = r"\A[^\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*\Z"
+_HASH = r"\A(\$[0-9a-zA-Z]+\$[!-9;-~]+|[!-9;-~]{13}|[!*]+)\Z"
+_PACKAGE = r"\A(?!\*\Z)[A-Za-z0-9_*?\[][A-Za-z0-9_.+:*?\[\]~/-]*\Z"
+
+Line = Annotated[str, kind(rf"\A[^{_BREAKS}]*\Z", "one line of text")]
+Words = Annotated[str, kind(rf"\A[^{_BREAKS}]+\Z", "one line of text, not empty")]
+Item = Annotated[  # in a comma-separated list
+    str, kind(rf"\A[^-{_LIST}\s][^{_LIST}\s]*\Z", "one word without blanks or commas, no - in front")
 ]
-Script = Annotated[
-    str, msgspec.Meta(pattern=r"\A[^\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*\Z")
-]  # lines, ended by line feeds
+Hash = Annotated[str, kind(_HASH, "a password's hash, as `bootsrv answers hash` makes it")]
+Host = Annotated[
+    str,
+    kind(r"\A[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?\Z", "a host name: letters, digits, - and dots"),
+]
+Account = Annotated[
+    str,
+    kind(r"\A[a-z_][a-z0-9_-]{0,30}\$?\Z", "an account's name: at most 31 small letters, digits, - and _"),
+]
+Device = Annotated[str, kind(r"\A[A-Za-z0-9][A-Za-z0-9._:/+|*-]*\Z", "a device's name, or its MAC")]
+Package = Annotated[str, kind(_PACKAGE, "a package's name")]
+Group = Annotated[
+    str, kind(rf"\A[^-@^#\s{_BREAKS}][^#{_BREAKS}]*(?<![\s])\Z", "a group's name, without the @")
+]
+Key = Annotated[str, kind(rf"\A[A-Za-z0-9][^{_BREAKS}]*\Z", "a public key: a line of authorized_keys")]
+Layout = Annotated[
+    str, kind(r"\A[A-Za-z][A-Za-z0-9_ ()-]*\Z", "a keyboard layout, such as us or cz (qwerty)")
+]
+RawLine = Annotated[str, kind(_PLAIN, "one line of text")]
+Script = Annotated[str, kind(_SCRIPT, "lines of text, without control characters")]  # ended by line feeds
 Count = Annotated[int, msgspec.Meta(ge=0)]
-Port = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9-]+(:(tcp|udp))?\Z")]  # "22:tcp", "imap:tcp"
+Port = Annotated[
+    str, kind(r"\A[A-Za-z0-9-]+(:(tcp|udp))?\Z", "a port and its protocol, such as 8080:tcp or imap:tcp")
+]
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
