@@ -64,7 +64,10 @@ def cut_off(path: Path) -> None:
 
 
 def holed(path: Path) -> None:
-    for page in range(10, path.stat().st_size // 4096, 12):
+    """In what was written after the tables were made: without their description nothing can be read."""
+    empty = path.with_name("empty.db")
+    Registry.open(empty).close()
+    for page in range(empty.stat().st_size // 4096, path.stat().st_size // 4096, 12):
         hole(path, page * 4096)
 
 
