@@ -4,6 +4,7 @@
     files    HTTP                   bootsrv.files
     intake   captured machines      bootsrv.intake
     mirror   packages for installers  bootsrv.mirror
+    roots    what diskless machines load  bootsrv.roots
     web      the page and the API   webui, spawned by its name: nothing here imports it
 
 Prints `ready` on stderr when all listeners are up, ends cleanly on SIGTERM.
@@ -27,7 +28,7 @@ from bootsrv.supervisor import Child, Supervisor
 log = logging.getLogger("bootsrv")
 MODULES = {
     "packets": "bootsrv.packets", "files": "bootsrv.files", "intake": "bootsrv.intake",
-    "mirror": "bootsrv.mirror", "web": "webui",
+    "mirror": "bootsrv.mirror", "roots": "bootsrv.roots", "web": "webui",
 }  # fmt: skip
 
 

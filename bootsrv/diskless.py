@@ -49,8 +49,9 @@ class Shares:
         self._rightful = Rightful(registry, peers, clock)
         self._clock = clock
 
-    def asked(self, peer: str, kind: RootKind) -> Share:
-        """The root of the node at `peer` (an IPv4 address). Raises NotShared."""
+    def asked(self, peer: str, kind: RootKind | None = None) -> Share:
+        """The root of the node at `peer` (an IPv4 address), in whatever kind or in this one. Raises
+        NotShared."""
         mac = self._peers.mac_of(peer, self._clock())
         node = self._registry.machine(mac) if mac is not None else None
         if node is None or node.state is NodeState.DISCOVERED or mac is None:
@@ -62,7 +63,7 @@ class Shares:
         share = self.of(node)
         if share is None:
             raise NotShared(f"{node.name} ({peer}) was not booted diskless")
-        if share.root.kind is not kind:
+        if kind is not None and share.root.kind is not kind:
             raise NotShared(f"{node.name} ({peer}) has its root by {share.root.kind}, not by {kind}")
         return share
 

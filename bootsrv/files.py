@@ -14,6 +14,8 @@ import time
 from bootsrv import child, payload
 from bootsrv.appliance.images import Images
 from bootsrv.config import Config
+from bootsrv.diskless import Shares
+from bootsrv.handout import Handout
 from bootsrv.handover import Handover
 from bootsrv.intake import SOCKET as INTAKE
 from bootsrv.listening import listen_on, our_interfaces
@@ -35,8 +37,11 @@ async def serve(config: Config, stop: asyncio.Event) -> int:
     registry = Registry.open(config.registry_file)
     recorder = Recorder(registry, Peers(registry))
     peers = Peers(registry)
-    catalogue = payload.catalogue(config, [Handover(config, registry, peers, lambda: our_interfaces(config))])
-    site = HouseSite(config, registry, Images(config, registry), catalogue, peers)
+    images = Images(config, registry)
+    handover = Handover(config, registry, peers, lambda: our_interfaces(config))
+    handout = Handout(config, Shares(registry, peers), images)
+    catalogue = payload.catalogue(config, [handover, handout])
+    site = HouseSite(config, registry, images, catalogue, peers)
     web, intake, mirror = (config.run_dir / name for name in ("web.sock", INTAKE, MIRROR))
     server = HttpServer(site, recorder, web, None, intake, mirror)
     recorder.start()

@@ -32,7 +32,8 @@ class Ground:
 def prepare(config: Config, identity: Identity) -> Ground:
     """Make what is missing. Raises OSError when the data directory cannot be used, BootsrvError for the
     rest."""
-    for path in (config.data_dir, config.public_dir, config.run_dir, config.cache_dir):
+    netroots = config.data_dir / "netroot"
+    for path in (config.data_dir, config.public_dir, config.run_dir, config.cache_dir, netroots):
         path.mkdir(parents=True, exist_ok=True)
         privilege.own(path, identity)
     config.data_dir.chmod(0o2770 if identity.user else 0o700)

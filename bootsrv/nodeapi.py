@@ -27,6 +27,7 @@ from bootsrv.names import printable
 from bootsrv.recognition import by_inventory
 from bootsrv.registry.registry import Registry
 from bootsrv.registry.tokens import Token
+from bootsrv.roottask import RootTasks
 from images.versions import Version
 from pxe.http.ports import NodeRequest, Reply, Wait
 
@@ -39,7 +40,7 @@ MOST_QUIET = 5000  # long polls whose last look is remembered; forgetting one co
 SEEN_SECONDS = 10.0  # how exactly we remember when a machine was last heard of
 MAX_EVENTS, MAX_TEXT, MAX_DATA = 500, 2000, 64 * 1024
 MAX_FACTS, MAX_LOG = 256 * 1024, 256 * 1024
-_KIND = re.compile(r"(imager|deploy)\.[a-z-]{1,32}\Z")
+_KIND = re.compile(r"(imager|deploy|root)\.[a-z-]{1,32}\Z")
 _REF = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}@[0-9]{1,9}\Z")
 _HOST_KEY = re.compile(r"[a-z0-9@.-]{1,64} [A-Za-z0-9+/=]{20,2000}\Z")
 
@@ -51,9 +52,11 @@ class NodeApi:
         self, config: Config, registry: Registry, images: Images, clock: Callable[[], float] = time.time
     ) -> None:
         self._config, self._registry, self._images, self._clock = config, registry, images, clock
+        self._roots = RootTasks(config, registry, images, None, clock)
         self._quiet: dict[str, tuple[int, int]] = {}  # long polls: the registry's changes as each saw it
         self._routes: Mapping[tuple[str, str], Callable[[NodeRequest, Token], Reply | Wait]] = {
             ("GET", "task"): self._task,
+            ("GET", "root"): self._root,
             ("POST", "facts"): self._facts,
             ("POST", "events"): self._events,
             ("POST", "log"): self._log,
@@ -115,6 +118,9 @@ class NodeApi:
             return Wait(POLL_SECONDS)
         self._quiet.pop(key, None)
         return Reply(204, b"")
+
+    def _root(self, request: NodeRequest, token: Token) -> Reply | Wait:
+        return self._roots.answer(self._node(token), token, request.token or "")
 
     def _work(self, node: Node, token: Token, plan: bootplan.BootPlan) -> dict[str, Any]:
         order = node.armed.capture if node.armed is not None else None
@@ -251,7 +257,7 @@ def _event(item: object) -> tuple[str, str, dict[str, Any]]:
         raise Refused(400, "an event is a JSON object")
     kind, text, data = item.get("kind"), item.get("text") or "", item.get("data") or {}
     if not isinstance(kind, str) or not _KIND.match(kind):
-        raise Refused(400, "an event's kind is imager.* or deploy.*")
+        raise Refused(400, "an event's kind is imager.*, deploy.* or root.*")
     if not isinstance(text, str) or not isinstance(data, dict):
         raise Refused(400, "an event has a text and an object of data")
     if len(msgspec.json.encode(data)) > MAX_DATA:

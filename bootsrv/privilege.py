@@ -24,6 +24,7 @@ CAPABILITIES: dict[str, tuple[str, ...]] = {
     "files": ("net_bind_service",),
     "web": (),
     "mirror": (),
+    "roots": (),
     "intake": ("chown", "dac_override"),
 }
 OWNERS = ("intake",)  # writes the store, which is the administrator's: keeps our user

@@ -12,6 +12,7 @@ from pxe import ipxe
 
 KERNEL = "imager/vmlinuz"
 INITRD = "imager/initrd.img"
+ROOT_KERNEL, ROOT_INITRD = "root/vmlinuz", "root/initrd.img"  # the machine's own: see `handout`
 SERIAL = "serial"  # in the query: the machine's serial number, asked for where nodes are known by theirs
 RETRY = "retry"  # in the query: asked again within one boot, by a script that failed
 
@@ -23,18 +24,36 @@ def render(
     `again` is asked when something fails (see `again_url`)."""
     who = node.name if node is not None and node.name else mac
     note = f"{who}: {plan.reason}"
-    if plan.action is Action.DISKLESS:
-        return ipxe.message(f"{note}: this server cannot do that yet", again, 15)
     if plan.action is not Action.IMAGER or plan.purpose is None:
         return ipxe.local(note, again)
     line = cmdline(config, base, token, mac, str(plan.purpose))
     return ipxe.imager(f"{base}/boot/{KERNEL}", f"{base}/boot/{INITRD}", line, note, again)
 
 
-def unready(node: Node | None, mac: str, again: str, reason: str) -> str:
-    """What a machine is told while we cannot give it the imager: why, and to ask again."""
+def diskless(
+    plan: BootPlan, node: Node, mac: str, config: Config, base: str, token: str, again: str, image_args: str
+) -> str:
+    """The script of a machine that boots its image's kernel with a root of ours; `image_args` are the image's
+    own words for its kernel."""
+    note = f"{node.name or mac}: {plan.reason}"
+    own = image_args.split()
+    consoles = any(word.startswith("console=") for word in own)
+    words = [
+        f"bootsrv.url={base}",
+        f"bootsrv.token={token}",
+        f"bootsrv.mac={mac}",
+        f"initrd={ROOT_INITRD.rpartition('/')[2]}",
+        *([] if consoles else (f"console={console}" for console in config.imager.console)),
+        *own,
+    ]
+    kernel, initrd = f"{base}/boot/{ROOT_KERNEL}", f"{base}/boot/{ROOT_INITRD}"
+    return ipxe.imager(kernel, initrd, " ".join(words), note, again)
+
+
+def unready(node: Node | None, mac: str, again: str, reason: str, seconds: int = 15) -> str:
+    """What a machine is told while we cannot give it what it is to boot: why, and to ask again."""
     who = node.name if node is not None and node.name else mac
-    return ipxe.message(f"{who}: {reason}", again, 15)
+    return ipxe.message(f"{who}: {reason}", again, seconds)
 
 
 def ask_serial(mac: str, base: str, server: str, arch: int | None) -> str:

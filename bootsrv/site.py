@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from bootsrv import bootplan, lifecycle, pushstore, scripts
 from bootsrv.appliance.images import Images
 from bootsrv.config import Config
 from bootsrv.discovery import note_sighting
-from bootsrv.errors import NotFound
+from bootsrv.errors import BootsrvError, NotFound
 from bootsrv.listening import our_interfaces
 from bootsrv.mirrors.view import HouseMirrors
-from bootsrv.model import Node, NodeState
+from bootsrv.model import Node, NodeState, RootKind
+from bootsrv.netroots import Netroots, NotReady
 from bootsrv.nodeapi import BOOT_SECONDS, NodeApi
 from bootsrv.peers import Peers
 from bootsrv.recognition import by_serial
@@ -28,6 +30,7 @@ from bootsrv.trees.shelf import Shelf
 from bootsrv.trees.source import TreeSource
 from images.agent import bundle
 from images.locator import Locator
+from images.netroot import prepare
 from pxe.catalogue import Catalogue, Entry, normalise
 from pxe.http.ports import Denied, NodeRequest, Reply, Wait
 from pxe.loaders import architecture
@@ -55,6 +58,7 @@ class HouseSite:
         self._mirrors = HouseMirrors(config, lambda: our_interfaces(config))
         self._trees = TreeSource(Shelf(config.trees_dir))
         self._api = NodeApi(config, registry, images, clock)
+        self._netroots = Netroots(config, registry, lambda: images.store().public_key())
         self._packs: dict[str, frozenset[str]] = {}  # version id -> the packs it needs
         self._pushes = pushstore.PushStore(config, images, self._packs_of)
 
@@ -89,6 +93,8 @@ class HouseSite:
             plan = bootplan.decide(node, self._config.nodes.discover)
             if node is not None and node.rooted is not None and plan.action is not bootplan.Action.DISKLESS:
                 node = self._registry.nodes.save(lifecycle.unrooted(node))
+            if plan.action is bootplan.Action.DISKLESS and node is not None:
+                return self._diskless(plan, note_sighting(self._registry, mac, now, arch), mac, base, again)
             if plan.action is not bootplan.Action.IMAGER:
                 return scripts.render(plan, node, mac, self._config, base, "", again)
             if self.boot_file(scripts.KERNEL) is None or self.boot_file(scripts.INITRD) is None:
@@ -105,6 +111,26 @@ class HouseSite:
             plan = bootplan.decide(node, self._config.nodes.discover)
             token = self._registry.tokens.issue("boot", mac, now, BOOT_SECONDS, {"url": base})
         return scripts.render(plan, node, mac, self._config, base, token, again)
+
+    def _diskless(self, plan: bootplan.BootPlan, node: Node, mac: str, base: str, again: str) -> str:
+        """The version is chosen now: a plain image name means its newest. From here on it is in use."""
+        assert plan.image is not None and plan.root is not None
+        now = self._clock()
+        try:
+            version = self._images.resolve(plan.image)
+            ready = self._netroots.ready(version, plan.root)
+        except BootsrvError as error:
+            lasting = not isinstance(error, NotReady) or error.lasting
+            if lasting and node.error != str(error):
+                node = self._registry.nodes.save(replace(node, error=str(error)))
+            return scripts.unready(node, mac, again, str(error), 15 if lasting else 3)
+        node = self._registry.nodes.save(lifecycle.rooted(node, version.ref, plan.root, now))
+        token = self._registry.tokens.issue("boot", mac, now, BOOT_SECONDS, {"url": base})
+        text = f"boots {version.ref} diskless, kernel {ready.kernel}: {plan.reason}"
+        data = {"image": version.ref, "root": str(plan.root.kind), "writes": str(plan.root.writes)}
+        self._registry.events.add(now, "boot.diskless", text, mac, node.id, data)
+        args = str(version.meta.get("kernel_args") or "")
+        return scripts.diskless(plan, node, mac, self._config, base, token, again, args)
 
     def boot_file(self, name: str) -> Entry | None:
         """A loader, or the imager's kernel and RAM disk."""
@@ -142,6 +168,8 @@ class HouseSite:
         if found.purpose == pushstore.PURPOSE:
             return self._pushes.find(kind, id, found)
         node = self._registry.machine(found.subject) if found.purpose == "boot" else None
+        if kind == "roots":
+            return self._root_file(node, id)
         if node is None or node.armed is None or node.armed.capture is not None:
             return Denied(403, "this machine is not to be imaged")
         try:
@@ -156,6 +184,16 @@ class HouseSite:
         if kind == "packs" and id in self._packs_of(version.id):
             return store.pack_path(id)
         return Denied(403, "that is not part of the image this machine is to be imaged with")
+
+    def _root_file(self, node: Node | None, id: str) -> Path | Denied | None:
+        """The root in memory of the version that the token's machine was booted with."""
+        if node is None or node.rooted is None or node.rooted.root.kind is not RootKind.RAM:
+            return Denied(403, "this machine has no root in memory")
+        version = self._images.resolve(node.rooted.image)
+        files = {f"{version.id}.squashfs": prepare.SQUASHFS, f"{version.id}.blocks": prepare.BLOCKS}
+        if id not in files:
+            return Denied(403, "that is not the root this machine was booted with")
+        return self._netroots.home(version) / files[id]
 
     def _packs_of(self, version: str) -> frozenset[str]:
         if version not in self._packs:

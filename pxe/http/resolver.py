@@ -5,7 +5,7 @@
     /public/NAME            DATA_DIR/public, as it is
     /tree/TREE/NAME         a file of an install tree
     /mirror/NAME/PATH       a file of a package archive
-    /store/KIND/ID          manifests, locators and packs of images, patches between them
+    /store/KIND/ID          manifests, locators and packs of images, patches between them, roots
     /node/v1/...            the node API
     /agent                  the agent for running machines, one file
     /capture/v1/...         uploads of captured machines, for the process that takes them in
@@ -23,7 +23,7 @@ from urllib.parse import parse_qsl, unquote
 
 _MAC = re.compile(r"[0-9a-f]{2}(?:([:-]?)[0-9a-f]{2})(?:\1[0-9a-f]{2}){4}", re.IGNORECASE)
 _ID = re.compile(r"[0-9a-zA-Z_-][0-9a-zA-Z._-]{0,199}")
-_STORE = frozenset({"manifests", "locators", "packs", "patches"})
+_STORE = frozenset({"manifests", "locators", "packs", "patches", "roots"})
 _OURS = frozenset({"boot", "public", "tree", "mirror", "store", "node"})
 _READ = ("GET", "HEAD")
 _AUTHORITY = re.compile(r"(?:[0-9a-zA-Z.-]{1,253}|\[[0-9a-fA-F:.]{2,45}\])(?::[0-9]{1,5})?")

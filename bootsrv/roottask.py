@@ -1,0 +1,110 @@
+"""What a diskless machine is told by its first RAM disk's question: its root, its write layer, who it is.
+
+The plan was made at its boot (`node.rooted`); here it is only filled with what the machine needs to carry
+it out, and signed for that boot alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from bootsrv import bootkey, overlays, tasks
+from bootsrv.appliance.images import Images
+from bootsrv.calls import Refused, json_reply
+from bootsrv.config import Config
+from bootsrv.errors import BootsrvError
+from bootsrv.model import Node, RootKind, Writes
+from bootsrv.registry.registry import Registry
+from bootsrv.registry.tokens import Token
+from images.agent.netroot import sealed
+from images.versions import Version
+from pxe.http.ports import Reply
+
+HOME_SECONDS = 10 * 365 * 86400.0
+NBD_PORT = 10809
+
+
+class Exports(Protocol):
+    """Where a node finds its root over NFS. Raises BootsrvError while it is not there yet."""
+
+    def nfs(self, node: Node, version: Version, host: str) -> dict[str, Any]: ...
+
+
+class RootTasks:
+    """Answers `GET /node/v1/root` for the holder of a boot's token."""
+
+    def __init__(
+        self,
+        config: Config,
+        registry: Registry,
+        images: Images,
+        exports: Exports | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._config, self._registry, self._images = config, registry, images
+        self._exports, self._clock = exports, clock
+
+    def answer(self, node: Node, token: Token, secret: str) -> Reply:
+        """The signed task, or what there is to wait for."""
+        if node.rooted is None:
+            raise Refused(403, "this machine is not to boot diskless")
+        try:
+            task = self._task(node, token, self._images.resolve(node.rooted.image))
+        except BootsrvError as error:
+            return json_reply({"wait": str(error)})
+        self._registry.upkeep.set_host_keys(node.id, [bootkey.known_host(self._registry, node)])
+        return json_reply(sealed.seal(task, secret, bootkey.private(self._registry)))
+
+    def again(self, node: Node, mac: str, base: str) -> dict[str, Any]:
+        """What is laid over a running node's root once more. Raises BootsrvError."""
+        if node.rooted is None:
+            raise Refused(403, "this machine is not diskless")
+        version = self._images.resolve(node.rooted.image)
+        return self._personal(node, mac, base, version)
+
+    def _task(self, node: Node, token: Token, version: Version) -> dict[str, Any]:
+        assert node.rooted is not None
+        root, base, mac = node.rooted.root, str(token.data.get("url") or ""), token.subject
+        host = base.removeprefix("http://").rpartition(":")[0]
+        home = self._registry.tokens.issue("home", str(node.id), self._clock(), HOME_SECONDS, {"mac": mac})
+        task: dict[str, Any] = {
+            **self._personal(node, mac, base, version),
+            "image": {"ref": version.ref, "manifest": version.id},
+            "root": {
+                "kind": str(root.kind), "writes": str(root.writes), "paths": list(root.paths),
+                "limit": root.limit,
+            },
+            "callback": {"url": f"{base}/node/v1/home", "token": home},
+        }  # fmt: skip
+        if root.kind is RootKind.NBD:
+            task["nbd"] = {
+                "host": host, "port": _port(self._config, "nbd", NBD_PORT), "export": version.ref,
+                "keep": f"{version.ref}/keep", "format": "erofs",
+            }  # fmt: skip
+        elif root.kind is RootKind.NFS:
+            if self._exports is None:
+                raise BootsrvError("this server exports nothing over NFS")
+            task["nfs"] = self._exports.nfs(node, version, host)
+        return task
+
+    def _personal(self, node: Node, mac: str, base: str, version: Version) -> dict[str, Any]:
+        who = tasks.identity(node, mac, version.meta, self._config, self._registry, base)
+        return {
+            "node": who,
+            "machine_id": bootkey.machine_id(self._registry, node),
+            "ssh_host_keys": bootkey.host_key(self._registry, node),
+            "files": _as_json(overlays.files(self._config, node, overlays.variables(node, who, version))),
+        }
+
+
+def _as_json(files: Sequence[overlays.File]) -> list[dict[str, str]]:
+    return [{"path": file.path, "mode": f"{file.mode:o}", "data": file.base64} for file in files]
+
+
+def _port(config: Config, section: str, default: int) -> int:
+    """Of an exporter that this configuration may know."""
+    return int(getattr(getattr(config, section, None), "port", default))
+
+
+__all__ = ["Exports", "RootTasks", "Writes"]

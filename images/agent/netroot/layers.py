@@ -1,0 +1,99 @@
+"""What a diskless machine writes: an overlay over its read-only root, in memory or on a file system that is
+kept for it.
+
+    discard   everything goes to a tmpfs, which has the limit as its size
+    keep      everything goes to a kept file system
+    paths     what lies below some directories goes to a kept file system, the rest to a tmpfs
+
+A kept file system is ext4, on a network block device or in a file on a directory over NFS: an overlay's
+upper part needs attributes that NFS has not. Mounts appear below /run/bootsrv, where `df` shows how full
+they are. Python 3.8, standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Sequence
+
+from images.agent.netroot.mounts import NOATIME, mount
+from images.agent.rootfs import Root
+from images.agent.run import CommandFailed, run
+from images.errors import ImageError
+
+HOME = Path("/run/bootsrv")
+LOWER, MEMORY, KEPT = HOME / "lower", HOME / "memory", HOME / "kept"
+EXT4_MAGIC, EXT4_OFFSET = b"\x53\xef", 0x438
+
+
+def in_memory(target: Path, limit: int | None) -> None:
+    """The whole root on an overlay over memory. `limit` in bytes; None: half of the memory (tmpfs(5))."""
+    mount("bootsrv-writes", MEMORY, "tmpfs", NOATIME, f"mode=755,size={limit or '50%'}")
+    _overlay(LOWER, MEMORY / "root", target)
+
+
+def kept_whole(target: Path, version: str) -> None:
+    """The whole root on an overlay over the kept file system. Each version has its own: what was written over
+    another one's files need not fit."""
+    _overlay(LOWER, KEPT / "root" / version, target)
+
+
+def kept_paths(target: Path, paths: Sequence[str]) -> None:
+    """Each path on an overlay of its own over the kept file system; the same for every version."""
+    root = Root(target)
+    try:
+        for path in paths:
+            if not root.is_dir(path):
+                root.make_dirs(path)
+            place = Path("/proc/self/fd", str(root.open(path, os.O_PATH | os.O_DIRECTORY)))
+            real = Path(os.readlink(place))  # noqa: PTH115 - what the root made of it
+            os.close(int(place.name))
+            _overlay(real, KEPT / "paths" / path.strip("/").replace("/", "\\x2f"), real)
+    finally:
+        root.close()
+
+
+def open_kept(device: str) -> None:
+    """Mounts the kept file system of a device, which gets one if it has none yet. Raises ImageError,
+    OSError."""
+    if not _has_ext4(device):
+        run(["mke2fs", "-q", "-F", "-t", "ext4", "-L", "bootsrv-keep", "-E", "lazy_itable_init=1", device])
+    else:
+        # As preen: what a power cut left is put right without a question; 1 means that it was.
+        run(["e2fsck", "-p", device], good=(0, 1))
+        run(["resize2fs", device], good=(0, 1))
+    mount(device, KEPT, "ext4", NOATIME)
+
+
+def file_on(folder: Path, limit: int) -> Path:
+    """The file that holds the kept file system, `limit` bytes large; it grows with the limit and never
+    shrinks."""
+    path = folder / "kept.img"
+    with path.open("ab") as file:
+        if file.tell() < limit:
+            file.truncate(limit)
+    return path
+
+
+def _has_ext4(device: str) -> bool:
+    with open(device, "rb") as file:  # noqa: PTH123 - a device
+        file.seek(EXT4_OFFSET)
+        return file.read(2) == EXT4_MAGIC
+
+
+def _overlay(lower: Path, home: Path, target: Path) -> None:
+    upper, work = home / "upper", home / "work"
+    if work.exists():  # what a power cut left there is of no use, and may be half of anything
+        shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True, exist_ok=True)
+    if not upper.exists():
+        upper.mkdir()
+        made, info = str(upper), lower.stat()
+        os.chown(made, info.st_uid, info.st_gid)
+        upper.chmod(info.st_mode & 0o7777)
+    data = f"lowerdir={lower},upperdir={upper},workdir={work}"
+    mount("bootsrv-root", target, "overlay", NOATIME, data)
+
+
+__all__ = ["CommandFailed", "ImageError", "file_on", "in_memory", "kept_paths", "kept_whole", "open_kept"]

@@ -1,0 +1,1 @@
+"""What a machine without a disk boots, made out of a version of an image."""
