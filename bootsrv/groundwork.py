@@ -15,6 +15,7 @@ from bootsrv.appliance.appliance import Appliance
 from bootsrv.appliance.errors import translated
 from bootsrv.config import Config
 from bootsrv.leasebook.keeper import NAME
+from bootsrv.netroots import FOLDER
 from bootsrv.privilege import Identity
 from bootsrv.registry.salvage import look_after
 
@@ -32,7 +33,7 @@ class Ground:
 def prepare(config: Config, identity: Identity) -> Ground:
     """Make what is missing. Raises OSError when the data directory cannot be used, BootsrvError for the
     rest."""
-    netroots = config.data_dir / "netroot"
+    netroots = config.data_dir / FOLDER
     for path in (config.data_dir, config.public_dir, config.run_dir, config.cache_dir, netroots):
         path.mkdir(parents=True, exist_ok=True)
         privilege.own(path, identity)

@@ -23,6 +23,7 @@ from images.errors import BadInput
 from images.netroot import prepare
 from images.versions import Version
 
+FOLDER = "netroot"
 STATE = "state.json"  # of a directory that is being made, or could not be
 
 
@@ -97,4 +98,4 @@ class Netroots:
 
 def home(config: Config, version_id: str) -> Path:
     """Of a version's id, which is hex."""
-    return config.data_dir / "netroot" / version_id
+    return config.data_dir / FOLDER / version_id

@@ -35,6 +35,7 @@ LOOK_SECONDS = 0.5
 AGAIN_SECONDS = 300.0  # after a failure
 KEEP_SECONDS = 3600.0  # what is not needed any more: a node may be moved back
 NICE = 10
+CACHE_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n"  # bford.info/cachedir: no backup needs it
 SIGHTS = 0.5  # seconds between two notes of progress
 
 
@@ -127,13 +128,16 @@ class Roots:
 
 
 def _places(config: Config) -> Iterator[Path]:
-    folder = config.data_dir / "netroot"
+    folder = config.data_dir / netroots.FOLDER
     return (path for path in sorted(folder.iterdir()) if path.is_dir()) if folder.is_dir() else iter(())
 
 
 async def serve(config: Config, stop: asyncio.Event) -> int:
     """Until stopped. What is under way then is made again at the next start."""
     registry = Registry.open(config.registry_file)
+    folder = config.data_dir / netroots.FOLDER
+    folder.mkdir(exist_ok=True)
+    (folder / "CACHEDIR.TAG").write_text(CACHE_TAG)
     work, ended = Roots(config, registry, Images(config, registry)), threading.Event()
     os.nice(NICE)
     threading.Thread(target=work.forever, args=(ended,), name="roots", daemon=True).start()
