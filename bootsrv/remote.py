@@ -70,6 +70,19 @@ class Remote:
                 raise BootsrvError(f"{self.name}: {why}")
             return last
 
+    def command(self, argv: Sequence[str]) -> None:
+        """Run one command there, of words without blanks. Raises BootsrvError. A machine that goes away while
+        it obeys is no error."""
+        with self._files(b"") as (known, source, errors):
+            command = [*self._ssh(known), *argv]
+            done = subprocess.run(
+                command, stdin=source, stdout=subprocess.DEVNULL, stderr=errors, check=False
+            )
+            errors.seek(0)
+            said = errors.read().decode("utf-8", "replace").strip().splitlines()
+            if done.returncode and not any("closed by remote host" in line for line in said):
+                raise BootsrvError(f"{self.name}: {said[-1] if said else f'exit code {done.returncode}'}")
+
     @contextmanager
     def _files(self, script: bytes) -> Iterator[tuple[Path, IO[bytes], IO[bytes]]]:
         """known_hosts with this one node, the script, and a place for what ssh says."""

@@ -10,6 +10,7 @@
     appliance.images    list, show, resolve, import, tag, remove, gc ...   (appliance/images.py)
     appliance.captures  token, live, offline, result                       (appliance/captures.py)
     appliance.pushes    plan, push, drift                                  (appliance/push.py)
+    appliance.powers    act, set_door                                      (appliance/powers.py)
     appliance.trees     import_, readable, show, verify, remove            (appliance/trees.py)
     appliance.profiles  list, get, history, save, remove, render, preview  (appliance/profiles.py)
     appliance.watch     explain, timeline, events, log                     (appliance/watch.py)
@@ -33,6 +34,7 @@ from bootsrv.appliance.identities import Identities
 from bootsrv.appliance.images import Images
 from bootsrv.appliance.leases import Leases
 from bootsrv.appliance.nodes import Nodes
+from bootsrv.appliance.powers import Powers
 from bootsrv.appliance.push import Pushes
 from bootsrv.appliance.roots import Roots
 from bootsrv.appliance.roster import Roster
@@ -62,6 +64,7 @@ class Appliance:
         self.identities = Identities(registry, clock)
         self.roster = Roster(registry)
         self.pushes = Pushes(config, registry, self.images, clock)
+        self.powers = Powers(config, registry, self.pushes.remote, clock)
         self.captures = Captures(registry, self.images, clock, self.pushes)
         self.trees = Trees(config, clock)
         self.watch = Watch(config, registry, clock)

@@ -17,6 +17,7 @@ from bootsrv.appliance.images import Images
 from bootsrv.config import Config
 from bootsrv.errors import Conflict, Invalid, NotFound
 from bootsrv.model import AddressMethod, BootMode, Node, NodeState
+from bootsrv.power.kept import Kept
 from bootsrv.registry.registry import Registry
 
 REGISTERED = tuple(state for state in NodeState if state is not NodeState.DISCOVERED)
@@ -207,6 +208,7 @@ class Nodes:
             if node.state is NodeState.IMAGING and not force:
                 raise Conflict(f"{node.name} is being imaged; `--force` removes it all the same")
             self._registry.identities.clear(node.id)
+            Kept(self._config, self._registry).forget(node.id)
             self._registry.nodes.remove(node.id)
             for mac in node.macs:
                 self._registry.tokens.revoke("boot", mac)

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "tree": ("bootsrv.cli.tree", "tree", "Install trees: import, list, show, verify, remove."),
     "answers": ("bootsrv.cli.answers", "answers", "Answer files: save profiles, render, validate, import."),
     "push": ("bootsrv.cli.push", "push", "Bring running NODES to a version; only what differs moves."),
+    "power": ("bootsrv.cli.power", "power", "Switch NODES on, off, or off and on."),
     "explain": ("bootsrv.cli.watch", "explain", "What a node would boot, and why."),
     "timeline": ("bootsrv.cli.watch", "timeline", "A node's boots, stage by stage."),
     "events": ("bootsrv.cli.watch", "events", "What happened, and what happens now."),

@@ -24,6 +24,10 @@ class Settings:
             (name, value),
         )
 
+    def drop(self, name: str) -> None:
+        """Safe where there is none."""
+        self._db.run("DELETE FROM settings WHERE name=?", (name,))
+
     def secret(self, name: str) -> str:
         """A secret of this appliance; made at the first asking, the same ever after."""
         with self._db.transaction():
