@@ -42,7 +42,7 @@ Acquire::IndexTargets::deb::DEP-11-icons-small::DefaultEnabled "false";
 Acquire::IndexTargets::deb::DEP-11-icons-large::DefaultEnabled "false";
 Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled "false";
 """
-_URI = re.compile(r"'[^']+' (?P<file>\S+) (?P<size>\d+)")
+_URI = re.compile(r"'[^']+' (?P<file>\S+) (?P<size>\d+) SHA256:(?P<sha256>[0-9a-f]{64})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ class Wish:
     """One package that would be fetched. `size` in bytes."""
 
     name: str
-    version: str
     size: int
+    sha256: str
 
 
 class AptRoom:
@@ -88,21 +88,28 @@ class AptRoom:
     ) -> None:
         self._folder.cleanup()
 
+    @property
+    def debs(self) -> Path:
+        """Where `download` puts packages."""
+        return self.path / "debs"
+
     def update(self) -> None:
         """Fetch the indexes and check their signatures."""
         self.run(["apt-get", "-qq", "--error-on=any", "update"])
 
     def closure(self, packages: Sequence[str], recommends: bool = True) -> list[Wish]:
         """What would be fetched to install these on a machine that has nothing, in one go."""
-        options = ["-o", f"APT::Install-Recommends={str(recommends).lower()}"]
+        options = [f"-oAPT::Install-Recommends={str(recommends).lower()}", "-oAcquire::ForceHash=SHA256"]
         said = self.run(["apt-get", "-qq", "-y", "--print-uris", *options, "install", "--", *packages])
-        return [_wish(found) for line in said.splitlines() if (found := _URI.match(line))]
+        wishes = [_wish(found) for line in said.splitlines() if (found := _URI.match(line))]
+        if not wishes:
+            raise BootsrvError(f"apt named no package to fetch for {', '.join(packages[:3])}")
+        return wishes
 
     def download(self, packages: Sequence[str]) -> Path:
         """Fetch packages (NAME or NAME=VERSION) into a directory of the room, which is returned."""
-        for start in range(0, len(packages), 400):
-            self.run(["apt-get", "-qq", "download", *packages[start : start + 400]], cwd=self.path / "debs")
-        return self.path / "debs"
+        self.run(["apt-get", "-qq", "download", "--", *packages], cwd=self.debs)
+        return self.debs
 
     def run(self, command: Sequence[str], cwd: Path | None = None) -> str:
         """One of apt's commands; its output. Raises BootsrvError with the first line it complained with."""
@@ -140,5 +147,4 @@ def _host_proxy() -> str:
 
 
 def _wish(found: re.Match[str]) -> Wish:
-    name, version, _ = found["file"].rsplit("_", 2)
-    return Wish(name, version.replace("%3a", ":"), int(found["size"]))
+    return Wish(found["file"].partition("_")[0], int(found["size"]), found["sha256"])

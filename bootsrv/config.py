@@ -173,6 +173,10 @@ class Config(msgspec.Struct, frozen=True):
         return self.data_dir / "trees"
 
     @property
+    def mirrors_dir(self) -> Path:
+        return self.data_dir / "mirrors"
+
+    @property
     def cache_dir(self) -> Path:
         return self.data_dir / "cache"
 

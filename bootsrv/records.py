@@ -6,7 +6,7 @@ Field names are those of the model; times are epoch seconds, sizes bytes, addres
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,6 +14,9 @@ from bootsrv.model import AnswerText, BootMode, Event, GroupBoot, Node, Root
 from bootsrv.timeline import Boot, Progress
 from bootsrv.trees.record import TreeRecord
 from images.versions import Version
+
+if TYPE_CHECKING:
+    from bootsrv.appliance.mirrors import Archive
 
 Record = dict[str, Any]
 
@@ -137,3 +140,13 @@ def tree_record(tree: TreeRecord) -> Record:
     own: Record = msgspec.to_builtins(tree)
     del own["facts"]
     return {**own, "url_path": tree.place, **facts}
+
+
+def mirror_record(archive: Archive) -> Record:
+    record: Record = {
+        "name": archive.name,
+        "kind": "filled" if archive.filled else "cached",
+        "url_path": archive.place,
+        "upstreams": list(archive.upstreams),
+    }
+    return {**record, **msgspec.to_builtins(archive.filled)} if archive.filled else record

@@ -13,6 +13,7 @@
     appliance.powers    act, set_door                                      (appliance/powers.py)
     appliance.trees     import_, readable, show, verify, remove            (appliance/trees.py)
     appliance.profiles  list, get, history, save, remove, render, preview  (appliance/profiles.py)
+    appliance.mirrors   fill, listing, show, remove                        (appliance/mirrors.py)
     appliance.watch     explain, timeline, events, log                     (appliance/watch.py)
     appliance.users     check, set_password, api tokens                    (appliance/users.py)
 
@@ -33,6 +34,7 @@ from bootsrv.appliance.groups import Groups
 from bootsrv.appliance.identities import Identities
 from bootsrv.appliance.images import Images
 from bootsrv.appliance.leases import Leases
+from bootsrv.appliance.mirrors import Mirrors
 from bootsrv.appliance.nodes import Nodes
 from bootsrv.appliance.powers import Powers
 from bootsrv.appliance.push import Pushes
@@ -67,6 +69,7 @@ class Appliance:
         self.powers = Powers(config, registry, self.pushes.remote, clock)
         self.captures = Captures(registry, self.images, clock, self.pushes)
         self.trees = Trees(config, clock)
+        self.mirrors = Mirrors(config, self.trees, clock)
         self.watch = Watch(config, registry, clock)
         self.users = Users(registry, clock)
 

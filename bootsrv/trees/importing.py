@@ -3,22 +3,20 @@ whole."""
 
 from __future__ import annotations
 
-import os
 import posixpath
 import re
-import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from bootsrv.errors import Conflict, Invalid
 from bootsrv.trees import netboot
 from bootsrv.trees import record as records
+from bootsrv.trees.listed import FILES, INDEX
 from bootsrv.trees.media import Iso, Source, open_source
+from bootsrv.trees.place import appearing
 from bootsrv.trees.record import TreeRecord
-from bootsrv.trees.shelf import FILES, INDEX, RECORD, Shelf
+from bootsrv.trees.shelf import RECORD, Shelf
 from bootsrv.trees.writer import TreeWriter
 from images.progress import Progress, silent
 from pxe.trees import sums, treeinfo
@@ -44,8 +42,7 @@ def import_tree(
     Raises Invalid when it is no installer that is known or is damaged, Conflict when the name is taken,
     BootsrvError, BadInput, OSError.
     """
-    if not _NAME.match(name):
-        raise Invalid(f"tree name {name!r}: use 1-63 of a-z 0-9 . _ - and start with a letter or digit")
+    check_name(name, "tree name")
     if name in shelf.names() and not replace:
         raise Conflict(f"there is a tree {name!r} already; add --replace, or `bootsrv tree remove {name}`")
     packaged = None if "/" in source or Path(source).exists() else netboot.known(source)
@@ -55,6 +52,12 @@ def import_tree(
             return _bring(shelf, medium, name, words, progress, clock)
     path = Path(source)
     return _bring(shelf, open_source(path), name, str(path.absolute()), progress, clock)
+
+
+def check_name(name: str, what: str) -> None:
+    """Raises Invalid with the rule."""
+    if not _NAME.match(name):
+        raise Invalid(f"{what} {name!r}: use 1-63 of a-z 0-9 . _ - and start with a letter or digit")
 
 
 def _bring(
@@ -73,7 +76,7 @@ def _bring(
         done += piece
         progress(done, total, name)
 
-    with _place(shelf.root, name) as new:
+    with appearing(shelf.root, name) as new:
         (new / FILES).mkdir(mode=0o755)
         writer = TreeWriter(new / FILES, _expected(medium), count)
         medium.pour(writer, _wanted(facts))
@@ -149,32 +152,3 @@ def _notes(facts: TreeFacts, writer: TreeWriter) -> tuple[str, ...]:
     if facts.medium and ISO not in writer.index.files:
         notes.append("this installer fetches the whole ISO: import the ISO file, not a directory")
     return tuple(notes)
-
-
-@contextmanager
-def _place(root: Path, name: str) -> Iterator[Path]:
-    """A directory that becomes the tree when all went well, and is gone otherwise."""
-    root.mkdir(mode=0o755, parents=True, exist_ok=True)
-    _tidy(root)
-    new = Path(tempfile.mkdtemp(prefix=f".new-{os.getpid()}-", dir=root))
-    try:
-        new.chmod(0o755)
-        yield new
-        os.sync()  # the files first: a tree that is there is whole
-        old = root / f".gone-{name}"
-        if (root / name).exists():
-            shutil.rmtree(old, ignore_errors=True)
-            (root / name).rename(old)
-        new.rename(root / name)
-        shutil.rmtree(old, ignore_errors=True)
-    except BaseException:
-        shutil.rmtree(new, ignore_errors=True)
-        raise
-
-
-def _tidy(root: Path) -> None:
-    """What an import that was killed has left."""
-    for left in root.glob(".new-*"):
-        owner = left.name.split("-")[1]
-        if owner.isdecimal() and not Path(f"/proc/{owner}").exists():
-            shutil.rmtree(left, ignore_errors=True)

@@ -9,20 +9,20 @@ A tree appears and goes whole. Look-ups are for one thread; a list is read when 
 from __future__ import annotations
 
 import hashlib
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from bootsrv.errors import BootsrvError, NotFound
-from bootsrv.trees import index as lists
 from bootsrv.trees import record as records
 from bootsrv.trees.index import Index
+from bootsrv.trees.listed import FILES, Lists
+from bootsrv.trees.place import vanish
 from bootsrv.trees.record import TreeRecord
 from images.progress import Progress, silent
 
-RECORD, INDEX, FILES, UPDATES = "tree.json", "index.tsv", "files", "updates"
+RECORD, UPDATES = "tree.json", "updates"
 _RACY_NS = 50_000_000
 
 
@@ -39,7 +39,7 @@ class Shelf:
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
-        self._lists: dict[Path, tuple[tuple[int, int], Index]] = {}
+        self._lists = Lists()
         self._names: tuple[int, frozenset[str]] = (0, frozenset())
 
     def names(self) -> list[str]:
@@ -91,7 +91,7 @@ class Shelf:
         """A tree's list of files. Raises NotFound, BootsrvError."""
         self.get(name)
         place = self.root / name / UPDATES if updates else self.root / name
-        return self._list(place) or Index()
+        return self._lists.get(place) or Index()
 
     def find(self, tree: str, name: str) -> tuple[Path, Path] | None:
         """(file, directory that it must lie in) for a normalised name; None when there is none."""
@@ -99,43 +99,22 @@ class Shelf:
             return None
         home = self.root / tree
         if name.startswith(f"{UPDATES}/"):
-            found = self._in(home / UPDATES, name[len(UPDATES) + 1 :])
+            found = self._lists.find(home / UPDATES, name[len(UPDATES) + 1 :])
             if found is not None:
                 return found
-        return self._in(home, name)
-
-    def _in(self, home: Path, name: str) -> tuple[Path, Path] | None:
-        index = self._list(home)
-        key = index.find(name) if index is not None else None
-        return None if key is None else (home / FILES / key, home / FILES)
-
-    def _list(self, home: Path) -> Index | None:
-        path = home / INDEX
-        try:
-            info = path.stat()
-        except FileNotFoundError:
-            self._lists.pop(path, None)
-            return None
-        stamp = (info.st_mtime_ns, info.st_ino)
-        known = self._lists.get(path)
-        if known is None or known[0] != stamp:
-            known = self._lists[path] = (stamp, lists.load(path))
-        return known[1]
+        return self._lists.find(home, name)
 
     def remove(self, name: str) -> TreeRecord:
         """Take a tree away. Raises NotFound."""
         found = self.get(name)
-        aside = self.root / f".gone-{name}"
-        shutil.rmtree(aside, ignore_errors=True)
-        (self.root / name).rename(aside)
-        shutil.rmtree(aside)
+        vanish(self.root, name)
         return found
 
     def verify(self, name: str, progress: Progress = silent) -> Iterator[Damage]:
         """Read every file of a tree and its updates; yields those that are not as they were."""
         self.get(name)
         for home in (self.root / name, self.root / name / UPDATES):
-            index = self._list(home)
+            index = self._lists.get(home)
             if index is None:
                 continue
             total, done = index.bytes, 0

@@ -22,6 +22,7 @@ from pathlib import Path
 import msgspec
 
 log = logging.getLogger(__name__)
+_TAG = "Signature: 8a477f597d28d172789f06886806bc55"  # bford.info/cachedir
 _TOUCH_SECONDS = 600.0  # how exactly we remember when something was last used
 
 
@@ -103,6 +104,7 @@ class Cache(Lookup):
         self._free = free or _free_bytes
         for part in ("objects", "entries", "parts"):
             (root / part).mkdir(parents=True, exist_ok=True)
+        (root / "CACHEDIR.TAG").write_text(f"{_TAG}\n# no backup needs it\n")
         for left in (root / "parts").iterdir():
             left.unlink()  # of a process that was killed
         self._entries: dict[str, Cached] = {}

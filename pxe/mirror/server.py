@@ -30,6 +30,7 @@ from pxe.mirror.sums import Sums
 log = logging.getLogger(__name__)
 PREFIX = "/mirror/"
 FRESH_SECONDS = 5.0  # so long an index is right without asking: a rack that starts at once asks once
+_WEAK_SECONDS = 60.0
 _PIECE = 256 * 1024
 _STALE = {"Warning": f'110 {AGENT} "Response is Stale"'}
 _HEADERS = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
@@ -131,7 +132,7 @@ class MirrorServer:
         known = await self._sums.find(name, path) if said.immutable and not said.sha256 else None
         wish = Wish(
             etag=cached.etag if cached else "",
-            modified=cached.modified if cached else "",
+            modified=cached.modified if cached and _strong(cached) else "",
             known=known,
             sha256=said.sha256,
             fits=self._cache.fits,
@@ -238,6 +239,11 @@ async def _relay(request: web.BaseRequest, answer: aiohttp.ClientResponse) -> we
         raise ConnectionResetError(str(error)) from error
     await response.write_eof()
     return response
+
+
+def _strong(cached: Cached) -> bool:
+    """Whether its date tells it from a newer one: dates have whole seconds (RFC 9110 §8.8.2.2)."""
+    return cached.stored - seconds_of(cached.modified) > _WEAK_SECONDS
 
 
 def seconds_of(modified: str) -> float:
