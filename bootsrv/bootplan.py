@@ -18,6 +18,7 @@ class Action(StrEnum):
 
     LOCAL = "local"  # go on to its own disk
     IMAGER = "imager"  # start the RAM system
+    INSTALLER = "installer"  # start a distribution's own installer
     DISKLESS = "diskless"  # start its image's kernel, with a root over the network or in memory
     NONE = "none"  # leave it alone: offer no boot file
 
@@ -47,15 +48,17 @@ def decide(node: Node | None, discover: bool = True) -> BootPlan:
     if node is None or node.state is NodeState.DISCOVERED:
         return _unknown(discover)
     if node.state is NodeState.FAILED:
-        reason = (
-            f"imaging failed ({node.error or 'no reason was reported'}); waits until it is told to try again"
-        )
+        what = "installation" if node.armed is not None and node.armed.install is not None else "imaging"
+        why = node.error or "no reason was reported"
+        reason = f"{what} failed ({why}); waits until it is told to try again"
         return BootPlan(Action.IMAGER, reason, Purpose.HOLD)
     if node.armed is not None:
         if node.armed.capture is not None:
             what = f"its {node.armed.capture.kind} is to be captured as {node.armed.image}"
             return BootPlan(Action.IMAGER, what, Purpose.CAPTURE)
         again = f", attempt {node.armed.attempts + 1}" if node.armed.attempts else ""
+        if node.armed.install is not None:
+            return BootPlan(Action.INSTALLER, f"to be installed: {node.armed.what}{again}")
         return BootPlan(
             Action.IMAGER, f"armed for {node.armed.image}{again}", Purpose.DEPLOY, node.armed.image
         )
@@ -63,7 +66,8 @@ def decide(node: Node | None, discover: bool = True) -> BootPlan:
         return _diskless(node)
     if node.state is NodeState.IMAGING or node.half_written:
         # Only the report of the imager ends this state: without an arming, the disk is still suspect.
-        return BootPlan(Action.IMAGER, "its disk is half written; waits for `bootsrv reimage`", Purpose.HOLD)
+        reason = "its disk is half written; waits for `bootsrv reimage` or `install`"
+        return BootPlan(Action.IMAGER, reason, Purpose.HOLD)
     if node.boots is BootMode.DISCOVER:
         return BootPlan(Action.IMAGER, "set to boot the imager and wait", Purpose.DISCOVER)
     if node.state is NodeState.REGISTERED:

@@ -81,6 +81,19 @@ class Http(Section, frozen=True):
     address: str | None = None
 
 
+class Syslog(Section, frozen=True):
+    """Where installers send their logs: UDP and TCP, and nobody but machines that are being installed."""
+
+    enabled: bool = True
+    port: int = 514
+
+
+class Install(Section, frozen=True):
+    """Installations by the distributions' own installers. `patience`: seconds without a sign of life."""
+
+    patience: int = 1800
+
+
 class NodeDefaults(Section, frozen=True):
     """What is written into every node that is imaged, and what unknown machines get."""
 
@@ -139,6 +152,8 @@ class _File(Section, frozen=True):
     layouts: dict[str, dict[str, Any]] = {}
     mirrors: dict[str, Mirror] = {}
     cache: PackageCache = PackageCache()
+    syslog: Syslog = Syslog()
+    install: Install = Install()
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -159,6 +174,8 @@ class Config(msgspec.Struct, frozen=True):
     layouts: dict[str, dict[str, Any]] = {}  # by name, each good
     mirrors: dict[str, Mirror] = {}
     cache: PackageCache = PackageCache()
+    syslog: Syslog = Syslog()
+    install: Install = Install()
 
     @property
     def registry_file(self) -> Path:
@@ -225,7 +242,7 @@ def parse(table: Mapping[str, Any], path: Path) -> Config:
     return Config(
         path, Path(raw.data_dir), payload, raw.interfaces, raw.domain.lower(), subnets,
         raw.dhcp, raw.tftp, raw.dns, raw.http, raw.nodes, raw.imager, raw.layouts,
-        raw.mirrors, raw.cache,
+        raw.mirrors, raw.cache, raw.syslog, raw.install,
     )  # fmt: skip
 
 
@@ -269,13 +286,18 @@ def _check(raw: _File) -> None:
         raise SettingError("dns.records", "needs a `domain` that they are in")
     dnsrecords.table(raw.dns.records, raw.domain.lower())
     _check_ports(raw)
+    if raw.install.patience < 60:
+        raise SettingError("install.patience", "is less than a minute: slower than that are all installers")
     _check_nodes(raw)
     _check_imager(raw)
     _check_mirrors(raw)
 
 
+_UDP = ("dhcp", "tftp", "dns", "syslog")
+
+
 def _check_ports(raw: _File) -> None:
-    for name in ("dhcp", "tftp", "dns", "http"):
+    for name in ("dhcp", "tftp", "dns", "http", "syslog"):
         port = getattr(raw, name).port
         if not 1 <= port <= 65535:
             raise SettingError(f"{name}.port", f"{port} is not between 1 and 65535")
@@ -283,7 +305,7 @@ def _check_ports(raw: _File) -> None:
         raise SettingError("dhcp.proxy_port", f"{raw.dhcp.proxy_port} is not between 1 and 65535")
     if raw.dhcp.enabled and raw.dhcp.port == raw.dhcp.proxy_port:
         raise SettingError("dhcp.proxy_port", "must differ from dhcp.port")
-    udp = {name: getattr(raw, name).port for name in ("dhcp", "tftp", "dns") if getattr(raw, name).enabled}
+    udp = {name: getattr(raw, name).port for name in _UDP if getattr(raw, name).enabled}
     for name, port in udp.items():
         if any(port == other for key, other in udp.items() if key < name):
             raise SettingError(f"{name}.port", f"{port} is used by another service of this file")

@@ -14,7 +14,7 @@ from bootsrv.timeline import from_firmware
 from pxe.loaders import BY_CODE
 
 QUIET_SECONDS = 20.0  # firmware's own pauses between two steps are shorter
-_ENDS = ("imager.", "deploy.", "home")  # from here on the machine speaks for itself
+_ENDS = ("imager.", "deploy.", "install.", "home")  # from here on the machine speaks for itself
 _SAID = ("boot.none", "dhcp.none")  # their text is the reason
 _STEPS = ("dhcp.discover", "dhcp.offer", "dhcp.ack", "tftp.", "http.", *_SAID)
 _LOADERS = frozenset(kind.loader for kind in BY_CODE.values() if kind.loader)

@@ -17,6 +17,7 @@ from bootsrv.config import Config
 from bootsrv.diskless import Shares
 from bootsrv.handout import Handout
 from bootsrv.handover import Handover
+from bootsrv.installs import overdue
 from bootsrv.intake import SOCKET as INTAKE
 from bootsrv.listening import listen_on, our_interfaces
 from bootsrv.mirror import SOCKET as MIRROR
@@ -50,8 +51,10 @@ async def serve(config: Config, stop: asyncio.Event) -> int:
         await server.start(places if config.http.enabled else [], config.run_dir / "http.sock")
         child.ready()
         tidying = asyncio.create_task(_tidy(registry))
+        looking = asyncio.create_task(_look_after(registry, config.install.patience))
         moved = await _watch(config, places, stop)
         tidying.cancel()
+        looking.cancel()
     finally:
         await server.close()
         recorder.close()
@@ -68,6 +71,17 @@ async def _watch(config: Config, places: list[tuple[str, int]], stop: asyncio.Ev
                 log.info("our addresses changed: opening new sockets")
                 return True
     return False
+
+
+async def _look_after(registry: Registry, patience: float) -> None:
+    """Installations that nobody hears of any more."""
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        try:
+            for node in await asyncio.to_thread(overdue.give_up, registry, patience, time.time()):
+                log.warning("%s: %s", node.name, node.error)
+        except OSError:
+            log.exception("installations could not be looked after")
 
 
 async def _tidy(registry: Registry) -> None:

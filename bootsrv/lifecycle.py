@@ -1,9 +1,9 @@
 """The states of a machine and what moves it from one to the next. Pure: a node and an event in, the changed
 node out.
 
-The law: only `deploy.done` disarms. Until then the disk is not to be booted, whatever happens to the machine
-or to us, so a power cut in the middle leaves it armed and the next boot images again, a bounded number of
-times.
+The law: only success (`deploy.done`, `install.done`) disarms. Until then the disk is not to be booted,
+whatever happens to the machine or to us, so a power cut in the middle leaves it armed and the next boot
+images again, a bounded number of times.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from bootsrv.model import Armed, BootMode, CaptureOrder, Node, NodeState, Root, Rooted
+from bootsrv.model import Armed, BootMode, CaptureOrder, InstallOrder, Node, NodeState, Root, Rooted
 
 ON_ITS_WAY = (NodeState.ARMED, NodeState.IMAGING)
 
@@ -26,6 +26,11 @@ def arm(node: Node, image: str, now: float, wipe: bool = False) -> Node:
 def arm_capture(node: Node, name: str, order: CaptureOrder, now: float) -> Node:
     """Ask for one capture by the imager, as the next version of the image `name`."""
     return replace(node, state=NodeState.ARMED, armed=Armed(name, now, capture=order), error=None)
+
+
+def arm_install(node: Node, order: InstallOrder, now: float) -> Node:
+    """Ask for one installation by the distribution's own installer."""
+    return replace(node, state=NodeState.ARMED, armed=Armed(order.tree, now, install=order), error=None)
 
 
 def disarm(node: Node) -> Node:
@@ -44,7 +49,8 @@ def boot_started(node: Node, max_attempts: int) -> Node:
         return node
     attempts = node.armed.attempts + 1
     if attempts > max_attempts:
-        return replace(node, state=NodeState.FAILED, error=f"did not finish imaging in {max_attempts} boots")
+        what = "installing" if node.armed.install is not None else "imaging"
+        return replace(node, state=NodeState.FAILED, error=f"did not finish {what} in {max_attempts} boots")
     return replace(node, armed=replace(node.armed, attempts=attempts))
 
 
@@ -79,13 +85,30 @@ def captured(node: Node) -> Node:
     return replace(node, armed=None, state=NodeState.RUNNING if node.running else NodeState.REGISTERED)
 
 
+def installing(node: Node, kind: str, data: Mapping[str, Any]) -> Node:
+    """The node after a step of its distribution's installer, or of the system that was installed.
+
+    From the moment that it has its answers the disk counts as half written. A person at its console may lead
+    a failed installation to its end all the same.
+    """
+    if node.armed is None or node.armed.install is None:
+        return node
+    if kind == "install.started" and node.state is NodeState.ARMED:
+        return replace(node, state=NodeState.IMAGING, error=None, running=None, half_written=True)
+    if kind == "install.failed" and node.state in ON_ITS_WAY:
+        return replace(node, state=NodeState.FAILED, error=_reason(data))
+    if kind == "install.done" and (node.state is NodeState.IMAGING or node.half_written):
+        return replace(node, state=NodeState.INSTALLED, armed=None, error=None, half_written=False)
+    return node
+
+
 def reported(node: Node, kind: str, data: Mapping[str, Any]) -> Node:
     """The node after an event that its imager or its system reported."""
-    if kind == "deploy.started" and node.armed is not None and node.armed.capture is None:
+    if kind == "deploy.started" and _deploys(node):
         return replace(node, state=NodeState.IMAGING, error=None, running=None, half_written=True)
-    if kind == "deploy.done" and node.armed is not None and node.armed.capture is None:
+    if kind == "deploy.done" and _deploys(node):
         return replace(node, state=NodeState.INSTALLED, armed=None, error=None, half_written=False)
-    if kind == "deploy.failed" and node.armed is not None:
+    if kind == "deploy.failed" and node.armed is not None and node.armed.install is None:
         return replace(node, state=NodeState.FAILED, error=_reason(data))
     if kind == "root.failed" and node.rooted is not None:
         return replace(node, error=_reason(data))
@@ -94,6 +117,11 @@ def reported(node: Node, kind: str, data: Mapping[str, Any]) -> Node:
             node, state=NodeState.RUNNING, running=str(data.get("image") or "") or node.running, error=None
         )
     return node
+
+
+def _deploys(node: Node) -> bool:
+    armed = node.armed
+    return armed is not None and armed.capture is None and armed.install is None
 
 
 def _reason(data: Mapping[str, Any]) -> str:

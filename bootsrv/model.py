@@ -105,7 +105,7 @@ class NodeState(StrEnum):
     DISCOVERED = "discovered"  # seen on the wire, nobody registered it yet
     REGISTERED = "registered"  # has a name and perhaps an image
     ARMED = "armed"  # will be imaged at its next boot
-    IMAGING = "imaging"  # the imager is at work; its disk must not be booted
+    IMAGING = "imaging"  # the imager, or an installer, is at work; its disk must not be booted
     INSTALLED = "installed"  # imaged, has not called home yet
     RUNNING = "running"  # called home from its own disk
     FAILED = "failed"  # imaging stopped with an error; waits for a retry
@@ -120,14 +120,28 @@ class CaptureOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Armed:
-    """One asked-for reimaging, or capture. It is gone once the imager reported success."""
+class InstallOrder:
+    """What a distribution's own installer is to do: by which profile, from which tree."""
 
-    image: str  # NAME@NUMBER, resolved when it was armed; of a capture the NAME to be made
+    profile: str
+    tree: str
+
+
+@dataclass(frozen=True, slots=True)
+class Armed:
+    """One asked-for reimaging, installation, or capture. It is gone once its success was reported."""
+
+    image: str  # NAME@NUMBER, resolved when it was armed; a capture's NAME, an installation's tree
     at: float
     wipe: bool = False
     attempts: int = 0  # boots that started on it; a bound keeps a crashing machine from looping
     capture: CaptureOrder | None = None
+    install: InstallOrder | None = None
+
+    @property
+    def what(self) -> str:
+        """What is written to the disk, in words."""
+        return f"{self.install.profile} from {self.install.tree}" if self.install is not None else self.image
 
 
 @dataclass(frozen=True, slots=True)

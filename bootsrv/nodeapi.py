@@ -206,6 +206,8 @@ class NodeApi:
             node = self._registry.nodes.get(int(token.subject))
             if node is None:
                 raise Refused(403, "this node was removed")
+            if token.data.get("arming") == tasks.deploy_id(node):
+                node = self._done(node, str(token.data.get("mac") or ""))
             self._change(replace(lifecycle.reported(node, "home", data), last_seen=self._clock()), node)
             text = f"called home: runs {data['image'] or 'its own disk'}"
             if said.get("returned"):
@@ -213,6 +215,14 @@ class NodeApi:
                 text = f"returned to {data['image']}: {data['returned']}"
             self._record(node, str(token.data.get("mac") or ""), "home", text, data)
         return json_reply({})
+
+    def _done(self, node: Node, mac: str) -> Node:
+        """It runs, so it was installed, although its installer's last word did not reach us."""
+        done = lifecycle.installing(node, "install.done", {})
+        if done == node:
+            return node
+        self._record(node, mac, "install.done", "installed: it called home", {})
+        return self._registry.nodes.save(done)
 
     def _disk_key(self, request: NodeRequest, token: Token) -> Reply:
         """A machine that starts from an encrypted disk asks for its passphrase, long before it is itself."""

@@ -22,7 +22,7 @@ REASON = f"its own boot file (option {NAME})"
 
 def own_file(plan: BootPlan, options: Mapping[str, Any]) -> str | None:
     """What the machine boots instead of its disk, by its merged options; None: nothing of its own."""
-    return None if plan.action in (Action.IMAGER, Action.DISKLESS) else named(options)
+    return None if plan.action in (Action.IMAGER, Action.INSTALLER, Action.DISKLESS) else named(options)
 
 
 def named(options: Mapping[str, Any]) -> str | None:

@@ -20,6 +20,7 @@ from bootsrv.consolelogs import ConsoleLogs
 from bootsrv.dhcpview import HouseBoots, HouseHosts
 from bootsrv.dnsview import HouseNames, zones
 from bootsrv.handover import Handover
+from bootsrv.installs.logkeeper import InstallLog
 from bootsrv.knownnodes import KnownNodes
 from bootsrv.leasebook.keeper import NAME, Keeper
 from bootsrv.listening import our_interfaces
@@ -32,6 +33,7 @@ from pxe.dhcp.server import CHECK_SECONDS, DhcpConfig, DhcpServer
 from pxe.dhcp.subnet import Subnet
 from pxe.dns.server import DnsServer
 from pxe.sockets import Listen, speaks_ipv6
+from pxe.syslog.server import SyslogServer
 from pxe.tftp.hub import HotSelector, Watch
 from pxe.tftp.server import TftpServer
 
@@ -61,6 +63,9 @@ async def serve(config: Config, stop: asyncio.Event, watch: Watch | None = None)
         HouseNames(config, registry, lambda: _own(config)),
         [(at, 53) for at in config.dns.forward],
     )
+    kept = InstallLog(registry, Peers(registry))
+    kept.start()
+    syslog = SyslogServer(kept)
     try:
         if not config.interfaces:
             log.warning("no interface is listed in %s: nobody is answered", config.path)
@@ -69,6 +74,8 @@ async def serve(config: Config, stop: asyncio.Event, watch: Watch | None = None)
             await tftp.start([Listen(a, config.tftp.port, name) for name in config.interfaces for a in at])
         if config.dns.enabled and config.domain and config.interfaces:
             await dns.start([Listen("0.0.0.0", config.dns.port, name) for name in config.interfaces])
+        if config.syslog.enabled and config.interfaces:
+            await syslog.start([Listen("0.0.0.0", config.syslog.port, name) for name in config.interfaces])
         if config.dhcp.enabled and config.interfaces:
             await dhcp.start()
         _packets_first()
@@ -78,6 +85,8 @@ async def serve(config: Config, stop: asyncio.Event, watch: Watch | None = None)
         await dhcp.close()
         await tftp.close()
         await dns.close()
+        await syslog.close()
+        kept.close()
         leases.close()
         recorder.close()
     return 0

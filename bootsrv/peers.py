@@ -42,17 +42,21 @@ class Peers:
             return node.macs[0]
         return self.neighbour(address)
 
+    def addresses_of(self, mac: str) -> list[str]:
+        """The addresses at which the kernel talks to this MAC now."""
+        return [fields[0] for fields in self._table() if try_mac(fields[3]) == mac]
+
     def neighbour(self, address: str) -> str | None:
         """The MAC that the kernel talks to for this address; None: it is on no network of ours."""
+        return next((try_mac(fields[3]) for fields in self._table() if fields[0] == address), None)
+
+    def _table(self) -> list[list[str]]:
         try:
             rows = self._neighbours.read_text().splitlines()[1:]
         except FileNotFoundError:
-            return None
-        for row in rows:
-            fields = row.split()
-            if len(fields) >= 4 and fields[0] == address and int(fields[2], 16) & COMPLETE:
-                return try_mac(fields[3])
-        return None
+            return []
+        found = (row.split() for row in rows)
+        return [fields for fields in found if len(fields) >= 4 and int(fields[2], 16) & COMPLETE]
 
 
 def _link_local(address: str) -> str | None:

@@ -55,6 +55,8 @@ def _armed(node: Node) -> Record | None:
     record: Record = {"image": armed.image, "at": armed.at, "wipe": armed.wipe, "attempts": armed.attempts}
     if armed.capture is not None:
         record["capture"] = armed.capture.kind
+    if armed.install is not None:
+        record["install"] = {"profile": armed.install.profile, "tree": armed.install.tree}
     return record
 
 

@@ -14,9 +14,13 @@ from pathlib import Path
 
 from bootsrv import bootplan, lifecycle, pushstore, scripts
 from bootsrv.appliance.images import Images
+from bootsrv.appliance.profiles import Profiles
 from bootsrv.config import Config
 from bootsrv.discovery import note_sighting
 from bootsrv.errors import BootsrvError, NotFound
+from bootsrv.installs.booting import Ask, Booting
+from bootsrv.installs.desk import Desk
+from bootsrv.installs.making import Making
 from bootsrv.listening import our_interfaces
 from bootsrv.mirrors.view import HouseMirrors
 from bootsrv.model import Node, NodeState, RootKind
@@ -57,6 +61,9 @@ class HouseSite:
         self._rightful = Rightful(registry, peers, clock)
         self._mirrors = HouseMirrors(config, lambda: our_interfaces(config))
         self._trees = TreeSource(Shelf(config.trees_dir))
+        profiles = Profiles(config, registry, clock)
+        self._desk = Desk(registry, Making(config, profiles, Shelf(config.trees_dir)), self._rightful, clock)
+        self._booting = Booting(config, registry, self._desk, clock)
         self._api = NodeApi(config, registry, images, clock)
         self._netroots = Netroots(config, registry, lambda: images.store().public_key())
         self._packs: dict[str, frozenset[str]] = {}  # version id -> the packs it needs
@@ -95,6 +102,13 @@ class HouseSite:
                 node = self._registry.nodes.save(lifecycle.unrooted(node))
             if plan.action is bootplan.Action.DISKLESS and node is not None:
                 return self._diskless(plan, note_sighting(self._registry, mac, now, arch), mac, base, again)
+            if plan.action is bootplan.Action.INSTALLER:
+                node = note_sighting(self._registry, mac, now, arch)
+                same = scripts.RETRY in query and node.armed is not None and node.armed.attempts > 0
+                node, script = self._booting.script(node, Ask(mac, base, again, arch, same))
+                if script is not None:
+                    return script
+                plan = bootplan.decide(node, self._config.nodes.discover)
             if plan.action is not bootplan.Action.IMAGER:
                 return scripts.render(plan, node, mac, self._config, base, "", again)
             if self.boot_file(scripts.KERNEL) is None or self.boot_file(scripts.INITRD) is None:
@@ -160,6 +174,14 @@ class HouseSite:
         """The node API."""
         return self._api.handle(request)
 
+    def install(self, token: str, name: str, request: NodeRequest) -> Reply | Wait:
+        """An answer file, or what comes of an installer's call."""
+        return self._desk.handle(token, name, request)
+
+    def install_sent(self, token: str, name: str) -> None:
+        """An answer file has left whole."""
+        self._desk.sent(token, name)
+
     def store(self, kind: str, id: str, token: str | None) -> Path | bytes | Denied | None:
         """A manifest, a locator or a pack of the image that the token's machine is to be imaged with."""
         found = self._registry.tokens.check(token, self._clock()) if token else None
@@ -170,10 +192,11 @@ class HouseSite:
         node = self._registry.machine(found.subject) if found.purpose == "boot" else None
         if kind == "roots":
             return self._root_file(node, id)
-        if node is None or node.armed is None or node.armed.capture is not None:
+        armed = node.armed if node is not None else None
+        if armed is None or armed.capture is not None or armed.install is not None:
             return Denied(403, "this machine is not to be imaged")
         try:
-            version = self._images.resolve(node.armed.image)
+            version = self._images.resolve(armed.image)
         except NotFound:
             return None
         store = self._images.store()

@@ -31,7 +31,7 @@ def waiting(node: Node | None, plan: BootPlan) -> dict[str, Any] | None:
         return {"kind": "hold", "text": (node.error if node is not None else None) or plan.reason}
     if node is None or node.state is NodeState.DISCOVERED:
         return {"kind": "wait", "text": "not registered yet: waiting for a name and an image"}
-    if plan.action is Action.DISKLESS:
+    if plan.action in (Action.DISKLESS, Action.INSTALLER):
         return {"kind": "reboot"}
     if plan.action is Action.LOCAL and node.state is not NodeState.REGISTERED:
         return {"kind": "reboot"}

@@ -77,9 +77,18 @@ _BEGINS: Mapping[str, str] = {
     "deploy.verify": "personalise",
     "deploy.personalise": "boot loader",
     "deploy.done": "reboot",
+    "install.started": "installer",
+    "install.done": "reboot",
     "imager.reboot": "reboot",
     "home": "running",
 }
+STARTED = ("deploy.started", "install.started")
+DONE = ("deploy.done", "install.done")
+FAILED = ("deploy.failed", "install.failed")
+# Of an installer's many steps, those that are stages of their own.
+STEPS = frozenset(
+    {"partman-base", "bootstrap-base", "pkgsel", "grub-installer", "partitions", "packages", "boot loader"}
+)
 _WIRE = ("dhcp.", "tftp.", "http.")
 
 
@@ -108,13 +117,13 @@ def from_firmware(data: Mapping[str, Any]) -> bool:
 def _phase(before: str, kind: str, data: Mapping[str, Any]) -> str:
     if kind == "home":
         return "home"
-    if kind == "deploy.done":
+    if kind in DONE:
         return "done"
     if before == "done" and kind == "dhcp.discover" and from_firmware(data):
         return "landing"
     if before in ("done", "landing", "home"):
         return before
-    if kind.startswith(("imager.", "deploy.")):
+    if kind.startswith(("imager.", "deploy.", "install.")):
         return "imager"
     if before != "imager" and (kind.startswith("http.") or data.get("stage") == "ipxe"):
         return "loaded"
@@ -129,7 +138,7 @@ def build(events: Sequence[Event], superseded: bool = False) -> Boot:
     landing = False
     for event in events:
         name = _stage_of(event, landing)
-        landing = landing or event.kind == "deploy.done"
+        landing = landing or event.kind in DONE
         if name is None or (stages and stages[-1].name == name):
             continue
         if stages:
@@ -146,12 +155,14 @@ def build(events: Sequence[Event], superseded: bool = False) -> Boot:
 
 
 def _stage_of(event: Event, landing: bool) -> str | None:
-    if event.kind == "deploy.failed":
+    if event.kind in FAILED:
         return "failed"
     if landing:
         if event.kind.startswith(_WIRE):
             return "start from disk"
         return "running" if event.kind == "home" else None
+    if event.kind == "install.step" and event.data.get("step") in STEPS:
+        return event.text
     if event.kind == "dhcp.discover":
         if event.data.get("stage") == "ipxe":
             return "loader"
@@ -165,11 +176,12 @@ def _outcome(events: Sequence[Event], superseded: bool) -> str:
     kinds = [event.kind for event in events]
     if "home" in kinds:
         return "home"
-    if kinds[-1] != "deploy.started" and _last(kinds, "deploy.failed") > _last(kinds, "deploy.started"):
+    failed = max(_last(kinds, kind) for kind in FAILED)
+    if kinds[-1] not in STARTED and failed > max(_last(kinds, kind) for kind in STARTED):
         return "failed"
     if not superseded:
         return "running"
-    return "installed" if "deploy.done" in kinds else "cut"
+    return "installed" if any(kind in DONE for kind in kinds) else "cut"
 
 
 def _last(kinds: Sequence[str], kind: str) -> int:

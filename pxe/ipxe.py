@@ -10,6 +10,7 @@ Every script that fails shows why, waits, and asks the server again: what the se
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 RETRY_SECONDS = 10
 UEFI_LOADER = "\\EFI\\bootsrv\\grubx64.efi"  # where imaging puts it on the EFI system partition
@@ -28,17 +29,23 @@ def imager(
     `retry_url` (this script's own) is asked again after a failure; None: the same is tried again.
     Raises ValueError for what cannot be written safely.
     """
-    initrd = _url(initrd_url)
-    name = initrd.partition("?")[0].rpartition("/")[2] or "initrd.img"
+    return kernel(kernel_url, [initrd_url], cmdline, note, retry_url, "the imager could not be started")
+
+
+def kernel(
+    kernel_url: str, initrd_urls: Sequence[str], cmdline: str, note: str, retry_url: str | None, failure: str
+) -> str:
+    """The same for any kernel with any RAM disks; `failure` is said when it does not start."""
+    disks = [(_url(url), url.partition("?")[0].rpartition("/")[2] or "initrd.img") for url in initrd_urls]
     return _script(
         note,
         [
             "imgfree",
             f"kernel {_url(kernel_url)} {_arguments(cmdline)} || goto failed",
-            f"initrd --name {name} {initrd} || goto failed",
+            *(f"initrd --name {name} {url} || goto failed" for url, name in disks),
             "boot || goto failed",
         ],
-        "the imager could not be started",
+        failure,
         retry_url,
     )
 

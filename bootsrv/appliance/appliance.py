@@ -7,6 +7,7 @@
     appliance.roster    page, unknown, waiting, tally                      (appliance/roster.py)
     appliance.deploys   reimage, retry, cancel                             (appliance/deploys.py)
     appliance.roots       move, leave                                      (appliance/roots.py)
+    appliance.installs  install, answers                                   (appliance/installs.py)
     appliance.images    list, show, resolve, import, tag, remove, gc ...   (appliance/images.py)
     appliance.captures  token, live, offline, result                       (appliance/captures.py)
     appliance.pushes    plan, push, drift                                  (appliance/push.py)
@@ -47,6 +48,7 @@ from bootsrv.config import Config
 from bootsrv.registry.registry import Registry
 
 if TYPE_CHECKING:
+    from bootsrv.appliance.installs import Installs
     from bootsrv.appliance.profiles import Profiles
 
 
@@ -79,6 +81,13 @@ class Appliance:
         from bootsrv.appliance.profiles import Profiles
 
         return Profiles(self.config, self.registry, self._clock)
+
+    @cached_property
+    def installs(self) -> Installs:
+        """Made when first used, as the profiles are."""
+        from bootsrv.appliance.installs import Installs
+
+        return Installs(self.config, self.registry, self.profiles, self._clock)
 
     @classmethod
     def open(cls, config: Config) -> Appliance:

@@ -61,6 +61,10 @@ class Deploys:
                     again = lifecycle.arm_capture(node, before.image, before.capture, self._clock())
                     done.append(self._record(again, "node.armed", f"to be captured as {before.image}"))
                     continue
+                if before is not None and before.install is not None:
+                    again = lifecycle.arm_install(node, before.install, self._clock())
+                    done.append(self._record(again, "node.armed", f"to be installed again: {before.what}"))
+                    continue
                 done.append(
                     self._arm(node, None, before.wipe, before.image)
                     if before

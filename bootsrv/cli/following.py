@@ -34,6 +34,8 @@ STEPS = {
     "deploy.verify": "making it this node",
     "deploy.personalise": "installing the boot loader",
     "deploy.done": "imaged, restarting",
+    "install.started": "its installer fetches its answers",
+    "install.done": "installed, restarting",
     "home": "runs from its own disk",
 }
 
@@ -88,8 +90,10 @@ class _Lines:
     def step(self, event: Event) -> None:
         node = event.node or 0
         text = STEPS.get(event.kind)
-        if event.kind == "deploy.failed":
+        if event.kind in ("deploy.failed", "install.failed"):
             text = f"failed: {event.text}"
+        if event.kind == "install.step":
+            text = event.text
         if event.kind == "deploy.progress" and (progress := read_progress(event.data)):
             tenth = progress.done * 10 // max(progress.total, 1)
             if tenth == self._tenths.get(node):
@@ -120,7 +124,9 @@ class _Bars:
         task = self._tasks[event.node or 0]
         if event.kind == "deploy.progress" and (progress := read_progress(event.data)):
             self._progress.update(task, description="writing", completed=progress.done, total=progress.total)
-        elif event.kind == "deploy.failed":
+        elif event.kind == "install.step":
+            self._progress.update(task, description=event.text[:26])
+        elif event.kind in ("deploy.failed", "install.failed"):
             self._progress.update(task, description=f"[red]failed: {event.text}")
         elif event.kind in STEPS:
             self._progress.update(task, description=STEPS[event.kind])

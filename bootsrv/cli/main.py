@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "reimage": ("bootsrv.cli.reimage", "reimage", "Put an image on NODES at their next boot."),
     "tree": ("bootsrv.cli.tree", "tree", "Install trees: import, list, show, verify, remove."),
     "mirror": ("bootsrv.cli.mirror", "mirror", "Package archives for installers: list, fill, show, remove."),
+    "install": ("bootsrv.cli.install", "install", "Set NODES up by their distribution's own installer."),
     "answers": ("bootsrv.cli.answers", "answers", "Answer files: save profiles, render, validate, import."),
     "push": ("bootsrv.cli.push", "push", "Bring running NODES to a version; only what differs moves."),
     "power": ("bootsrv.cli.power", "power", "Switch NODES on, off, or off and on."),

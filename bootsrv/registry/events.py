@@ -128,6 +128,15 @@ class Events:
         named = (msgspec.json.decode(row["data"]).get("address") for row in rows)
         return next((found for found in named if found), None) == str(address)
 
+    def heard_of_install(self, node: int) -> float | None:
+        """When a node's installer last said anything, in a step or in its log; None: never."""
+        row = self._db.one(
+            "SELECT max(coalesce((SELECT max(at) FROM events WHERE node=? AND kind GLOB 'install.*'), 0),"
+            " coalesce((SELECT max(at) FROM logs WHERE node=?), 0)) AS at",
+            (node, node),
+        )
+        return float(row["at"]) if row is not None and row["at"] else None
+
     def claim(self, mac: str, node: int) -> None:
         """What was recorded of a MAC before it belonged to a node is that node's past."""
         self._db.run("UPDATE events SET node=? WHERE mac=? AND node IS NULL", (node, mac))

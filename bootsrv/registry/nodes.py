@@ -17,6 +17,7 @@ from bootsrv.model import (
     CaptureOrder,
     Diskless,
     GroupBoot,
+    InstallOrder,
     Node,
     NodeState,
     Rooted,
@@ -26,7 +27,7 @@ from bootsrv.registry.connection import Database
 _COLUMNS = (
     "name", "state", "address", "method", "image", "mode", "armed_image", "armed_at", "armed_wipe",
     "armed_attempts", "options", "disk", "facts", "firmware", "running", "error", "created", "last_seen",
-    "half_written", "armed_capture", "layout", "diskless", "rooted", "profile",
+    "half_written", "armed_capture", "layout", "diskless", "rooted", "profile", "armed_install",
 )  # fmt: skip
 _INSERT = f"INSERT INTO nodes ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 _UPDATE = f"UPDATE nodes SET {', '.join(c + '=?' for c in _COLUMNS)} WHERE id=?"  # noqa: S608
@@ -79,6 +80,11 @@ class Nodes:
             values.append(group)
         clause = f"WHERE {' AND '.join(where)}" if where else ""
         rows = self._db.all(f"{_SELECT} {clause} ORDER BY nodes.name IS NULL, {BY_NAME}, nodes.id", values)
+        return [_node(row) for row in rows]
+
+    def installing(self) -> Sequence[Node]:
+        """Nodes that are armed for an installation, whether it has begun, failed, or neither."""
+        rows = self._db.all(f"{_SELECT} WHERE nodes.armed_install IS NOT NULL ORDER BY nodes.id")
         return [_node(row) for row in rows]
 
     def names(self) -> Iterable[tuple[str, IPv4Address | None]]:
@@ -205,16 +211,18 @@ def _values(node: Node) -> tuple[Any, ...]:
         msgspec.json.encode(node.diskless).decode() if node.diskless != Diskless() else None,
         msgspec.json.encode(node.rooted).decode() if node.rooted is not None else None,
         node.profile,
+        msgspec.json.encode(armed.install).decode() if armed and armed.install else None,
     )  # fmt: skip
 
 
 def _node(row: sqlite3.Row) -> Node:
     armed = None
     if row["armed_image"] is not None:
-        order = row["armed_capture"]
+        order, install = row["armed_capture"], row["armed_install"]
         armed = Armed(
             row["armed_image"], row["armed_at"], bool(row["armed_wipe"]), row["armed_attempts"],
             msgspec.json.decode(order, type=CaptureOrder) if order else None,
+            msgspec.json.decode(install, type=InstallOrder) if install else None,
         )  # fmt: skip
     return Node(
         id=row["id"],

@@ -152,6 +152,10 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE TRIGGER hosts_profile AFTER UPDATE OF profile ON nodes WHEN new.profile IS NOT old.profile"
         f" BEGIN {_NEXT_HOSTS}; END",
     ),
+    (
+        "ALTER TABLE nodes ADD COLUMN armed_install TEXT",
+        "CREATE INDEX nodes_installing ON nodes (id) WHERE armed_install IS NOT NULL",
+    ),
 )
 
 

@@ -62,6 +62,15 @@ class Tokens:
             return None
         return Token(row["purpose"], row["subject"], msgspec.json.decode(row["data"]), row["expires"])
 
+    def is_newest(self, text: str) -> bool:
+        """Whether no other token of the same purpose and subject was issued after it."""
+        row = self._db.one(
+            "SELECT (SELECT max(rowids.created) FROM tokens AS rowids WHERE rowids.purpose=own.purpose"
+            " AND rowids.subject=own.subject) AS newest, own.created FROM tokens AS own WHERE own.hash=?",
+            (_hash(text),),
+        )
+        return row is not None and row["newest"] == row["created"]
+
     def extend(self, text: str, expires: float) -> None:
         """A token in use lives on."""
         self._db.run("UPDATE tokens SET expires=? WHERE hash=?", (expires, _hash(text)))

@@ -10,10 +10,11 @@ import shlex
 
 from pxe.answers.profile import Step, User
 
-_SCRIPT = "/usr/local/sbin/bootsrv-first-boot"
+_PLACE = "/usr/local/sbin"
+_FIRST = "bootsrv-first-boot"
 _UNIT = """[Unit]
-Description=Work of the first boot
-After=network-online.target
+Description={title}
+After=network-online.target{after}
 Wants=network-online.target
 Before=getty.target
 [Service]
@@ -24,7 +25,7 @@ WantedBy=multi-user.target
 """
 _RC = """#!/bin/sh
 # chkconfig: 345 99 01
-# description: Work of the first boot
+# description: {title}
 exec {script}
 """
 
@@ -41,24 +42,30 @@ def heredoc(path: str, text: str) -> str:
 
 def first_boot_script(step: Step) -> str:
     """Shell that leaves the step's script for the first boot."""
+    return at_boot(_FIRST, "Work of the first boot", f"#!{step.interpreter or '/bin/sh'}\n{step.text}")
+
+
+def at_boot(name: str, title: str, body: str, until_done: bool = False) -> str:
+    """Shell that leaves a script, `body`, for the next boot, which it does not outlive; with `until_done` it
+    stays until it has ended well. Of two, the first boot's own comes first."""
+    script, unit, rc = f"{_PLACE}/{name}", f"/etc/systemd/system/{name}.service", f"/etc/init.d/{name}"
     own = (
         "#!/bin/sh\n"
-        f"{_SCRIPT}.body >/var/log/bootsrv-first-boot.log 2>&1\n"
-        f"systemctl disable bootsrv-first-boot 2>/dev/null; chkconfig --del bootsrv-first-boot 2>/dev/null\n"
-        f"rm -f {_SCRIPT}.body {_SCRIPT} /etc/systemd/system/bootsrv-first-boot.service "
-        "/etc/init.d/bootsrv-first-boot\n"
+        f"{script}.body >/var/log/{name}.log 2>&1{' || exit' if until_done else ''}\n"
+        f"systemctl disable {name} 2>/dev/null; chkconfig --del {name} 2>/dev/null\n"
+        f"rm -f {script}.body {script} {unit} {rc}\n"
     )
-    body = f"#!{step.interpreter or '/bin/sh'}\n{step.text}"
+    after = "" if name == _FIRST else f" {_FIRST}.service"
     return (
-        "mkdir -p /usr/local/sbin\n"
-        + heredoc(f"{_SCRIPT}.body", body)
-        + heredoc(_SCRIPT, own)
-        + f"chmod 755 {_SCRIPT} {_SCRIPT}.body\n"
+        f"mkdir -p {_PLACE}\n"
+        + heredoc(f"{script}.body", body)
+        + heredoc(script, own)
+        + f"chmod 755 {script} {script}.body\n"
         + "if [ -d /etc/systemd/system ]; then\n"
-        + heredoc("/etc/systemd/system/bootsrv-first-boot.service", _UNIT.format(script=_SCRIPT))
-        + "systemctl enable bootsrv-first-boot\nelse\n"
-        + heredoc("/etc/init.d/bootsrv-first-boot", _RC.format(script=_SCRIPT))
-        + "chmod 755 /etc/init.d/bootsrv-first-boot; chkconfig --add bootsrv-first-boot\nfi\n"
+        + heredoc(unit, _UNIT.format(script=script, title=title, after=after))
+        + f"systemctl enable {name}\nelse\n"
+        + heredoc(rc, _RC.format(script=script, title=title))
+        + f"chmod 755 {rc}; chkconfig --add {name}\nfi\n"
     )
 
 

@@ -29,6 +29,7 @@ from pxe.http.resolver import (
     Agent,
     BootFile,
     Forward,
+    InstallCall,
     Mirrored,
     NodeCall,
     Public,
@@ -113,6 +114,8 @@ class Handlers:
                 return await self._stored(request, stored)
             case NodeCall() as call:
                 return await self._node(request, call)
+            case InstallCall() as call:
+                return await self._install(request, call)
             case Refused(status, text, allow):
                 return _line(status, text, {"Allow": allow} if allow else {})
 
@@ -218,6 +221,21 @@ class Handlers:
         question = await self._question(request, call)
         answer = await self._until(lambda waited: self._site.node(replace(question, waited=waited)))
         return web.Response(status=204) if answer is None else _reply(answer)
+
+    async def _install(self, request: web.BaseRequest, call: InstallCall) -> web.StreamResponse:
+        """Answers for one machine; the house is told when they have left whole."""
+        asked = await self._question(request, NodeCall(call.name, call.query))
+        answer = await self._until(
+            lambda waited: self._site.install(call.token, call.name, replace(asked, waited=waited))
+        )
+        if answer is None:
+            return _line(503, "it cannot be told yet which machine asks; ask again")
+        response = _reply(answer)
+        if request.method == "GET" and answer.status == 200:
+            await response.prepare(request)
+            await response.write_eof()
+            await self._ask(lambda: self._site.install_sent(call.token, call.name))
+        return response
 
     async def _until(self, question: Callable[[float], T | Wait]) -> T | None:
         """A Wait is asked again, told how long it has been, until it is an answer: a long poll without a

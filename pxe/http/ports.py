@@ -93,3 +93,9 @@ class Site(Protocol):
 
     def node(self, request: NodeRequest) -> Reply | Wait:
         """The node API."""
+
+    def install(self, token: str, name: str, request: NodeRequest) -> Reply | Wait:
+        """What /install/TOKEN/NAME is for this peer: an answer file, or what comes of an installer's call."""
+
+    def install_sent(self, token: str, name: str) -> None:
+        """What /install/TOKEN/NAME was has left whole."""

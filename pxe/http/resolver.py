@@ -5,6 +5,7 @@
     /public/NAME            DATA_DIR/public, as it is
     /tree/TREE/NAME         a file of an install tree
     /mirror/NAME/PATH       a file of a package archive
+    /install/TOKEN/NAME     answer files of one armed boot, and what its installer tells
     /store/KIND/ID          manifests, locators and packs of images, patches between them, roots
     /node/v1/...            the node API
     /agent                  the agent for running machines, one file
@@ -24,7 +25,7 @@ from urllib.parse import parse_qsl, unquote
 _MAC = re.compile(r"[0-9a-f]{2}(?:([:-]?)[0-9a-f]{2})(?:\1[0-9a-f]{2}){4}", re.IGNORECASE)
 _ID = re.compile(r"[0-9a-zA-Z_-][0-9a-zA-Z._-]{0,199}")
 _STORE = frozenset({"manifests", "locators", "packs", "patches", "roots"})
-_OURS = frozenset({"boot", "public", "tree", "mirror", "store", "node"})
+_OURS = frozenset({"boot", "public", "tree", "mirror", "store", "node", "install"})
 _READ = ("GET", "HEAD")
 _AUTHORITY = re.compile(r"(?:[0-9a-zA-Z.-]{1,253}|\[[0-9a-fA-F:.]{2,45}\])(?::[0-9]{1,5})?")
 
@@ -86,6 +87,15 @@ class Mirrored:
 
 
 @dataclass(frozen=True, slots=True)
+class InstallCall:
+    """/install/TOKEN/NAME"""
+
+    token: str
+    name: str
+    query: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """/store/KIND/ID"""
 
@@ -126,7 +136,8 @@ class Refused:
 
 
 Route = (
-    Script | BootFile | Public | TreeFile | Mirrored | Stored | NodeCall | Agent | Upload | Forward | Refused
+    Script | BootFile | Public | TreeFile | Mirrored | InstallCall | Stored | NodeCall | Agent | Upload
+    | Forward | Refused
 )
 
 
@@ -141,6 +152,11 @@ def route(method: str, target: str) -> Route:
     name = unquote(rest, errors="replace")
     if head == "node":
         return _node(method, name, query)
+    if head == "install":
+        token, _, file = name.partition("/")
+        if method not in (*_READ, "POST"):
+            return Refused(405, f"{method} is not possible here", "GET, HEAD, POST")
+        return InstallCall(token, file, query_of(query))
     if method not in _READ:
         return Refused(405, f"{method} is not possible here", "GET, HEAD")
     if head == "agent":

@@ -9,6 +9,11 @@ from pxe.answers.profile import Profile, When
 from pxe.answers.shell import account_script, first_boot_script, key_script, step_script
 
 
+def outside_script(profile: Profile) -> str:
+    """What runs in the installer itself after that, the installed system being at /target."""
+    return "".join(step.text for step in profile.scripts if step.when is When.POST and step.outside)
+
+
 def late_script(profile: Profile) -> str:
     """The script; empty when there is nothing to do. Each step runs whatever the one before returned."""
     return "".join(_parts(profile))
@@ -28,6 +33,6 @@ def _parts(profile: Profile) -> Iterator[str]:
     for number, step in enumerate(profile.scripts):
         if step.when is When.FIRST_BOOT:
             yield first_boot_script(step)
-        elif step.when is When.POST:
+        elif step.when is When.POST and not step.outside:
             yield step_script(step, number)
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pxe.answers.errors import Finding, Unfit
 from pxe.answers.network import Interface, Method
 from pxe.answers.preseed.disks import disk_answers
-from pxe.answers.preseed.late import late_script
+from pxe.answers.preseed.late import late_script, outside_script
 from pxe.answers.profile import Profile, When
 from pxe.answers.targets import Target
 
@@ -21,6 +21,7 @@ Answer = tuple[str, str, str]  # question, type, value
 Say = Callable[[Finding], None]
 _LINE = 60_000  # bytes of one value
 _PRE = "/run/answers-pre"
+_OUTSIDE = "/run/answers-post"
 _LATE = "/root/.answers-late"
 
 
@@ -79,9 +80,9 @@ def _answers(profile: Profile, secrets: Mapping[str, str], say: Say) -> Iterator
         # The installer's own busybox has no base64.
         octal = "".join(f"\\{byte:03o}" for byte in pre.encode())
         yield "preseed/early_command", "string", _fits(f"printf '{octal}' > {_PRE}; sh {_PRE}", say)
-    late = late_script(profile)
+    late = [part for part in (_late(late_script(profile)), _outside(outside_script(profile))) if part]
     if late:
-        yield "preseed/late_command", "string", _fits(_late(late), say)
+        yield "preseed/late_command", "string", _fits("; ".join(late), say)
     yield "finish-install/reboot_in_progress", "note", ""
     if profile.finish in ("poweroff", "halt", "shutdown"):
         yield f"debian-installer/exit/{'halt' if profile.finish == 'halt' else 'poweroff'}", "boolean", "true"
@@ -125,6 +126,8 @@ def _mirror(profile: Profile, say: Say) -> Iterator[Answer]:
     yield f"mirror/{parts.scheme}/hostname", "string", host
     yield f"mirror/{parts.scheme}/directory", "string", parts.path or "/"
     yield f"mirror/{parts.scheme}/proxy", "string", profile.proxy or ""
+    if profile.source and profile.source.no_verify:
+        yield "debian-installer/allow_unauthenticated", "boolean", "true"
     for number, repository in enumerate(profile.repositories):
         if not repository.url:
             say(Finding("needs a url", f"repositories[{number}]"))
@@ -163,9 +166,18 @@ def _loader(profile: Profile) -> Iterator[Answer]:
 
 
 def _late(script: str) -> str:
+    if not script:
+        return ""
     text = base64.b64encode(script.encode()).decode()
     unpack = f"in-target sh -c 'echo {text} | base64 -d > {_LATE}'"
     return f"{unpack}; in-target sh {_LATE}; in-target rm -f {_LATE}"
+
+
+def _outside(script: str) -> str:
+    if not script:
+        return ""
+    text = base64.b64encode(script.encode()).decode()
+    return f"echo {text} | chroot /target base64 -d > {_OUTSIDE}; sh {_OUTSIDE}"
 
 
 def _fits(line: str, say: Say) -> str:

@@ -27,6 +27,7 @@ class House:
         self.events: list[tuple[str, str, dict[str, Any]]] = []
         self.scripts: list[Denied | Wait] = []
         self.threads: set[str] = set()
+        self.sent: list[tuple[str, str]] = []
         self.stored: dict[tuple[str, str], bytes | Path | Denied] = {}
 
     def boot_script(
@@ -63,6 +64,14 @@ class House:
 
     def agent(self, server: str) -> bytes:
         return f"# talks to {server}\n".encode()
+
+    def install(self, token: str, name: str, request: NodeRequest) -> Reply | Wait:
+        self.threads.add(threading.current_thread().name)
+        self.asked.append(request)
+        return Reply(200, f"answers of {token}/{name}".encode(), "text/plain")
+
+    def install_sent(self, token: str, name: str) -> None:
+        self.sent.append((token, name))
 
     def node(self, request: NodeRequest) -> Reply | Wait:
         self.threads.add(threading.current_thread().name)

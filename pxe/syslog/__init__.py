@@ -1,0 +1,1 @@
+"""Syslog: what installers and machines say, taken in over the network."""

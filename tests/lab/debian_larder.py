@@ -1,0 +1,239 @@
+"""A part of Debian's archive that is enough to install a machine from: fetched by apt's own client, checked
+by Debian's keys, kept for the next run.
+
+The regular packages are what a private apt finds for an empty system. Of the installer's own packages (udebs)
+mirrors do not keep all, nor always those of the newest point release: what is missing is made here from the
+regular package that has the same programs, kernel modules from the kernel's. So the index of this archive is
+our own and unsigned; the profile of the installation says so (`no_verify`).
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import lzma
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+MIRROR = "http://deb.debian.org/debian"
+SUITE = "trixie"
+HELPER = ["/usr/lib/apt/apt-helper", "-oAPT::Sandbox::User=root", "download-file"]
+INSTALLER = "debian-installer-13-netboot-amd64"
+WANTED = [
+    "?or(?priority(required),?priority(important))", "linux-image-amd64", "grub-pc", "openssh-server",
+    "ca-certificates", "busybox", "zstd", "initramfs-tools", "console-setup", "keyboard-configuration",
+    "locales", "sudo", INSTALLER,
+]  # fmt: skip
+ALSO = ["grub-efi-amd64", "grub-efi-amd64-signed", "shim-signed"]  # not together with grub-pc
+# udeb -> the regular packages that have its programs
+MADE = {
+    "e2fsprogs-udeb": ("e2fsprogs", "libext2fs2t64", "libcom-err2", "libss2"),
+    "ntfs-3g-udeb": (),  # nobody installs on NTFS, but partman-partitioning wants its name
+}
+ALSO_LOADED = ("grub-installer", "partman-auto-lvm", "partman-lvm", "partman-md", "partman-auto-raid")
+NOT_NEEDED = ("xfs", "jfs", "iscsi", "btrfs", "cros", "cdrom", "crypto", "brltty", "espeakup")
+MODULES = (
+    "fs/ext4", "fs/jbd2", "fs/mbcache.ko", "fs/fat", "fs/nls", "fs/efivarfs", "fs/isofs", "lib", "crypto",
+    "arch/x86/crypto", "drivers/block", "drivers/virtio", "drivers/scsi", "drivers/ata", "drivers/cdrom",
+    "drivers/md", "drivers/char/hw_random", "drivers/nvme",
+)  # fmt: skip
+PROVIDES = ("ext2", "ext3", "ext4", "scsi", "sata", "md", "virtio", "fat", "loop")
+FILE = frozenset(("Filename", "Size", "SHA256", "MD5sum"))  # what an index says of a package's file
+Stanza = dict[str, str]
+
+
+def larder(kept: Path) -> Path:
+    """The archive's directory, made if it is not there yet. `kept`/installer has the netboot files."""
+    archive = kept / "archive"
+    if (archive / "dists").exists():
+        return archive
+    shutil.rmtree(kept, ignore_errors=True)
+    work = kept / "work"
+    packages = _regular(work, kept)
+    netboot = _unpacked(packages[INSTALLER][1], work / "netboot")
+    images = netboot / "usr/lib/debian-installer/images/13/amd64/text/debian-installer/amd64"
+    shutil.copytree(images, kept / "installer")
+    udebs = _installer(work, archive, images, {name: path for name, (_, path) in packages.items()})
+    del packages[INSTALLER]
+    for stanza, path in packages.values():
+        place = archive / stanza["Filename"]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(place)
+    _index(archive, [stanza for stanza, _ in packages.values()], udebs)
+    shutil.rmtree(work)
+    return archive
+
+
+def _regular(work: Path, kept: Path) -> dict[str, tuple[Stanza, Path]]:
+    """By name, what an empty system needs: its index entry and its file."""
+    for name in ("etc/apt/apt.conf.d", "etc/apt/preferences.d", "var/lib/apt/lists/partial",
+                 "var/cache/apt/archives/partial", "var/lib/dpkg", "var/log/apt"):  # fmt: skip
+        (work / name).mkdir(parents=True, exist_ok=True)
+    (work / "var/lib/dpkg/status").touch()
+    keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
+    (work / "etc/apt/sources.list").write_text(f"deb [signed-by={keys}] {MIRROR} {SUITE} main\n")
+    conf = work / "apt.conf"
+    conf.write_text(
+        f'Dir "{work}"; Dir::State::status "{work}/var/lib/dpkg/status"; APT::Architecture "amd64";\n'
+        'APT::Architectures "amd64"; APT::Sandbox::User "root"; Acquire::Languages "none";\n'
+        'APT::Install-Recommends "false"; Acquire::Retries "3";\n'
+    )
+    for arguments in (
+        ["update"],
+        *(["--assume-yes", "--download-only", "install", *names] for names in (WANTED, ALSO)),
+    ):
+        subprocess.run(["apt-get", *arguments], env={"APT_CONFIG": str(conf), "PATH": "/usr/bin:/bin:/sbin"},
+                       check=True, capture_output=True, timeout=600)  # fmt: skip
+    lists = next((work / "var/lib/apt/lists").glob("*_Packages"))
+    entries = {(stanza["Package"], stanza["Version"]): stanza for stanza in _stanzas(lists.read_text())}
+    found = {}
+    for path in (work / "var/cache/apt/archives").glob("*.deb"):
+        name, version, _ = path.name.replace("%3a", ":").split("_")
+        found[name] = (entries[name, version], path)
+    return found
+
+
+def _installer(work: Path, archive: Path, images: Path, debs: dict[str, Path]) -> list[Stanza]:
+    """The udebs that the installer loads, beyond those in its RAM disk."""
+    disk = work / "initrd"
+    disk.mkdir()
+    unpack = f"zcat {images}/initrd.gz | cpio --extract --make-directories --quiet --no-absolute-filenames"
+    subprocess.run(["sh", "-c", unpack], cwd=disk, check=False, capture_output=True)
+    inside = {stanza["Package"] for stanza in _stanzas((disk / "var/lib/dpkg/status").read_text())}
+    release = next((disk / "lib/modules").iterdir()).name
+    index = work / "udebs.xz"
+    _fetch(f"dists/{SUITE}/main/debian-installer/binary-amd64/Packages.xz", index)
+    known = {
+        stanza["Package"]: stanza
+        for stanza in _stanzas(lzma.decompress(index.read_bytes()).decode())
+        if "Kernel-Version" not in stanza and not any(word in stanza["Package"] for word in NOT_NEEDED)
+    }
+    found = [_modules(work, archive, release, debs)]
+    for name in sorted(_loaded(known) - inside):
+        stanza = known[name]
+        if name in MADE:
+            found.append(_made(work, archive, stanza, [debs[deb] for deb in MADE[name]]))
+        elif _fetch(stanza["Filename"], archive / stanza["Filename"]):
+            found.append(stanza)
+    return found
+
+
+def _loaded(known: dict[str, Stanza]) -> set[str]:
+    """What the installer loads by itself, and what that needs."""
+    provided: dict[str, list[str]] = {}
+    for name, stanza in known.items():
+        for word in _names(stanza.get("Provides", "")):
+            provided.setdefault(word, []).append(name)
+    waiting = [
+        name for name, one in known.items() if one.get("Priority") in ("standard", "required", "important")
+    ]
+    waiting += [name for name in known if name in ALSO_LOADED]
+    found: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            for need in _names(known[name].get("Depends", "")):
+                waiting += [need] if need in known else provided.get(need, [])
+    return found
+
+
+def _names(field: str) -> list[str]:
+    return [part.split()[0] for part in field.split(",") if part.split()]
+
+
+def _modules(work: Path, archive: Path, release: str, debs: dict[str, Path]) -> Stanza:
+    """One udeb with the kernel modules of a usual machine, compressed as they are."""
+    kernel = _unpacked(debs[f"linux-image-{release}"], work / "kernel")
+    modules = next(path for path in kernel.glob("**/kernel") if path.parent.name == release)
+    name = f"lab-modules-{release}-di"
+    root = work / name
+    for part in MODULES:
+        for source in [modules / part, *modules.glob(f"{part}*")]:
+            target = root / "lib/modules" / release / "kernel" / source.relative_to(modules)
+            if source.is_dir():
+                shutil.copytree(source, target, dirs_exist_ok=True)
+            elif source.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, target)
+    stanza = {
+        "Package": name, "Version": "1", "Priority": "standard", "Section": "debian-installer",
+        "Kernel-Version": release, "Provides": ", ".join(f"{word}-modules" for word in PROVIDES),
+    }  # fmt: skip
+    return _built(root, archive, stanza)
+
+
+def _made(work: Path, archive: Path, stanza: Stanza, debs: Iterable[Path]) -> Stanza:
+    root = work / stanza["Package"]
+    root.mkdir()
+    for deb in debs:
+        _unpacked(deb, root)
+    shutil.rmtree(root / "usr/share", ignore_errors=True)
+    return _built(root, archive, {**stanza, "Depends": "libblkid1-udeb, libuuid1-udeb, libc6-udeb"})
+
+
+def _built(root: Path, archive: Path, stanza: Stanza) -> Stanza:
+    fields = {  # the installer's own parser wants the name first
+        "Package": stanza["Package"], "Architecture": "amd64", "Maintainer": "lab <root@localhost>",
+        "Description": "made for the lab", **{key: stanza[key] for key in stanza if key not in FILE},
+    }  # fmt: skip
+    (root / "DEBIAN").mkdir(parents=True)
+    (root / "DEBIAN/control").write_text("".join(f"{key}: {value}\n" for key, value in fields.items()))
+    name = f"pool/lab/{fields['Package']}.udeb"
+    (archive / name).parent.mkdir(parents=True, exist_ok=True)
+    command = ["dpkg-deb", "--root-owner-group", "-Zxz", "-z1", "--build", str(root), str(archive / name)]
+    subprocess.run(command, check=True, capture_output=True)
+    data = (archive / name).read_bytes()
+    return {**fields, "Filename": name, "Size": str(len(data)), "SHA256": hashlib.sha256(data).hexdigest()}
+
+
+def _index(archive: Path, debs: list[Stanza], udebs: list[Stanza]) -> None:
+    """dists/SUITE with what is there and nothing else."""
+    place = archive / "dists" / SUITE
+    sums = []
+    for part, stanzas in (("main/binary-amd64", debs), ("main/debian-installer/binary-amd64", udebs)):
+        text = "\n".join("".join(f"{k}: {v}\n" for k, v in one.items()) for one in stanzas).encode()
+        release = f"Archive: {SUITE}\nComponent: main\nArchitecture: amd64\n".encode()
+        (place / part).mkdir(parents=True)
+        for name, data in (("Packages", text), ("Packages.gz", gzip.compress(text, mtime=0)),
+                           ("Packages.xz", lzma.compress(text)), ("Release", release)):  # fmt: skip
+            (place / part / name).write_bytes(data)
+            sums.append(f" {hashlib.sha256(data).hexdigest()} {len(data)} {part}/{name}\n")
+    (place / "Release").write_text(
+        f"Origin: Debian\nLabel: Debian\nSuite: stable\nVersion: 13.0\nCodename: {SUITE}\n"
+        "Date: Sat, 01 Jan 2022 00:00:00 UTC\nArchitectures: amd64\nComponents: main\n"
+        f"SHA256:\n{''.join(sums)}"
+    )
+    for alias in ("stable",):
+        shutil.copytree(place, archive / "dists" / alias)
+
+
+def _stanzas(text: str) -> list[Stanza]:
+    """Entries of an index; of fields with several lines all of them."""
+    found = []
+    for block in text.split("\n\n"):
+        fields: Stanza = {}
+        name = ""
+        for line in block.splitlines():
+            if line[:1] in (" ", "\t"):
+                fields[name] += f"\n{line}"
+            else:
+                name, _, value = line.partition(":")
+                fields[name] = value.strip()
+        if fields:
+            found.append(fields)
+    return found
+
+
+def _fetch(path: str, place: Path) -> bool:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run([*HELPER, f"{MIRROR}/{path}", str(place)], capture_output=True, check=False,
+                          timeout=300)  # fmt: skip
+    return done.returncode == 0
+
+
+def _unpacked(deb: Path, place: Path) -> Path:
+    subprocess.run(["dpkg-deb", "--extract", str(deb), str(place)], check=True, capture_output=True)
+    return place
