@@ -52,13 +52,14 @@ class Lab:
         memory: int = 1024,
         disk: int = 4096,
         name: str | None = None,
+        cpus: int = 1,
     ) -> Machine:
         """One more machine, off, with a blank disk. `memory` and `disk` in MiB."""
         check_tools({firmware})
         number = len(self.machines) + 1
         spec = MachineSpec(
-            name or f"vm{number}", f"52:54:00:77:{number >> 8:02x}:{number & 255:02x}", firmware, memory, disk
-        )
+            name or f"vm{number}", f"52:54:00:77:{number >> 8:02x}:{number & 255:02x}", firmware, memory, disk, cpus,
+        )  # fmt: skip
         machine = Machine(spec, self.namespace, self.home / spec.name)
         self.machines.append(machine)
         return machine

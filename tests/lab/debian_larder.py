@@ -53,8 +53,9 @@ def larder(kept: Path) -> Path:
     work = kept / "work"
     packages = _regular(work, kept)
     netboot = _unpacked(packages[INSTALLER][1], work / "netboot")
-    images = netboot / "usr/lib/debian-installer/images/13/amd64/text/debian-installer/amd64"
-    shutil.copytree(images, kept / "installer")
+    medium = netboot / "usr/lib/debian-installer/images/13/amd64/text"
+    shutil.copytree(medium, kept / "installer", symlinks=True)
+    images = medium / "debian-installer/amd64"
     udebs = _installer(work, archive, images, {name: path for name, (_, path) in packages.items()})
     del packages[INSTALLER]
     for stanza, path in packages.values():

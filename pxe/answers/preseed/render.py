@@ -126,6 +126,10 @@ def _mirror(profile: Profile, say: Say) -> Iterator[Answer]:
     yield f"mirror/{parts.scheme}/hostname", "string", host
     yield f"mirror/{parts.scheme}/directory", "string", parts.path or "/"
     yield f"mirror/{parts.scheme}/proxy", "string", profile.proxy or ""
+    if url:
+        # Who names a mirror may have no way to Debian's own servers; a service that cannot be reached stops
+        # the installation. What is wanted beside the mirror is a repository of the profile.
+        yield "apt-setup/services-select", "multiselect", ""
     if profile.source and profile.source.no_verify:
         yield "debian-installer/allow_unauthenticated", "boolean", "true"
     for number, repository in enumerate(profile.repositories):
@@ -139,15 +143,16 @@ def _mirror(profile: Profile, say: Say) -> Iterator[Answer]:
 def _accounts(profile: Profile) -> Iterator[Answer]:
     root = profile.root
     yield "passwd/root-login", "boolean", "true"
-    # A hash that nothing matches: root has no password, and log-in by key still works.
-    password = root.password if root.password and not root.locked else "!"
+    # A hash that nothing matches: root has no password, and log-in by key still works. Not "!": since
+    # Debian 13 the installer asks for a password then.
+    password = root.password if root.password and not root.locked else "*"
     yield "passwd/root-password-crypted", "password", password
     first = profile.users[0] if profile.users else None
     yield "passwd/make-user", "boolean", _flag(first is not None)
     if first is not None:
         yield "passwd/user-fullname", "string", (first.full_name or "").strip() or first.name
         yield "passwd/username", "string", first.name
-        yield "passwd/user-password-crypted", "password", first.password or "!"
+        yield "passwd/user-password-crypted", "password", first.password or "*"
         if first.uid is not None:
             yield "passwd/user-uid", "string", str(first.uid)
         if first.groups:

@@ -63,7 +63,7 @@ def test_accounts_keys_and_scripts_run_in_the_installed_system():
 
 def test_root_has_no_password_by_default():
     got = answers(render(made(root={"locked": True}), TARGET))
-    assert got["passwd/root-password-crypted"] == "!"
+    assert got["passwd/root-password-crypted"] == "*"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,165 @@
+"""A real, unattended installation by Debian's own installer: from a blank disk to a log-in, by nothing but our
+network boot, our answers and our mirror. The machine has no other way out.
+
+The short one ends where partitions are written, which is as far as answers can be wrong; the whole one is slow.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from debian_larder import larder
+from debian_upstream import Upstream
+from kept import keep
+
+from bootsrv.appliance.appliance import Appliance
+from bootsrv.config import load
+from bootsrv.lab.firmware import Firmware
+from bootsrv.lab.lab import Lab
+from bootsrv.lab.machine import Machine
+from bootsrv.model import Event, Node, NodeState
+
+pytestmark = pytest.mark.lab
+KEPT = Path(sys.prefix) / "share" / "bootsrv" / "lab-debian"
+ADDRESS = "10.77.0.11"
+PROFILE = """\
+target = "debian13"
+language = "en_US.UTF-8"
+timezone = "Europe/Prague"
+
+[source]
+url = "http://10.77.0.1:8080/mirror/debian/"
+no_verify = true        # the lab's archive is a part of Debian's, with an index of its own
+
+[disks.automatic]
+type = "plain"
+
+[packages]
+names = ["openssh-server"]
+options = []
+
+[[users]]
+name = "ada"
+full_name = "Ada Lovelace"
+groups = ["sudo"]
+keys = ["{key}"]
+
+[[scripts]]
+when = "post"
+text = "echo by the installer > /etc/post-was-here"
+
+[[scripts]]
+when = "first-boot"
+text = "hostname -f > /etc/first-boot-was-here"
+"""
+# Where an answer is missing, d-i's text front end says so and waits.
+QUESTION = "Prompt: '?' for help"
+
+
+class Field:
+    """A lab with a server that has a tree, a mirror and a profile."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        archive = larder(KEPT)
+        self.upstream = Upstream(lab.namespace, archive)
+        with lab.service.config.open("a") as config:
+            config.write(f'\n[mirrors.debian]\nupstream = "{self.upstream.url}"\n')
+        lab.service.cli("tree", "import", str(KEPT / "installer"), "--name", "trixie")
+        lab.service.start()
+        self.verbs = Appliance.open(load(lab.service.config))
+        self.verbs.profiles.save("debian", PROFILE.format(key=lab.service.ssh.public), "lab")
+
+    def machine(self, firmware: Firmware) -> Machine:
+        made = self.lab.add(firmware, memory=2048, disk=6144, cpus=2)
+        self.lab.service.cli("node", "add", "n1", "--mac", made.spec.mac, "--address", ADDRESS,
+                             "--profile", "debian")  # fmt: skip
+        return made
+
+    def node(self) -> Node:
+        return self.verbs.nodes.show("n1")
+
+    def events(self, kind: str = "") -> list[Event]:
+        return [one for one in self.verbs.watch.events(0, 100_000, self.node()) if one.kind.startswith(kind)]
+
+    def wait(self, machine: Machine, kind: str, text: str, seconds: float) -> Event:
+        """For an event; a failure or a question is the end of it."""
+        ends = time.monotonic() + seconds
+        while True:
+            found = [one for one in self.events(kind) if text in one.text]
+            if found:
+                return found[0]
+            said = machine.console.tail(40)
+            assert QUESTION not in said, f"the installer asked:\n{said}"
+            assert self.node().state is not NodeState.FAILED, f"{self.node().error}:\n{self.log()}\n{said}"
+            assert machine.is_on() and time.monotonic() < ends, (
+                f"no {kind} {text} in {seconds:.0f} s; {[one.text for one in self.events('install')]}\n"
+                f"{self.log()}\n{said}"
+            )
+            time.sleep(1)
+
+    def log(self) -> str:
+        """The end of what the installer said over the network."""
+        return "".join(text for _, text in self.verbs.watch.log(self.node()))[-3000:]
+
+
+@pytest.fixture
+def field() -> Iterator[Field]:
+    with Lab() as lab:
+        made = Field(lab)
+        try:
+            yield made
+        finally:
+            keep(lab)
+            made.upstream.close()
+
+
+def started(field: Field, firmware: Firmware) -> Machine:
+    machine = field.machine(firmware)
+    field.lab.service.cli("install", "n1")
+    machine.on()
+    return machine
+
+
+@pytest.mark.timeout(420)
+def test_the_installer_takes_all_answers_and_reaches_partitions(field: Field) -> None:
+    machine = started(field, Firmware.UEFI)
+    field.wait(machine, "install.step", "partitions", 400)
+    assert field.node().state is NodeState.IMAGING and field.node().half_written
+    handed = [one for one in field.events("install.started") if one.data["file"] == "preseed.cfg"]
+    assert len(handed) == 1 and handed[0].data["address"] == ADDRESS
+    assert [one.text for one in field.events("install.step")][0] == "the installer has its answers and runs"
+    assert not field.events("alarm"), [one.text for one in field.events("alarm")]
+    assert "anna" in field.log()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2700)
+@pytest.mark.parametrize("firmware", [Firmware.BIOS, Firmware.UEFI])
+def test_from_a_blank_disk_to_a_log_in(field: Field, firmware: Firmware) -> None:
+    machine = started(field, firmware)
+    field.wait(machine, "install.done", "", 2400)
+    assert field.node().state is NodeState.INSTALLED and field.node().armed is None
+    field.wait(machine, "home", "", 300)
+    assert field.node().state is NodeState.RUNNING
+
+    def ask(*words: str) -> str:
+        return field.lab.service.ssh.run(ADDRESS, *words).strip()
+
+    assert ask("hostname -f") == "n1.cluster.test"
+    assert ask("cat /etc/first-boot-was-here") == "n1.cluster.test"
+    assert ask("cat /etc/post-was-here") == "by the installer"
+    assert ask("id -nG ada").split() == ["ada", "sudo", "users"]
+    assert field.lab.service.ssh.public in ask("cat /home/ada/.ssh/authorized_keys")
+    assert ask("stat -c '%U %a' /home/ada/.ssh/authorized_keys") == "ada 600"
+    assert ask("getent shadow root | cut -d: -f2") == "*"
+    assert ask("readlink /etc/localtime").endswith("Europe/Prague")
+    assert ask("test -d /sys/firmware/efi && echo uefi || echo bios") == firmware
+    assert ask("ls /usr/local/sbin; ls /etc/systemd/system | grep bootsrv || true") == ""
+    assert ask("systemctl --failed --no-legend") == ""
+    assert any(path.endswith(".udeb") for path in field.upstream.asked)
+    assert max(field.upstream.asked.values()) <= 3, "each package was fetched once"
