@@ -57,9 +57,8 @@ class Lab:
         """One more machine, off, with a blank disk. `memory` and `disk` in MiB."""
         check_tools({firmware})
         number = len(self.machines) + 1
-        spec = MachineSpec(
-            name or f"vm{number}", f"52:54:00:77:{number >> 8:02x}:{number & 255:02x}", firmware, memory, disk, cpus,
-        )  # fmt: skip
+        mac = f"52:54:00:77:{number >> 8:02x}:{number & 255:02x}"
+        spec = MachineSpec(name or f"vm{number}", mac, firmware, memory, disk, cpus)
         machine = Machine(spec, self.namespace, self.home / spec.name)
         self.machines.append(machine)
         return machine

@@ -1,7 +1,7 @@
-"""A real, unattended installation by Debian's own installer: from a blank disk to a log-in, by nothing but our
-network boot, our answers and our mirror. The machine has no other way out.
+"""A real, unattended installation by Debian's own installer: from a blank disk to a log-in, by nothing but
+our network boot, our answers and our mirror. The machine has no other way out.
 
-The short one ends where partitions are written, which is as far as answers can be wrong; the whole one is slow.
+The short one ends where partitions are written, and needs most of the answers; the whole one is slow.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def test_the_installer_takes_all_answers_and_reaches_partitions(field: Field) ->
     assert field.node().state is NodeState.IMAGING and field.node().half_written
     handed = [one for one in field.events("install.started") if one.data["file"] == "preseed.cfg"]
     assert len(handed) == 1 and handed[0].data["address"] == ADDRESS
-    assert [one.text for one in field.events("install.step")][0] == "the installer has its answers and runs"
+    assert field.events("install.step")[0].text == "the installer has its answers and runs"
     assert not field.events("alarm"), [one.text for one in field.events("alarm")]
     assert "anna" in field.log()
 
