@@ -92,8 +92,16 @@ class Locator:
                 high = middle
         if self._ids[low * 32 : low * 32 + 32] != id:
             raise ChunkMissing(f"chunk {id.hex()[:12]} is not in the locator of {self.manifest[:12]}")
-        frame, inner, length = (values[low] for values in self._places)
+        return self.place(low)
+
+    def place(self, number: int) -> Place:
+        """Where the chunk with that number lies; chunks are numbered by their sorted ids."""
+        frame, inner, length = (values[number] for values in self._places)
         return Place(frame, inner, length)
+
+    def id(self, number: int) -> bytes:
+        """The id of the chunk with that number."""
+        return self._ids[number * 32 : number * 32 + 32]
 
     @classmethod
     def parse(cls, data: bytes) -> Locator:
