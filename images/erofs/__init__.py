@@ -1,1 +1,1 @@
-"""A tree of files as an EROFS image that nobody ever writes out: its metadata, and where the data would lie."""
+"""A tree of files as an EROFS image that nobody ever writes out: its metadata, and where the data lies."""

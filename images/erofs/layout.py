@@ -102,7 +102,7 @@ def _place_data(nodes: list[Node], block: int, runs: list[Run]) -> int:
 def _sparse(node: Node, block: int, runs: list[Run]) -> int:
     """A file with holes: only its units with data get blocks."""
     assert node.extents is not None
-    first = {unit: place for unit, place in _units(node, block)}
+    first = dict(_units(node, block))
     size = 1 << node.unit
     places = []
     for offset, length in node.extents:

@@ -1,6 +1,7 @@
 """The tree of a manifest as inodes that have no place yet: names gathered by directory, hard links counted.
 
-Memory is proportional to the number of files, about 1 KiB each: whoever serves does this in a process that ends.
+Memory is proportional to the number of files, about 1 KiB each: whoever serves does this in a process that
+ends.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ _MOST_CHUNKS = 1 << 14  # rows in a sparse file's table of blocks; a larger file
 
 @dataclass(slots=True)
 class Node:
-    """One inode in the making. `names`: of a directory, (name, node). `tail`: bytes to follow the inode, known
-    once places are; `blocks`: whole blocks of metadata that it needs besides."""
+    """One inode in the making. `names`: of a directory, (name, node). `tail`: bytes to follow the inode,
+    known once places are; `blocks`: whole blocks of metadata that it needs besides."""
 
     mode: int
     uid: int
@@ -139,5 +140,5 @@ def _shape(node: Node) -> None:
 
 def _inline(node: Node, tail: int) -> None:
     """What follows an inode must end in the block it begins in."""
-    if 0 < tail and ondisk.INODE_SIZE + len(node.xattrs) + tail <= BLOCK:
+    if tail > 0 and ondisk.INODE_SIZE + len(node.xattrs) + tail <= BLOCK:
         node.layout, node.tail = ondisk.INLINE, tail

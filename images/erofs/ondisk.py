@@ -1,7 +1,7 @@
 """EROFS on disk: superblock, inodes, extended attributes, directory blocks. Records to bytes, nothing else.
 
-Format: Linux fs/erofs/erofs_fs.h; what is used here is read by Linux 5.15 and later. Blocks are 4096 bytes, all
-numbers little-endian. Inodes are the extended kind: full size, 32-bit owners, time with nanoseconds.
+Format: Linux fs/erofs/erofs_fs.h; what is used here is read by Linux 5.15 and later. Blocks are 4096 bytes,
+all numbers little-endian. Inodes are the extended kind: full size, 32-bit owners, time with nanoseconds.
 
     i_format  bit 0: extended; bits 1-3: 0 flat plain (data in whole blocks), 2 flat inline (the last part
               follows the inode), 4 chunk based (a table of blocks follows the inode, so that holes are holes)
@@ -88,8 +88,8 @@ def inode(one: Inode) -> bytes:
     seconds, nanoseconds = divmod(one.mtime_ns, 10**9)
     count = 1 + (len(one.xattrs) - _XATTR_HEAD) // 4 if one.xattrs else 0
     return _INODE.pack(
-        1 | one.layout << 1, count, one.mode, 0, one.size, one.place, one.number & 0xFFFFFFFF, one.uid, one.gid,
-        seconds, nanoseconds, one.links, bytes(16),
+        1 | one.layout << 1, count, one.mode, 0, one.size, one.place, one.number & 0xFFFFFFFF,
+        one.uid, one.gid, seconds, nanoseconds, one.links, bytes(16),
     ) + one.xattrs  # fmt: skip
 
 

@@ -1,11 +1,12 @@
-"""A version as a device: its size, the bytes at its beginning that no chunk holds, and which chunk lies where.
+"""A version as a device: its size, the bytes at its beginning that no chunk holds, and which chunk lies
+where.
 
     "BSVOLUM1"  sha256 of the rest  manifest id, size, length of the head, number of runs
     columns     little-endian, a row per run: start u64; length, chunk, offset inside the chunk u32
     head        the device's first bytes: a tree's metadata, nothing for a disk
 
-Chunks are numbered as in the version's locator, whose sorted ids stay the same wherever gc moves the chunks. The
-file is made from the manifest alone and can be thrown away at any time; building.py makes it.
+Chunks are numbered as in the version's locator, whose sorted ids stay the same wherever gc moves the
+chunks. The file is made from the manifest alone and can be thrown away at any time; building.py makes it.
 """
 
 from __future__ import annotations

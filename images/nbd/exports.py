@@ -1,0 +1,55 @@
+"""The versions that one process serves: opened when the first client comes, shared by all of them.
+
+    ROOT/volumes/ID.volume   what lies where (volume.py)         ROOT/cache/ID/  what was unpacked (cache.py)
+    ROOT/traces/ID.trace     in which order a boot reads (trace.py)
+
+All of it can be thrown away while nothing serves; it is made again.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from images.nbd import building
+from images.nbd.cache import Cache
+from images.nbd.device import Device
+from images.shelf import Shelf
+
+
+class Exports:
+    """Several threads may ask."""
+
+    def __init__(self, shelf: Shelf, root: Path, limit: int) -> None:
+        """`limit`: bytes of disk for the cache."""
+        self._shelf, self.root = shelf, root
+        self.cache = Cache(root / "cache", limit)
+        self._open: dict[str, Device] = {}
+        self._locks: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def prepare(self) -> None:
+        """Once, before the first process serves."""
+        for name in ("cache", "volumes", "traces"):
+            (self.root / name).mkdir(parents=True, exist_ok=True)
+        self.cache.prepare()
+
+    def device(self, ref: str) -> Device:
+        """The device of NAME@NUMBER; the first one to ask waits some seconds while it is made.
+
+        Raises ImageNotFound, ImageError with the reason, OSError.
+        """
+        id = self._shelf.resolve(ref).id
+        with self._lock:
+            lock = self._locks.setdefault(id, threading.Lock())
+        with lock:
+            if id not in self._open:
+                volume = building.opened(self._shelf, id, self.root / "volumes")
+                self._open[id] = Device(self._shelf, volume, self.cache)
+            return self._open[id]
+
+    def devices(self) -> list[Device]:
+        """Those that are open."""
+        return list(self._open.values())
+
+
