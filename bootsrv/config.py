@@ -137,6 +137,20 @@ class PackageCache(Section, frozen=True):
         return parse_size(self.size).fixed
 
 
+class Nbd(Section, frozen=True):
+    """Roots as network block devices. `cache_size`: bytes of disk for unpacked blocks that all nodes share;
+    `processes`: 0: half as many as there are processors, at most four."""
+
+    enabled: bool = True
+    port: int = 10809
+    cache_size: str | int = "8G"
+    processes: int = 0
+
+    @property
+    def cache_bytes(self) -> int:
+        return parse_size(self.cache_size).fixed
+
+
 class _File(Section, frozen=True):
     data_dir: str = "/var/lib/bootsrv"
     interfaces: tuple[str, ...] = ()
@@ -154,6 +168,7 @@ class _File(Section, frozen=True):
     cache: PackageCache = PackageCache()
     syslog: Syslog = Syslog()
     install: Install = Install()
+    nbd: Nbd = Nbd()
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -176,6 +191,7 @@ class Config(msgspec.Struct, frozen=True):
     cache: PackageCache = PackageCache()
     syslog: Syslog = Syslog()
     install: Install = Install()
+    nbd: Nbd = Nbd()
 
     @property
     def registry_file(self) -> Path:
@@ -242,7 +258,7 @@ def parse(table: Mapping[str, Any], path: Path) -> Config:
     return Config(
         path, Path(raw.data_dir), payload, raw.interfaces, raw.domain.lower(), subnets,
         raw.dhcp, raw.tftp, raw.dns, raw.http, raw.nodes, raw.imager, raw.layouts,
-        raw.mirrors, raw.cache, raw.syslog, raw.install,
+        raw.mirrors, raw.cache, raw.syslog, raw.install, raw.nbd,
     )  # fmt: skip
 
 
@@ -291,13 +307,14 @@ def _check(raw: _File) -> None:
     _check_nodes(raw)
     _check_imager(raw)
     _check_mirrors(raw)
+    _check_nbd(raw)
 
 
 _UDP = ("dhcp", "tftp", "dns", "syslog")
 
 
 def _check_ports(raw: _File) -> None:
-    for name in ("dhcp", "tftp", "dns", "http", "syslog"):
+    for name in ("dhcp", "tftp", "dns", "http", "syslog", "nbd"):
         port = getattr(raw, name).port
         if not 1 <= port <= 65535:
             raise SettingError(f"{name}.port", f"{port} is not between 1 and 65535")
@@ -375,6 +392,19 @@ def _check_mirrors(raw: _File) -> None:
         raise SettingError("cache.size", str(error)) from error
     if size.fixed < 1 << 20:
         raise SettingError("cache.size", f"{raw.cache.size!r} is not a size such as 50G")
+
+
+def _check_nbd(raw: _File) -> None:
+    try:
+        size = parse_size(raw.nbd.cache_size, "nbd.cache_size")
+    except ImageError as error:
+        raise SettingError("nbd.cache_size", str(error)) from error
+    if size.fixed < 256 << 20:
+        raise SettingError("nbd.cache_size", f"{raw.nbd.cache_size!r} is not a size from 256M on")
+    if not 0 <= raw.nbd.processes <= 64:
+        raise SettingError("nbd.processes", "is not between 0 and 64")
+    if raw.nbd.enabled and raw.http.enabled and raw.nbd.port == raw.http.port:
+        raise SettingError("nbd.port", f"{raw.nbd.port} is used by another service of this file")
 
 
 def _is_web(text: str) -> bool:

@@ -5,6 +5,7 @@
     intake   captured machines      bootsrv.intake
     mirror   packages for installers  bootsrv.mirror
     roots    what diskless machines load  bootsrv.roots
+    exports  roots as block devices (NBD)  bootsrv.exports
     web      the page and the API   webui, spawned by its name: nothing here imports it
 
 Prints `ready` on stderr when all listeners are up, ends cleanly on SIGTERM.
@@ -28,7 +29,8 @@ from bootsrv.supervisor import Child, Supervisor
 log = logging.getLogger("bootsrv")
 MODULES = {
     "packets": "bootsrv.packets", "files": "bootsrv.files", "intake": "bootsrv.intake",
-    "mirror": "bootsrv.mirror", "roots": "bootsrv.roots", "web": "webui",
+    "mirror": "bootsrv.mirror", "roots": "bootsrv.roots",
+    "exports": "bootsrv.exports", "web": "webui",
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Where HTTP listens: only what the configuration names, and this machine itself."""
+"""Where HTTP and NBD listen: only what the configuration names, HTTP on this machine itself as well."""
 
 from __future__ import annotations
 
@@ -16,13 +16,23 @@ def listen_on(config: Config) -> list[tuple[str, int]]:
     else."""
     if config.http.address is not None:
         return [(config.http.address, config.http.port)]
-    found = ["127.0.0.1"]
+    found = ["127.0.0.1", *_own_addresses(config)]
+    return [(address, config.http.port) for address in dict.fromkeys(found)]
+
+
+def nbd_listens_on(config: Config) -> list[tuple[str, int]]:
+    """(address, port) pairs on the listed interfaces: roots are for nodes, and this machine is none."""
+    return [(address, config.nbd.port) for address in dict.fromkeys(_own_addresses(config))]
+
+
+def _own_addresses(config: Config) -> list[str]:
+    found: list[str] = []
     for name in config.interfaces:
         try:
             found += [str(address.ip) for address in addresses(name)]
         except OSError as error:
             log.info("interface %s: %s", name, error.strerror or error)
-    return [(address, config.http.port) for address in dict.fromkeys(found)]
+    return found
 
 
 def our_interfaces(config: Config) -> list[IPv4Interface]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bootsrv import firewall, payload
 from bootsrv.config import Config
-from bootsrv.listening import listen_on
+from bootsrv.listening import listen_on, nbd_listens_on
 from bootsrv.portuse import Port, holder, taken
 from pxe.dhcp import interfaces
 from pxe.dhcp.probe import probe
@@ -131,6 +131,9 @@ def _wanted(config: Config) -> Iterator[tuple[str, Port]]:
     if config.http.enabled:
         for address, number in listen_on(config):
             yield "http", Port("tcp", number, address)
+    if config.nbd.enabled:
+        for address, number in nbd_listens_on(config):
+            yield "nbd", Port("tcp", number, address)
 
 
 def http_where_machines_look(config: Config) -> Iterator[Finding]:

@@ -25,6 +25,7 @@ CAPABILITIES: dict[str, tuple[str, ...]] = {
     "web": (),
     "mirror": (),
     "roots": (),
+    "exports": ("net_bind_service",),
     "intake": ("chown", "dac_override"),
 }
 OWNERS = ("intake",)  # writes the store, which is the administrator's: keeps our user

@@ -34,7 +34,7 @@ class Client:
         self.out = Outbox(sock)
         self.name = ""
         self.transmission: Transmission | None = None
-        self.since = 0.0
+        self.since, self.ref = 0.0, ""
         self.deciding = False
         self._over = False
         self.out.add(wire.greeting())

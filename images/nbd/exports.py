@@ -9,12 +9,15 @@ All of it can be thrown away while nothing serves; it is made again.
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 from images.nbd import building
 from images.nbd.cache import Cache
 from images.nbd.device import Device
 from images.shelf import Shelf
+
+_LOOK_SECONDS = 5.0
 
 
 class Exports:
@@ -25,6 +28,8 @@ class Exports:
         self._shelf, self.root = shelf, root
         self.cache = Cache(root / "cache", limit)
         self._open: dict[str, Device] = {}
+        self._names: dict[str, str] = {}
+        self._looked, self._used = -_LOOK_SECONDS, dict[str, int]()
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
 
@@ -46,7 +51,14 @@ class Exports:
             if id not in self._open:
                 volume = building.opened(self._shelf, id, self.root / "volumes")
                 self._open[id] = Device(self._shelf, volume, self.cache)
+                self._names[id] = ref
             return self._open[id]
+
+    def cached(self) -> dict[str, int]:
+        """Bytes of disk in the cache, by NAME@NUMBER of what is open here; looked at every few seconds."""
+        if time.monotonic() - self._looked > _LOOK_SECONDS:
+            self._looked, self._used = time.monotonic(), self.cache.used()
+        return {ref: self._used.get(id, 0) for id, ref in list(self._names.items())}
 
     def devices(self) -> list[Device]:
         """Those that are open."""

@@ -1,8 +1,9 @@
 """What the server asks of whoever runs it: who may have which export, and where what happens is written down.
 
 Names of exports: `NAME@NUMBER` is a version, read only; `NAME@NUMBER/keep` is the client's own place to
-write. Of a disk image that is the disk itself, copied on write; of a tree of files it is an empty device
-beside it, for the node to make a file system on: the tree's own image (EROFS) cannot be written to.
+write. Of a disk image that is the disk itself, copied on write, one for each version. Of a tree of files,
+whose own image (EROFS) cannot be written to, it is an empty device beside it, for the node to make a file
+system on: the same one whatever version the node runs.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Refused(ImageError):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A node's own layer: the folder it lies in (one per node and version), and the bytes it may hold."""
+    """A node's own: the folder that its layers lie in, and the bytes that one may hold."""
 
     folder: Path
     limit: int

@@ -1,7 +1,7 @@
 """What one node has written: a sparse file as large as its device, and a bit per sector for what it holds.
 
-    FOLDER/layer.json   size, version     FOLDER/data    the sectors
-    FOLDER/marks        a bit per sector as of now, shared memory; then the number of its present owner
+    FOLDER/layer.json   of what it is the layer      FOLDER/data   the sectors
+    FOLDER/marks        a page with the number of its present owner, then a bit per sector as of now
     FOLDER/kept         the same bits as of the last FLUSH     FOLDER/boot   the boot that `marks` belongs to
 
 Law: what was written is there for the next reader although we are killed (marks and data are the kernel's
@@ -49,16 +49,14 @@ class Layer:
     def __init__(self, folder: Path, size: int, limit: int) -> None:
         """Take it over from whoever has it. Raises LayerTaken while that one has not let go: try again."""
         self.size, self.limit, self.folder = size, limit, folder
-        bits = -(-size // SECTOR // 8)
-        self._length = bits
-        table = -(-bits // _PAGE) * _PAGE + _PAGE
+        self._length = _bits(size)
         self._marks_fd = os.open(folder / "marks", os.O_RDWR | os.O_CLOEXEC)
         self.fd = self._kept_fd = -1
         try:
-            self._marks = mmap.mmap(self._marks_fd, table)
-            self._owner_at = table - _PAGE
+            table = mmap.mmap(self._marks_fd, _PAGE + self._length)
+            self._table, self._marks = table, memoryview(table)[_PAGE:]
             self._number = self._owner() + 1
-            self._marks[self._owner_at : self._owner_at + 8] = struct.pack("<Q", self._number)
+            table[:8] = struct.pack("<Q", self._number)
             self._lock_or_leave()
             self.fd = os.open(folder / "data", os.O_RDWR | os.O_CLOEXEC)
             self._kept_fd = os.open(folder / "kept", os.O_RDWR | os.O_CLOEXEC)
@@ -75,7 +73,7 @@ class Layer:
                 yield page
 
     def _page(self, number: int) -> bytes:
-        return self._marks[number * _PAGE : min((number + 1) * _PAGE, self._length)]
+        return bytes(self._marks[number * _PAGE : (number + 1) * _PAGE])
 
     def _lock_or_leave(self) -> None:
         try:
@@ -84,7 +82,7 @@ class Layer:
             raise LayerTaken(f"{self.folder} is in use by an older connection") from None
 
     def _owner(self) -> int:
-        return int(struct.unpack_from("<Q", self._marks, self._owner_at)[0])
+        return int(struct.unpack_from("<Q", self._table)[0])
 
     @property
     def superseded(self) -> bool:
@@ -118,8 +116,11 @@ class Layer:
         return out
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
-        """Raises LayerFull."""
+        """Raises LayerFull. Zeros take no room: whoever makes a file system writes many."""
         view = memoryview(data)
+        if view == _ZEROS[: len(view)]:
+            self.zero(offset, len(view))
+            return
         self._check_room(offset, len(view))
         place = offset
         while view:
@@ -173,31 +174,45 @@ def _ones(bits: int) -> int:
     return (rest & -rest).bit_length() - 1 if rest else 1 << 62
 
 
-def open_layer(folder: Path, version: str, size: int, limit: int) -> Layer:
-    """The layer of that version's device, made when it is not there.
+def open_layer(folder: Path, of: str, size: int, limit: int) -> Layer:
+    """The layer that belongs to `of` (a version's id, or a word for an empty device), made when it is not
+    there, and at least `size` bytes large: it grows, and never shrinks.
 
-    Raises ImageConflict when it belongs to another device, LayerTaken (try again), OSError.
+    Raises ImageConflict when it belongs to something else, LayerTaken (try again), OSError.
     """
-    facts = {"version": version, "size": size}
+    facts = {"of": of}
     known = folder / "layer.json"
     if not known.exists():
-        _make(folder, facts, size)
+        _make(folder, facts)
     if json.loads(known.read_bytes()) != facts:
-        raise ImageConflict(f"{folder} was made for another version or size; throw it away first")
+        raise ImageConflict(f"{folder} was made for another version; throw it away first")
     _settle(folder)
-    return Layer(folder, size, limit)
+    return Layer(folder, _grown(folder, size), limit)
 
 
-def _make(folder: Path, facts: dict[str, object], size: int) -> None:
-    bits = -(-size // SECTOR // 8)
+def _bits(size: int) -> int:
+    """Bytes of a bit per sector."""
+    return -(-size // SECTOR // 8)
+
+
+def _make(folder: Path, facts: dict[str, str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for name, length in (("data", size), ("kept", bits), ("marks", -(-bits // _PAGE) * _PAGE + _PAGE)):
-        with (folder / name).open("wb") as file:
-            file.truncate(length)
-            os.fsync(file.fileno())
+    for name in ("data", "kept", "marks"):
+        (folder / name).write_bytes(b"")
     write_file(folder / "boot", _BOOT_ID.read_bytes())
     write_file(folder / "layer.json", json.dumps(facts).encode())  # last: now it is one
     sync_dir(folder.parent)
+
+
+def _grown(folder: Path, size: int) -> int:
+    """Make it that large, if it is smaller; how large it is. The data last: that tells its size."""
+    size = max(size, (folder / "data").stat().st_size)
+    for name, length in (("kept", _bits(size)), ("marks", _PAGE + _bits(size)), ("data", size)):
+        with (folder / name).open("r+b") as file:
+            if os.fstat(file.fileno()).st_size < length:
+                file.truncate(length)
+                os.fsync(file.fileno())
+    return size
 
 
 def _settle(folder: Path) -> None:
@@ -208,6 +223,7 @@ def _settle(folder: Path) -> None:
     with (folder / "marks").open("r+b") as marks:
         fcntl.flock(marks, fcntl.LOCK_EX)
         if (folder / "boot").read_bytes() != now:
+            marks.seek(_PAGE)
             marks.write((folder / "kept").read_bytes())
             marks.flush()
             os.fsync(marks.fileno())

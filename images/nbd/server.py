@@ -20,13 +20,14 @@ from functools import partial
 from typing import NamedTuple
 
 from images.errors import ImageError
+from images.nbd.cache import BLOCK
 from images.nbd.client import Client
 from images.nbd.device import Device
 from images.nbd.exports import Exports
 from images.nbd.gate import Gate, Journal, Refused
 from images.nbd.layer import SECTOR, Layer, LayerTaken, open_layer
 from images.nbd.session import Asked, Export
-from images.nbd.transmission import Transmission
+from images.nbd.transmission import Counts, Transmission
 from images.nbd.wire import Answer, Error, Request, WireError
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Server:
         self._done: deque[Callable[[], None]] = deque()
         self._bringing: dict[tuple[str, tuple[int, int]], list[tuple[Transmission, Request]]] = {}
         self._by_transmission: dict[Transmission, Client] = {}
+        self._past: dict[str, Counts] = {}  # of clients that have left, by version
         self._told: dict[tuple[str, str], float] = {}
         self._stopped = False
         self.tick: Callable[[], None] = lambda: None
@@ -97,6 +99,30 @@ class Server:
                     self._look()
         finally:
             self._end()
+
+    # -- what it is up to, for who tells others
+
+    def clients_now(self) -> list[tuple[str, str, float, int, int, int, int]]:
+        """(address, export, since, bytes read, bytes written, reads, misses) of each that has an export."""
+        rows = []
+        for client in self.clients.values():
+            if (one := client.transmission) is not None:
+                counts = one.counts
+                row = counts.read_bytes, counts.written_bytes, counts.reads, counts.misses
+                rows.append((client.peer, client.name, client.since, *row))
+        return rows
+
+    def served(self) -> dict[str, tuple[int, int, int, int]]:
+        """By version: bytes read, reads and misses since the start, bytes in the cache."""
+        totals = {ref: (row.read_bytes, row.reads, row.misses) for ref, row in self._past.items()}
+        for client in self.clients.values():
+            if client.transmission is not None and client.ref:
+                row, past = client.transmission.counts, totals.get(client.ref, (0, 0, 0))
+                totals[client.ref] = (
+                    past[0] + row.read_bytes, past[1] + row.reads, past[2] + row.misses,
+                )  # fmt: skip
+        cached = self._exports.cached() if totals else {}
+        return {ref: (*row, cached.get(ref, 0)) for ref, row in totals.items()}
 
     # -- sockets
 
@@ -164,6 +190,9 @@ class Server:
         if transmission.layer is not None:
             self._slow.submit(_release, transmission.layer)
         counts = transmission.counts
+        past = self._past.setdefault(client.ref, Counts())
+        past.reads, past.misses = past.reads + counts.reads, past.misses + counts.misses
+        past.read_bytes += counts.read_bytes
         self._journal.record_peer(
             client.peer, "nbd.closed", f"left {client.name}" + (f": {why}" if why else ""),
             {"export": client.name, "read": counts.read_bytes, "written": counts.written_bytes,
@@ -197,12 +226,13 @@ class Server:
         grant = self._gate.grant(peer, name)
         device = self._exports.device(grant.ref)
         if grant.place is None:
-            return Opened(Export(device.size), device, None)
+            return Opened(grant.ref, Export(device.size), device, None)
         if device.volume.head:  # a tree: what is written lies on a device of its own
-            layer = open_layer(grant.place.folder, device.id, grant.place.limit, 2 * grant.place.limit)
-            return Opened(Export(layer.size, True, SECTOR), None, layer)
-        layer = open_layer(grant.place.folder, device.id, device.size, grant.place.limit)
-        return Opened(Export(device.size, True, SECTOR), device, layer)
+            size = grant.place.limit // BLOCK * BLOCK
+            layer = open_layer(grant.place.folder / "kept", "", size, 2 * size)
+            return Opened(grant.ref, Export(layer.size, True, SECTOR), None, layer)
+        layer = open_layer(grant.place.folder / device.id[:16], device.id, device.size, grant.place.limit)
+        return Opened(grant.ref, Export(device.size, True, SECTOR), device, layer)
 
     def _decide(self, client: Client, asked: Asked, opened: Opened | Exception) -> None:
         if client.sock.fileno() < 0:
@@ -237,7 +267,7 @@ class Server:
                 client.out, self, opened.export, opened.device, opened.layer,
                 session.structured, session.allocation,
             )  # fmt: skip
-            client.transmission, client.since = transmission, time.time()
+            client.transmission, client.since, client.ref = transmission, time.time(), opened.ref
             self._by_transmission[transmission] = client
             self._journal.record_peer(client.peer, "nbd.opened", f"has {asked.name}", {"export": asked.name})
         client.decided(result)
@@ -338,6 +368,7 @@ class Server:
 class Opened(NamedTuple):
     """What a client was allowed."""
 
+    ref: str
     export: Export
     device: Device | None
     layer: Layer | None
