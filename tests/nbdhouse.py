@@ -1,7 +1,7 @@
 """A server of block devices as a process of its own, on loopback, for who brings real clients; and a small
 client, for what real clients do not do.
 
-    python tests/nbdhouse.py STORE ROOT PORT      who asks gets what it names; NAME@NUMBER/keep lies in ROOT/layers
+    python tests/nbdhouse.py STORE ROOT PORT     who asks gets what it names; NAME@N/keep lies in ROOT/layers
 """
 
 from __future__ import annotations
