@@ -33,7 +33,7 @@ from images.nbd.wire import Answer, Error, Request, WireError
 log = logging.getLogger(__name__)
 THREADS = 2
 TICK = 1.0
-TELL_AGAIN = 60.0
+TELL_AGAIN, MOST_TOLD = 60.0, 10_000
 PATIENCE = 20.0  # seconds that a new connection waits for an older one to let go of the layer
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 6))
 _READ, _WRITE, _GONE = select.EPOLLIN, select.EPOLLOUT, select.EPOLLHUP | select.EPOLLERR
@@ -245,15 +245,15 @@ class Server:
             self._guarded(client, lambda: self._allow(client, asked, opened))
 
     def _refuse(self, client: Client, asked: Asked, error: Exception) -> None:
-        if isinstance(error, Refused):
-            kind, text = Answer.POLICY, "this export is not for you"
-        else:
+        kind, text = Answer.POLICY, "this export is not for you"
+        if not isinstance(error, Refused):
             kind, text = Answer.UNKNOWN, "this export cannot be had now; the server's log says why"
-            log.error("%s cannot have %s: %s", client.peer, asked.name, error)
         name = asked.name[:200]
-        self._journal.record_peer(
-            client.peer, "nbd.refused", f"may not have {name!r}: {error}", {"export": name}
-        )
+        if self._news(client.peer, f"{name}: {error}"):  # it asks again every other second
+            log.warning("%s may not have %s: %s", client.peer, name, error)
+            self._journal.record_peer(
+                client.peer, "nbd.refused", f"may not have {name!r}: {error}", {"export": name}
+            )
         client.decided(client.session.refuse(kind, text))
 
     def _allow(self, client: Client, asked: Asked, opened: Opened) -> None:
@@ -329,13 +329,17 @@ class Server:
     def trouble(self, transmission: Transmission, kind: str, text: str) -> None:
         """Written down once a minute for each client and each text."""
         client = self._by_transmission.get(transmission)
-        if client is None:
-            return
-        known, now = (client.peer, text), time.monotonic()
-        if now - self._told.get(known, -TELL_AGAIN) >= TELL_AGAIN:
-            self._told[known] = now
+        if client is not None and self._news(client.peer, text):
             log.error("%s: %s: %s", client.peer, client.name, text)
             self._journal.record_peer(client.peer, kind, text, {"export": client.name})
+
+    def _news(self, peer: str, text: str) -> bool:
+        now = time.monotonic()
+        if now - self._told.get((peer, text), -TELL_AGAIN) < TELL_AGAIN:
+            return False
+        if len(self._told) < MOST_TOLD:
+            self._told[peer, text] = now
+        return True
 
     def _later(self, step: Callable[[], None]) -> None:
         self._done.append(step)
