@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests/unit/pxe/dhcp")]
 
 with atheris.instrument_imports(include=["pxe"]):
-    from pxe.dhcp import wire
+    from pxe.dhcp import frame, wire
     from pxe.dhcp.codes import Kind
     from pxe.dhcp.replies import ESSENTIAL
     from pxe.errors import WireError
@@ -48,13 +48,19 @@ def seeds() -> list[bytes]:
     assert offer is not None
     packets.append(select(offer))
     packets.append(offer.packet)
-    return [wire.build(packet, 1400) for packet in packets] + [
-        wire.build(discover(options={n: bytes(60) for n in range(128, 135)}), 548)
-    ]
+    built = [wire.build(packet, 1400) for packet in packets]
+    built.append(wire.build(discover(options={n: bytes(60) for n in range(128, 135)}), 548))
+    near, everybody = IPv4Address("10.77.0.9"), IPv4Address("255.255.255.255")
+    return [*built, frame.build(frame.Datagram(near, 67, everybody, 68, built[-1]))]
 
 
 def one(data: bytes) -> None:
     """One input; raises what must not happen."""
+    try:
+        whole = frame.parse(data)  # what the probe hears on its packet socket
+        assert len(whole.payload) <= len(data) - 28
+    except WireError:
+        pass
     try:
         packet = wire.parse(data)
     except WireError:
@@ -79,6 +85,6 @@ def one(data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    from harness import fuzz
+    from harness import fuzz, recorded
 
-    fuzz(one, seeds())
+    fuzz(one, seeds() + recorded("dhcp"))

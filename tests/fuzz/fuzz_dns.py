@@ -15,18 +15,20 @@ from pathlib import Path
 import atheris
 import dns.exception
 import dns.message
+import dns.rrset
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests/unit/pxe/dns")]
 
 with atheris.instrument_imports(include=["pxe"]):
-    from pxe.dns import wire
+    from pxe.dns import foreign, wire
     from pxe.dns.resolver import Forward, Resolver
     from pxe.errors import WireError
 with atheris.instrument_imports(include=["pxe"]):
     from dns_house import ZONES, Hosts
 
 HOSTS = Hosts()
+ASKED = wire.parse(dns.message.make_query("example.org.", "A").to_wire())
 RESOLVER = Resolver(ZONES, HOSTS, forwarding=True)
 
 
@@ -47,11 +49,19 @@ def seeds() -> list[bytes]:
     for name, kind in asked:
         found.append(dns.message.make_query(name + ".", kind, use_edns=False).to_wire())
         found.append(dns.message.make_query(name + ".", kind, **edns).to_wire())
+    reply = dns.message.make_response(dns.message.make_query("example.org.", "A"))
+    reply.answer.append(dns.rrset.from_text("example.org.", 60, "IN", "A", "192.0.2.1", "192.0.2.2"))
+    found.append(reply.to_wire())
     return found
 
 
 def one(data: bytes) -> None:
     """One input; raises what must not happen."""
+    try:
+        theirs = foreign.parse_foreign(data, int.from_bytes(data[:2], "big"), ASKED)
+        assert len(theirs.aged(7)) == len(data)
+    except WireError:
+        pass
     try:
         query = wire.parse(data)
     except wire.FormatError as error:
@@ -77,6 +87,6 @@ def one(data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    from harness import fuzz
+    from harness import fuzz, recorded
 
-    fuzz(one, seeds())
+    fuzz(one, seeds() + recorded("dns"))

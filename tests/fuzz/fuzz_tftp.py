@@ -116,6 +116,6 @@ def receive(terms: Terms, script: bytes) -> None:
 
 
 if __name__ == "__main__":
-    from harness import fuzz
+    from harness import fuzz, recorded
 
-    fuzz(one, seeds())
+    fuzz(one, seeds() + recorded("tftp"))

@@ -1,4 +1,7 @@
-"""What the fuzzers share: write the seeds into the corpus directory, try each, then mutate them."""
+"""What the fuzzers share: write the seeds into the corpus directory, try each, then mutate them.
+
+Beside those that a fuzzer brings there are the packets of real firmware and systems (`tests/data/pcap`).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import atheris
+
+sys.path.append(str(Path(__file__).parents[1] / "unit/pxe"))
+from recorded import datagrams
+
+
+def recorded(*protocols: str) -> list[bytes]:
+    """What went over the wire of these protocols, each once."""
+    return list(dict.fromkeys(each.data for protocol in protocols for each in datagrams(protocol)))
 
 
 def fuzz(one: Callable[[bytes], None], seeds: Sequence[bytes]) -> None:
