@@ -113,23 +113,74 @@ class TestDhclient:
         assert eventually(lambda: wire.leases("released")) == ["10.93.0.100"]
 
 
+def dhcpcd(wire: Wire) -> tuple[str, ...]:
+    """With a place of its own for its socket: else it would talk to whatever dhcpcd runs on this machine."""
+    place = wire.tmp / "dhcpcd"
+    place.mkdir(exist_ok=True)
+    inside = 'mkdir -p /run/dhcpcd && mount --bind "$0" /run/dhcpcd && exec "$@"'
+    return ("unshare", "--mount", "sh", "-c", inside, str(place), need("dhcpcd"))
+
+
 class TestDhcpcd:
     """dhcpcd: Raspberry Pi OS, Alpine, ifupdown-ng. Sends a DUID, checks by ARP, likes option 121."""
 
     def test_lease_and_release(self, wire: Wire) -> None:
-        dhcpcd = need("dhcpcd")
         wire.serve(
             options={"classless-static-routes": ["10.94.0.0/16 via 10.93.0.9", "default via 10.93.0.1"]}
         )
-        process = wire.start(dhcpcd, "-4", "-B", "-f", "/dev/null", "--duid", "--script", "/bin/true",
+        process = wire.start(*dhcpcd(wire), "-4", "-B", "-f", "/dev/null", "--duid", "--script", "/bin/true",
                              "-o", "classless_static_routes", "eth0")  # fmt: skip
         eventually(lambda: "10.93.0.100/24" in wire.on_client("ip", "address", "show", "eth0"), 30)
         routes = eventually(lambda: wire.on_client("ip", "route"))
         assert "10.94.0.0/16 via 10.93.0.9" in routes and "default via 10.93.0.1" in routes
         assert wire.leases("bound") == ["10.93.0.100"]
-        wire.on_client(dhcpcd, "-4", "-k", "eth0", check=False)
+        wire.on_client(*dhcpcd(wire), "-4", "-k", "eth0", check=False)
         process.wait(15)
         assert eventually(lambda: wire.leases("released")) == ["10.93.0.100"]
+
+
+class TestInform:
+    """A machine that has its address asks for the rest: dhcpcd, as Windows and printers do."""
+
+    def test_settings_and_no_lease(self, wire: Wire) -> None:
+        wire.serve()
+        script = wire.tmp / "inform.sh"
+        script.write_text(f'#!/bin/sh\n[ "$reason" = INFORM ] && env > {wire.tmp}/inform\nexit 0\n')
+        script.chmod(0o755)
+        process = wire.start(*dhcpcd(wire), "-4", "-B", "-f", "/dev/null", "--script", str(script), "-o",
+                             "domain_name_servers", "--inform=10.93.0.50/24", "eth0")  # fmt: skip
+        said = wire.tmp / "inform"
+        facts = eventually(lambda: said.exists() and said.read_text(), 30)
+        assert "new_domain_name_servers=10.93.0.1" in facts and "new_dhcp_lease_time" not in facts
+        assert wire.leases("bound") == [] and wire.events("dhcp.inform")
+        process.terminate()
+
+
+class TestBootp:
+    """A client from before DHCP (RFC 951, 1534): bootpc."""
+
+    def ask(self, wire: Wire) -> dict[str, str]:
+        run("ip", "-n", wire.client, "route", "replace", "255.255.255.255", "dev", "eth0")
+        output = wire.on_client(
+            need("bootpc"), "--dev", "eth0", "--serverbcast", "--returniffail", "--timeoutwait", "4",
+            check=False,
+        )
+        pairs = (line.split("=", 1) for line in output.splitlines() if "='" in line)
+        return {name: value.strip("'") for name, value in pairs}
+
+    def test_an_address_for_ever_where_the_subnet_says_so(self, wire: Wire) -> None:
+        wire.serve(bootp=True)
+        facts = self.ask(wire)
+        assert facts["IPADDR"] == "10.93.0.100" and facts["NETMASK"] == "255.255.255.0"
+        assert facts["SERVER"] == "10.93.0.1" and wire.leases("bound") == ["10.93.0.100"]
+        assert self.ask(wire)["IPADDR"] == "10.93.0.100"
+
+    def test_a_reservation_elsewhere_nothing(self, wire: Wire) -> None:
+        process = wire.serve()
+        assert "IPADDR" not in self.ask(wire)
+        wire.stop(process)
+        wire.serve(f"{MAC}=10.93.0.42")
+        assert self.ask(wire)["IPADDR"] == "10.93.0.42" and wire.leases("bound") == []
 
 
 class TestNetworkd:

@@ -59,6 +59,18 @@ class TestConflict:
         assert output.strip() == "10.94.0.101"
         assert [event["data"]["address"] for event in wire.events("dhcp.conflict")] == ["10.94.0.100"]
 
+    def test_a_client_that_finds_it_in_use_declines_and_gets_another(self, wire: Wire) -> None:
+        """We do not look, it does: udhcpc asks by ARP before it takes an address."""
+        wire.serve(config={"check_seconds": 0})
+        squat(wire, "10.93.0.100")
+        output = wire.on_client(need("udhcpc"), "-a", "-f", "-q", "-n", "-t", "5", "-T", "2", "-i", "eth0",
+                                "-s", "/bin/true")  # fmt: skip
+        assert "lease of 10.93.0.101 obtained" in output
+        assert wire.leases("declined") == ["10.93.0.100"] and wire.events("dhcp.decline")
+        run("ip", "-n", f"{wire.client}q", "link", "set", "eth0", "down")  # it rests although its user left
+        wire.on_client(need("udhcpc"), *ONCE, "-x", "0x3d:0102")
+        assert wire.leases("bound")[-1] == "10.93.0.102"
+
     def test_a_wait_slows_nobody_and_is_not_repeated(self, wire: Wire) -> None:
         wire.serve()
         path = f"PYTHONPATH={ROOT}:{ROOT / 'tests/unit/pxe/dhcp'}"
