@@ -42,6 +42,7 @@ asyncio.run(main())
 """
 
 PARTS = (0, 4 << 20, 256 << 10)  # bytes of a range; 0: all of a client's share at once
+LEAST = 8 << 20  # bytes that a client fetches at the least
 
 NGINX = """
 daemon off; master_process off; worker_processes 1; pid {run}/nginx.pid; error_log {run}/error.log;
@@ -84,10 +85,13 @@ def connect(port: int) -> socket.socket:
             time.sleep(0.05)
 
 
-def fetch(port: int, name: str, size: int, clients: int, part: int | None) -> float:
-    """`clients` connections share `size` bytes; each asks for whole files or for `part`-sized ranges.
-    Seconds."""
-    each = size // clients
+def share(size: int, clients: int) -> int:
+    """Bytes that each of so many clients fetches, of the same file: a boot file has some megabytes."""
+    return min(size, max(size // clients, LEAST))
+
+
+def fetch(port: int, name: str, each: int, clients: int, part: int | None) -> float:
+    """`clients` connections fetch `each` bytes at once or in `part`-sized ranges. Seconds."""
     step = min(part or each, each)
     watch = selectors.DefaultSelector()
     left: dict[socket.socket, list[int]] = {}
@@ -163,7 +167,8 @@ def main() -> None:
         ports = {"ours": free_port(), "nginx": free_port()}
         servers = {"ours": ours(root, ports["ours"]), "nginx": nginx(root, ports["nginx"])}
         try:
-            rows = [(n, part) for n in map(int, args.clients.split(",")) for part in PARTS if part * n < size]
+            counts = map(int, args.clients.split(","))
+            rows = [(n, part) for n in counts for part in PARTS if part < share(size, n)]
             for clients, part in rows:
                 compare(servers, ports, size, clients, part or None, args.seconds / len(rows))
         finally:
@@ -182,19 +187,21 @@ def compare(
 ) -> None:
     speed, work, rounds = dict.fromkeys(servers, 0.0), dict.fromkeys(servers, 0.0), 0
     until = time.monotonic() + seconds
+    each = share(size, clients)
+    moved = each * clients
     while rounds < 3 or time.monotonic() < until:
         rounds += 1
         for name, server in servers.items():
             before = spent.cpu(server.pid)
-            speed[name] = max(speed[name], size / fetch(ports[name], "blob", size, clients, part) / 1e6)
+            speed[name] = max(speed[name], moved / fetch(ports[name], "blob", each, clients, part) / 1e6)
             work[name] += spent.cpu(server.pid) - before
     what = f"{clients} clients, {f'{part >> 10} KiB ranges' if part else 'whole'}"
-    each = {name: value / rounds / (size / 2**30) for name, value in work.items()}
-    numbers = "  ".join(f"{name} {speed[name]:6.0f} MB/s {each[name]:.2f} CPU s/GiB" for name in servers)
+    cost = {name: value / rounds / (moved / 2**30) for name, value in work.items()}
+    numbers = "  ".join(f"{name} {speed[name]:6.0f} MB/s {cost[name]:.2f} CPU s/GiB" for name in servers)
     print(f"{what:>30}: {numbers}", flush=True)
     print(f"ratio HTTP MB/s, {what} {speed['ours'] / speed['nginx']:.2f} aim >= 0.9")
-    if each["ours"]:
-        print(f"ratio HTTP work for a GiB, {what} {each['nginx'] / each['ours']:.2f} aim >= 0.9", flush=True)
+    if cost["ours"]:
+        print(f"ratio HTTP work for a GiB, {what} {cost['nginx'] / cost['ours']:.2f} aim >= 0.9", flush=True)
 
 
 if __name__ == "__main__":
