@@ -125,7 +125,10 @@ class TestRecorder:
 
         monkeypatch.setattr(registry.events, "add", full)
         recorder.record(MAC, "dhcp.discover", "lost")
-        time.sleep(0.2)
+        ends = time.monotonic() + 20
+        while not recorder.lost:
+            assert time.monotonic() < ends
+            time.sleep(0.01)
         monkeypatch.undo()
         recorder.record(MAC, "dhcp.offer", "kept")
         recorder.close()
