@@ -9,12 +9,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from bootsrv.config import Config
 from bootsrv.errors import BootsrvError, Invalid
 
 WHO = "bootsrv package repositories"
+_ATTEMPTS = 5
+_GPG = ("gpg", "--batch", "--no-tty", "--quiet", "--pinentry-mode", "loopback")
 
 
 class ArchiveKey:
@@ -50,25 +54,23 @@ class ArchiveKey:
         self._run(["--passphrase", "", "--quick-generate-key", WHO, "rsa3072", "sign", "never"], b"")
 
     def _run(self, words: Sequence[str], data: bytes) -> bytes:
-        command = [
-            "gpg",
-            "--homedir",
-            str(self._home),
-            "--batch",
-            "--no-tty",
-            "--quiet",
-            "--pinentry-mode",
-            "loopback",
-        ]
-        done = subprocess.run(
-            [*command, *words], input=data, capture_output=True, check=False,
-            env={**os.environ, "LC_ALL": "C.UTF-8"},
-        )  # fmt: skip
-        subprocess.run(
-            ["gpg-connect-agent", "--homedir", str(self._home), "--no-autostart", "killagent", "/bye"],
-            capture_output=True, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            said = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
-            raise BootsrvError(f"gpg failed: {said[-1]}")
-        return done.stdout
+        """GnuPG's output. Its agent may be the one of the call before, on its way out: then once more."""
+        for attempt in range(_ATTEMPTS):
+            done = self._call([*_GPG, *words], data)
+            self._call(["gpg-connect-agent", "--no-autostart", "killagent", "/bye"], b"")
+            if not done.returncode:
+                return done.stdout
+            said = done.stderr.decode("utf-8", "replace").strip()
+            if "agent" not in said:
+                break
+            time.sleep(0.2 * (attempt + 1))
+        raise BootsrvError(f"gpg failed: {(said.splitlines() or ['no reason given'])[-1]}")
+
+    def _call(self, command: Sequence[str], data: bytes) -> subprocess.CompletedProcess[bytes]:
+        environment = {**os.environ, "LC_ALL": "C.UTF-8", "GNUPGHOME": str(self._home)}
+        return subprocess.run(command, input=data, capture_output=True, check=False, env=environment)
+
+
+def archive_key(config: Config) -> ArchiveKey:
+    """This server's key."""
+    return ArchiveKey(config.data_dir / "keys" / "archive")

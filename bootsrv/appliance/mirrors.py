@@ -10,7 +10,7 @@ from bootsrv.appliance.trees import Trees
 from bootsrv.config import Config
 from bootsrv.errors import Conflict, Invalid, NotFound
 from bootsrv.mirrors.local import LocalMirror, LocalMirrors
-from bootsrv.signing import ArchiveKey
+from bootsrv.signing import archive_key
 from images.progress import Progress, silent
 from pxe.answers.targets import Dialect
 from pxe.trees.kernel import HEAD, version
@@ -36,11 +36,6 @@ class Mirrors:
     def __init__(self, config: Config, trees: Trees, clock: Callable[[], float]) -> None:
         self._config, self._trees, self._clock = config, trees, clock
         self._local = LocalMirrors(config.mirrors_dir)
-
-    @property
-    def key(self) -> ArchiveKey:
-        """What our own archives are signed with."""
-        return ArchiveKey(self._config.data_dir / "keys" / "archive")
 
     def listing(self) -> list[Archive]:
         """All of them. Raises BootsrvError when the record of one is damaged."""
@@ -74,9 +69,8 @@ class Mirrors:
         kernel = self._kernel(tree) if tree else ""
         every = tuple(dict.fromkeys([*(INSTALLED if tree else ()), *packages]))
         with translated():
-            return fill(
-                self._local, name, Wanted(suite, every, tree, kernel), self.key, progress, self._clock
-            )
+            wanted = Wanted(suite, every, tree, kernel)
+            return fill(self._local, name, wanted, archive_key(self._config), progress, self._clock)
 
     def _kernel(self, tree: str) -> str:
         facts = self._trees.show(tree).facts

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bootsrv.appliance.errors import translated
 from bootsrv.config import Config
+from bootsrv.signing import archive_key
 from bootsrv.trees.record import TreeRecord
 from bootsrv.trees.shelf import Shelf
 from images.progress import Progress, silent
 
 if TYPE_CHECKING:
     from bootsrv.trees.shelf import Damage
+    from bootsrv.trees.updates import Updates
 
 
 class Trees:
@@ -20,7 +23,7 @@ class Trees:
 
     def __init__(self, config: Config, clock: Callable[[], float]) -> None:
         self.shelf = Shelf(config.trees_dir)
-        self._clock = clock
+        self._config, self._clock = config, clock
 
     def readable(self) -> tuple[list[TreeRecord], list[str]]:
         """Every tree that can be listed, and what is wrong with the others."""
@@ -42,6 +45,26 @@ class Trees:
     def verify(self, name: str, progress: Progress = silent) -> Iterator[Damage]:
         """Read every file of it; yields what is not as it was imported. Raises NotFound."""
         return self.shelf.verify(name, progress)
+
+    def update(
+        self, name: str, given: Sequence[Path], replace: bool = False, progress: Progress = silent
+    ) -> Updates:
+        """Put updated packages beside a tree. Raises NotFound, Invalid, BootsrvError."""
+        from bootsrv.trees.updates import add
+
+        return add(self.shelf, name, given, archive_key(self._config), replace, progress)
+
+    def updates(self, name: str) -> Updates | None:
+        """The updated packages of a tree; None: it has none. Raises NotFound."""
+        from bootsrv.trees.updates import found
+
+        return found(self.shelf, name)
+
+    def clear_updates(self, name: str) -> None:
+        """Take them away. Raises NotFound."""
+        from bootsrv.trees.updates import clear
+
+        clear(self.shelf, name)
 
     def remove(self, name: str) -> TreeRecord:
         """Take it away. Raises NotFound."""

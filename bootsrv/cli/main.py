@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "lease": ("bootsrv.cli.lease", "lease", "Addresses that were given out: list, release."),
     "image": ("bootsrv.cli.image", "image", "Images: import, list, show, tag, verify, remove, gc."),
     "reimage": ("bootsrv.cli.reimage", "reimage", "Put an image on NODES at their next boot."),
-    "tree": ("bootsrv.cli.tree", "tree", "Install trees: import, list, show, verify, remove."),
+    "tree": ("bootsrv.cli.tree", "tree", "Install trees: import, list, show, verify, updates, remove."),
     "mirror": ("bootsrv.cli.mirror", "mirror", "Package archives for installers: list, fill, show, remove."),
     "install": ("bootsrv.cli.install", "install", "Set NODES up by their distribution's own installer."),
     "answers": ("bootsrv.cli.answers", "answers", "Answer files: save profiles, render, validate, import."),

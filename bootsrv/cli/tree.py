@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bootsrv.cli.context import Context, as_json, pass_context, show_fields, show_json, show_table
 from bootsrv.cli.progress import progress_of
 from bootsrv.errors import BootsrvError
+
+if TYPE_CHECKING:
+    from bootsrv.trees.record import TreeRecord
 
 
 @click.group()
@@ -107,6 +112,48 @@ def verify(context: Context, name: str, json_: bool) -> None:
             click.echo(f"{one.name} {one.text}")
         click.echo("import it again with --replace" if found else "everything is as it was imported")
     sys.exit(1 if found else 0)
+
+
+@tree.command()
+@click.argument("name")
+@click.argument("packages", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.option("--replace", is_flag=True, help="Only these; what was there goes.")
+@click.option("--clear", is_flag=True, help="Take all of them away.")
+@as_json
+@pass_context
+def updates(
+    context: Context, name: str, packages: tuple[Path, ...], replace: bool, clear: bool, json_: bool
+) -> None:
+    """Put updated PACKAGES (files or directories of .deb and .rpm) beside a tree, or list them.
+
+    They become a signed repository at /tree/NAME/updates/, for apt or dnf.
+    """
+    verbs = context.appliance.trees
+    if clear:
+        verbs.clear_updates(name)
+        click.echo(f"{name} has no updated packages any more", err=True)
+        return
+    if packages:
+        with progress_of(f"updates of {name}") as told:
+            verbs.update(name, packages, replace, told)
+    have = verbs.updates(name)
+    if json_:
+        show_json({"debs": list(have.debs), "rpms": list(have.rpms), "bytes": have.bytes} if have else None)
+    elif have is None:
+        click.echo(f"{name} has no updated packages", err=True)
+    else:
+        click.echo("\n".join([*have.debs, *have.rpms]))
+        if packages:
+            click.echo(f"in a profile:\n{_entry(verbs.show(name))}", err=True)
+
+
+def _entry(record: TreeRecord) -> str:
+    """The lines for a profile."""
+    from pxe.trees.repositories import updates_entry
+
+    entry = updates_entry(record.facts.installer, f"{{{{ server.url }}}}{record.place}updates/")
+    lines = ["[[repositories]]", f'name = "{entry.name}"', f'url = "{entry.url}"']
+    return "\n".join([*lines, *([f'key = "{entry.key}"'] if entry.key else [])])
 
 
 @tree.command()

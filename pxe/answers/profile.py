@@ -97,6 +97,7 @@ class Repository(Section, frozen=True, kw_only=True):
     proxy: Words | None = None
     no_verify: bool = False
     install: bool = False  # also in the installed machine's own list
+    key: Words | None = None  # address of the key that it is signed with, for apt
 
 
 class Bootloader(Section, frozen=True, kw_only=True):

@@ -70,6 +70,8 @@ def _values(profile: Profile, secrets: Mapping[str, str], say: Say) -> dict[str,
         if not repository.url:
             say(Finding("needs a url", f"repositories[{number}]"))
             continue
+        if repository.key:
+            say(Finding("Ubuntu's installer fetches no key; leave it out", f"repositories[{number}].key"))
         sources = values.setdefault("apt", {}).setdefault("sources", {})
         sources[f"{repository.name}.list"] = {"source": f"deb {repository.url}"}
     if profile.packages.names:

@@ -57,7 +57,11 @@ class Directives:
         if profile.proxy and (source is None or source_form(source) is not forms_system.URL):
             self._say(Finding("a proxy needs a source with a url", "proxy"))
         for number, repository in enumerate(profile.repositories):
-            yield self._form(forms_system.REPO, repository, f"repositories[{number}]")
+            where = f"repositories[{number}]"
+            if repository.key:
+                what = "a kickstart has no place for it; rpm --import it in a script"
+                self._say(Finding(what, f"{where}.key"))
+            yield self._form(forms_system.REPO, repository, where)
 
     def _place_and_time(self) -> Iterator[Line]:
         profile, legacy = self._profile, self._profile.legacy

@@ -138,6 +138,8 @@ def _mirror(profile: Profile, say: Say) -> Iterator[Answer]:
             continue
         yield f"apt-setup/local{number}/repository", "string", repository.url
         yield f"apt-setup/local{number}/comment", "string", repository.name
+        if repository.key:
+            yield f"apt-setup/local{number}/key", "string", repository.key
 
 
 def _accounts(profile: Profile) -> Iterator[Answer]:
