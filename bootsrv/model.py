@@ -113,10 +113,12 @@ class NodeState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CaptureOrder:
-    """What an imager is to upload: the machine's `tree`, or its whole `disk`."""
+    """What an imager is to upload: the machine's `tree`, or its whole `disk`. `words` are the agent's options
+    (what is left out, what is taken along)."""
 
     kind: str
     comment: str = ""
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ def capture(node: Node, token: str) -> dict[str, Any]:
         "token": token,
         "disk": node.disk,
         "made_from": node.running or "",
+        "words": list(node.armed.capture.words),
     }
 
 

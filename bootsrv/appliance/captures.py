@@ -81,18 +81,22 @@ class Captures:
         return str(report.get("ref") or "")
 
     def offline(
-        self, nodes: Sequence[Node], name: str, kind: str = "tree", comment: str = ""
-    ) -> Sequence[Node]:
+        self, nodes: Sequence[Node], name: str, kind: str = "tree", comment: str = "",
+        words: Sequence[str] = (),
+    ) -> Sequence[Node]:  # fmt: skip
         """Let nodes be captured by the imager at their next boot, then boot their own disks again.
 
-        `kind`: their files (`tree`), or their whole `disk`. Raises Invalid, Conflict; then none was armed.
+        `kind`: their files (`tree`), or their whole `disk`. `words` are options of the agent, for trees.
+        Raises Invalid, Conflict; then none was armed.
         """
         with translated():
             check_name(name)
+        if words and kind != "tree":
+            raise Invalid("of a whole disk nothing can be left out or added")
         if len(nodes) > 1:
             raise Invalid("one machine makes one image: name one node")
         with self._registry.transaction():
-            return [self._arm(node, name, CaptureOrder(kind, comment)) for node in nodes]
+            return [self._arm(node, name, CaptureOrder(kind, comment, tuple(words))) for node in nodes]
 
     def _arm(self, node: Node, name: str, order: CaptureOrder) -> Node:
         fresh = self._registry.nodes.get(node.id)

@@ -63,8 +63,8 @@ class Step:
 
     @property
     def reboot(self) -> bool:
-        """Whether the kernel changes."""
-        return self.report is not None and self.report.kernel_changed
+        """Whether only a reboot brings all of it to work."""
+        return self.report is not None and bool(self.report.reboot)
 
 
 class Pushes:

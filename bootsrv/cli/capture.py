@@ -11,6 +11,11 @@ import click
 from bootsrv.cli.context import Context, as_json, pass_context, show_json
 from bootsrv.cli.progress import progress_of
 
+LISTS = {  # of ours to the agent's options
+    "excludes": "--exclude", "includes": "--include", "untouched": "--exclude-update", "wanted": "--with",
+    "unwanted": "--without",
+}  # fmt: skip
+
 
 @click.command()
 @click.argument("node", required=False)
@@ -23,14 +28,20 @@ from bootsrv.cli.progress import progress_of
 @click.option("--disk", is_flag=True, help="With --offline: the whole disk, whatever is on it.")
 @click.option("--wait", is_flag=True, help="With --offline: follow it to its end.")
 @click.option("--exclude", "excludes", multiple=True, metavar="PATTERN", help="Leave out as well.")
+@click.option("--include", "includes", multiple=True, metavar="PATTERN", help="Take off that list.")
+@click.option(
+    "--exclude-update", "untouched", multiple=True, metavar="PATTERN",
+    help="What pushes to machines with this image are not to touch; stays with the image.",
+)  # fmt: skip
 @click.option("--with", "wanted", multiple=True, metavar="PATH", help="Another file system to take along.")
+@click.option("--without", "unwanted", multiple=True, metavar="PATH", help="A file system to leave out.")
 @click.option("--allow-unreadable", is_flag=True, help="Publish without what cannot be read.")
 @as_json
 @pass_context
 def capture(
-    context: Context, node: str | None, name: str, comment: str, token_: bool, hours: float,
-    server: str | None, offline: bool, disk: bool, wait: bool, excludes: tuple[str, ...],
-    wanted: tuple[str, ...], allow_unreadable: bool, json_: bool,
+    context: Context, /, node: str | None, name: str, comment: str, token_: bool, hours: float,
+    server: str | None, offline: bool, disk: bool, wait: bool, allow_unreadable: bool, json_: bool,
+    **lists: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Make a machine the next version of the image NAME.
 
@@ -39,14 +50,14 @@ def capture(
     """
     if disk and not offline:
         raise click.UsageError("a whole disk can only be captured with --offline: nothing may write to it")
-    words = [f"--exclude={each}" for each in excludes] + [f"--with={each}" for each in wanted]
+    words = [f"{option}={each}" for key, option in LISTS.items() for each in lists[key]]
     words += ["--allow-unreadable"] if allow_unreadable else []
     if node is None or token_:
         if offline:
             raise click.UsageError("--offline needs a NODE")
         _token(context, node, name, comment, hours, server, words, json_)
     elif offline:
-        _offline(context, node, name, "disk" if disk else "tree", comment, wait, json_)
+        _offline(context, node, name, "disk" if disk else "tree", comment, words, wait, json_)
     else:
         verbs, port = context.appliance, context.config.http.port
         with progress_of(f"capturing {node}") as told:
@@ -64,7 +75,7 @@ def _hear(said: Mapping[str, Any], told: Any) -> None:
 
 
 def _token(
-    context: Context, node: str | None, name: str, comment: str, hours: float, server: str | None,
+    context: Context, /, node: str | None, name: str, comment: str, hours: float, server: str | None,
     words: list[str], json_: bool,
 ) -> None:  # fmt: skip
     from bootsrv.listening import page_url
@@ -84,13 +95,13 @@ def _token(
 
 
 def _offline(
-    context: Context, node: str, name: str, kind: str, comment: str, wait: bool, json_: bool
+    context: Context, node: str, name: str, kind: str, comment: str, words: list[str], wait: bool, json_: bool
 ) -> None:
     from bootsrv.errors import BootsrvError
 
     verbs = context.appliance
     since = verbs.watch.last_event()
-    (armed,) = verbs.captures.offline([verbs.nodes.show(node)], name, kind, comment)
+    (armed,) = verbs.captures.offline([verbs.nodes.show(node)], name, kind, comment, words)
     click.echo(f"{armed.name}: its {kind} is captured as {name} at its next boot", err=True)
     if not wait:
         return

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from bootsrv.appliance.push import Step
     from bootsrv.waves import Outcome
 
-HEADINGS = ("NODE", "FROM", "TO", "FILES", "PACKAGES", "SERVICES", "REBOOT", "TO MOVE")
+HEADINGS = ("NODE", "FROM", "TO", "FILES", "PACKAGES", "RESTART", "REBOOT", "TO MOVE")
+FEW = 6  # services named in the table
 
 
 @click.command()
@@ -144,8 +145,15 @@ def _show_plan(steps: Sequence[Step], json_: bool) -> None:
         show_json([_plan_record(step) for step in steps])
         return
     show_table(HEADINGS, map(_row, steps), "no node")
-    known = [step.bytes for step in steps if step.bytes is not None]
-    click.echo(f"{len(steps)} nodes, about {sum(known) / 2**20:.1f} MiB in total", err=True)
+    known = [step for step in steps if step.report is not None]
+    if known:
+        files = sum(sum(step.report.counts().values()) for step in known if step.report is not None)
+        moved = sum(step.bytes or 0 for step in known)
+        click.echo(
+            f"{len(known)} of {len(steps)} nodes change: {files} names, about {moved / 2**20:.1f} MiB, "
+            f"{sum(step.reboot for step in known)} reboots",
+            err=True,
+        )
 
 
 def _row(step: Step) -> tuple[object, ...]:
@@ -156,11 +164,16 @@ def _row(step: Step) -> tuple[object, ...]:
         return (step.node.name, start, step.version.ref, files, "", "", "", "")
     counts = step.report.counts()
     files = f"+{counts['added']} -{counts['removed']} ~{counts['changed']}"
-    services = ", ".join(step.report.services)
+    reboot = ", ".join(step.report.reboot) or "no"
     return (
-        step.node.name, start, step.version.ref, files, len(step.report.packages), services,
-        "yes" if step.reboot else "no", f"{(step.bytes or 0) / 2**20:.1f} MiB",
+        step.node.name, start, step.version.ref, files, len(step.report.packages),
+        _few(step.report.restart), reboot, f"{(step.bytes or 0) / 2**20:.1f} MiB",
     )  # fmt: skip
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
+    return ", ".join(name.removesuffix(".service") for name in names[:FEW]) + more
 
 
 def _plan_record(step: Step) -> dict[str, Any]:
@@ -168,7 +181,9 @@ def _plan_record(step: Step) -> dict[str, Any]:
     return {
         "node": step.node.name, "from": step.base.ref if step.base else None, "to": step.version.ref,
         "bytes": step.bytes if report is not None else (0 if step.base else None), "reboot": step.reboot,
+        "reboot_for": list(report.reboot) if report is not None else [],
         "counts": report.counts() if report is not None else {},
         "packages": {n: list(v) for n, v in report.packages.items()} if report is not None else {},
         "services": dict(report.services) if report is not None else {},
+        "restart": list(report.restart) if report is not None else [],
     }  # fmt: skip

@@ -11,21 +11,26 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from images import reboots
 from images.changes.entries import ADDED, CHANGED, REMOVED, TIME, Change, changes
+from images.changes.libraries import Libraries
 from images.changes.packages import DATABASES, Packages
 from images.changes.services import UNITS, Units, programs, unit_file, units, with_merged
 from images.errors import BadInput
+from images.fetch import PackSource
 from images.manifest import Entry
 from images.store import ImageStore
 from images.versions import Version
 
 _KERNEL = re.compile(rb"boot/vmlinu[xz]-(.+)\Z")
+PROGRAM, LOADED = "changed", "libraries"
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """The differences. `packages`: name to (old, new) version, None where there is none; `services`: name to
-    added, removed, masked or changed; `kernels` old and new.
+    enabled, disabled, masked, unmasked, changed, or `libraries` when only what it loads has changed;
+    `kernels` old and new; `reboot`: why a running machine needs one, if it does.
     """
 
     old: Version
@@ -36,6 +41,12 @@ class Report:
     kernels: tuple[tuple[str, ...], tuple[str, ...]]
     kernel_changed: bool
     bytes_new: int  # of chunks that only the new version has
+    reboot: tuple[str, ...] = ()
+
+    @property
+    def restart(self) -> tuple[str, ...]:
+        """Services of a running machine that would go on with old code."""
+        return tuple(name for name, what in self.services.items() if what in (PROGRAM, LOADED))
 
     def counts(self) -> dict[str, int]:
         """How many names were added, removed and changed; time alone is counted apart."""
@@ -54,6 +65,7 @@ class Report:
             },
             "packages": {name: {"old": old, "new": new} for name, (old, new) in self.packages.items()},
             "services": dict(self.services),
+            "reboot": list(self.reboot),
             "files": [
                 {"path": one.name, "change": one.kind, "aspects": list(one.aspects), "bytes": one.bytes}
                 for one in self.files
@@ -69,6 +81,8 @@ class _Side:
         self.units: Units | None = None
         self.interesting: dict[bytes, Entry] = {}
         self.chunks: dict[bytes, int] = {}
+        self.libraries = Libraries(self.read)
+        self._source: PackSource | None = None
 
     def entries(self) -> Iterator[Entry]:
         """All of them, noting on the way what is looked at later."""
@@ -79,12 +93,18 @@ class _Side:
             if entry.path.startswith(UNITS):
                 below.append(entry)
             self.chunks.update((chunk.id, chunk.length) for chunk in entry.chunks)
+            self.libraries.note(entry)
             yield entry
         self.units = units(below)
 
     def read(self, entry: Entry) -> bytes:
         """A file's content."""
-        return b"".join(self._store.source(self.version.id).stream(chunk.id for chunk in entry.chunks))
+        self._source = self._source or self._store.source(self.version.id)
+        return b"".join(self._source.stream(chunk.id for chunk in entry.chunks))
+
+    def has(self, path: bytes) -> bool:
+        """Whether it has a file or link there."""
+        return self.libraries.has(path)
 
     def packages(self) -> Packages:
         """Its packages; none where no database is known."""
@@ -125,23 +145,31 @@ def compare(store: ImageStore, old_ref: str, new_ref: str) -> Report:
     }
     fresh = sum(length for id, length in new.chunks.items() if id not in old.chunks)
     names = (tuple(sorted(kernels[0])), tuple(sorted(kernels[1])))
-    return Report(
-        old.version, new.version, found, packages, _services(old, new, found), names, not same, fresh
-    )
+    renewed = _renewed(found)
+    services = _services(old, new, renewed)
+    reboot = tuple(reboots.reasons(path for path in renewed if new.has(path)))
+    return Report(old.version, new.version, found, packages, services, names, not same, fresh, reboot)
 
 
-def _services(old: _Side, new: _Side, found: tuple[Change, ...]) -> dict[str, str]:
+def _renewed(found: tuple[Change, ...]) -> set[bytes]:
+    """Paths that lead to something else than before."""
+    telling = {"content", "type", "target"}
+    return {one.path for one in found if one.kind != CHANGED or telling.intersection(one.aspects)}
+
+
+def _services(old: _Side, new: _Side, renewed: set[bytes]) -> dict[str, str]:
     assert old.units is not None and new.units is not None
     said = dict.fromkeys(new.units.enabled - old.units.enabled, "enabled")
     said |= dict.fromkeys(old.units.enabled - new.units.enabled, "disabled")
     said |= dict.fromkeys(new.units.masked - old.units.masked, "masked")
     said |= dict.fromkeys(old.units.masked - new.units.masked - new.units.enabled, "unmasked")
-    touched = {one.path for one in found if "content" in one.aspects or one.kind != CHANGED}
-    for name in new.units.enabled & old.units.enabled:
+    for name in (new.units.enabled & old.units.enabled) if renewed else ():
         path = unit_file(new.units, name)
         if path is None:
             continue
         starts = {path, *programs(new.read(new.units.files[path]))}
-        if any(touched & with_merged(one) for one in starts):
-            said[name] = "changed"
+        if any(renewed & with_merged(one) for one in starts):
+            said[name] = PROGRAM
+        elif any(renewed & new.libraries.loads(one) for one in starts - {path}):
+            said[name] = LOADED
     return dict(sorted(said.items()))

@@ -1,7 +1,8 @@
 """Which systemd services a root starts, and which of them an update touches. Pure.
 
-Enabled is what a .wants or .requires directory of /etc links to; a link to /dev/null masks a unit
-(systemd.unit(5)). A service is touched when its unit file or the program it starts changed.
+Enabled is what a .wants or .requires directory links to, the admin's in /etc or the distribution's own; a
+link in /etc to /dev/null masks a unit (systemd.unit(5)). A service is touched when its unit file changed,
+the program it starts, or a library of that (libraries.py).
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ def units(entries: Iterable[Entry]) -> Units:
         folder, _, name = entry.path.rpartition(b"/")
         if entry.type == "file" and folder + b"/" in UNITS and name.endswith(_KINDS):
             files[entry.path] = entry
-        if entry.type != "symlink" or not entry.path.startswith(ETC):
+        if entry.type != "symlink":
             continue
         if folder.endswith((b".wants", b".requires")):
             enabled.add(name.decode("utf-8", "replace"))
-        elif entry.target == b"/dev/null":
+        elif entry.target == b"/dev/null" and entry.path.startswith(ETC):
             masked.add(name.decode("utf-8", "replace"))
     return Units(frozenset(enabled) - masked, frozenset(masked), files)
 

@@ -56,7 +56,7 @@ class Capture:
         words.append(f"--host={self.task['node']}")
         if what == "tree":
             root = roots.mount_root(self._console.say)
-            words += ["--root", str(root)]
+            words += ["--root", str(root), *map(str, self.task.get("words") or ())]
         disk = self._disk() if what == "disk" else None
         options = parse(words, self._client.base)
         self.step = "upload"

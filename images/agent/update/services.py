@@ -14,10 +14,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Dict, Optional
 
+from images import reboots
+
 _UNIT = re.compile(r"/([^/]+\.service)(?:/|$)", re.MULTILINE)
-REBOOT = re.compile(
-    rb"boot/vmlinu|(usr/)?lib/systemd/systemd$|(usr/)?lib/[^/]+/(libc\.so|ld-linux)|(usr/)?lib/dbus"
-)
 
 
 def needs(root: Path, changed: Sequence[bytes], places: Sequence[str]) -> Dict[str, Any]:
@@ -27,8 +26,7 @@ def needs(root: Path, changed: Sequence[bytes], places: Sequence[str]) -> Dict[s
     if any(path.startswith(b"etc/systemd/") or b"/systemd/system/" in path for path in changed):
         subprocess.run(["systemctl", "daemon-reload"], check=False, timeout=120)
     units = {unit for unit in (_unit(pid, places) for pid in _processes()) if unit is not None}
-    reboot = any(REBOOT.match(path) for path in changed)
-    return {"reboot": reboot, "services": sorted(units - {"bootsrv-update.service"})}
+    return {"reboot": bool(reboots.reasons(changed)), "services": sorted(units - {"bootsrv-update.service"})}
 
 
 def _processes() -> Iterable[Path]:

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from capturehouse import Running
 
+from bootsrv import tasks
 from bootsrv.appliance.appliance import Appliance
 from bootsrv.appliance.nodes import Wanted
 from bootsrv.bootplan import Action, Purpose, decide
 from bootsrv.config import Config
-from bootsrv.errors import Conflict
+from bootsrv.errors import Conflict, Invalid
 from bootsrv.model import NodeState
 from bootsrv.registry.registry import Registry
 from images.agent.capture import cli, offline
@@ -97,6 +98,18 @@ def test_an_armed_node_is_captured_once(running: Running) -> None:
     assert decide(free).action is Action.LOCAL
     (again,) = verbs.captures.offline([free], "golden", "disk")
     assert again.armed and again.armed.capture and again.armed.capture.kind == "disk"
+
+
+def test_its_options_reach_the_imager(running: Running) -> None:
+    verbs, words = running.house, ("--exclude=/srv/*", "--exclude-update=/etc/motd", "--with=/home")
+    node = verbs.nodes.add(Wanted(name="n1", macs=["52:54:00:00:00:01"]))
+    verbs.captures.offline([node], "golden", "tree", "", words)
+    task = tasks.capture(verbs.nodes.show("n1"), "TOKEN")
+    assert task["words"] == list(words)
+    options = parse(["--token=T", *task["words"]], running.url)
+    assert (options.exclude, options.exclude_update, options.wanted) == (["/srv/*"], ["/etc/motd"], ["/home"])
+    with pytest.raises(Invalid, match="whole disk"):
+        verbs.captures.offline([node], "whole", "disk", "", words)
 
 
 def test_fstab_adds_the_systems_own() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from imagestore import make
 
+from images import reboots
 from images.changes.entries import changes
 from images.changes.packages import apk, dpkg, rpm
 from images.changes.report import compare
@@ -103,6 +104,52 @@ def test_a_report(tmp_path: Path) -> None:
     assert not (same.files or same.packages or same.services or same.kernel_changed or same.bytes_new)
     with pytest.raises(ImageNotFound):
         compare(store, "a@1", "a@9")
+
+
+def test_services_whose_libraries_changed(tmp_path: Path) -> None:
+    """A real program of this machine and what it loads, by links; a script by what interprets it."""
+    program = Path("/usr/bin/openssl").read_bytes()
+    base: Files = {
+        "etc/passwd": b"root",
+        "usr/sbin/daemon": program,
+        "usr/sbin/script": b"#!/usr/bin/interpreter -u\nwork\n",
+        "usr/bin/interpreter": "openssl",
+        "usr/bin/openssl": program,
+        "usr/sbin/static": b"no ELF file",
+        "usr/lib/x86_64-linux-gnu/libcrypto.so.3": "libcrypto.so.3.0.1",
+        "usr/lib/x86_64-linux-gnu/libcrypto.so.3.0.1": b"old",
+        "usr/lib/x86_64-linux-gnu/libc.so.6": b"the C library",
+        "usr/lib/systemd/system/multi-user.target.wants/script.service": "../script.service",
+        WANTS + "daemon.service": "/lib/systemd/system/daemon.service",
+        WANTS + "static.service": "/lib/systemd/system/static.service",
+    }
+    for name in ("daemon", "script", "static"):
+        base[f"usr/lib/systemd/system/{name}.service"] = f"[Service]\nExecStart=/usr/sbin/{name}\n".encode()
+    store = make(tmp_path)
+    publish(store, base)
+    new = {**base, "usr/lib/x86_64-linux-gnu/libcrypto.so.3": "libcrypto.so.3.0.2"}
+    del new["usr/lib/x86_64-linux-gnu/libcrypto.so.3.0.1"]
+    publish(store, {**new, "usr/lib/x86_64-linux-gnu/libcrypto.so.3.0.2": b"new"})
+    found = compare(store, "a@1", "a@2")
+    assert found.services == {"daemon.service": "libraries", "script.service": "libraries"}
+    assert found.restart == ("daemon.service", "script.service") and found.reboot == ()
+    publish(store, {**base, "usr/lib/x86_64-linux-gnu/libc.so.6": b"another"})
+    assert compare(store, "a@1", "a@3").reboot == ("libc",)
+    publish(store, {**base, "usr/share/text": b"more"})
+    assert compare(store, "a@1", "a@4").services == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        (b"boot/vmlinuz-6.1.0-30-amd64", ["kernel"]), (b"usr/lib/systemd/systemd", ["systemd"]),
+        (b"usr/lib/x86_64-linux-gnu/libc.so.6", ["libc"]), (b"lib/ld-musl-x86_64.so.1", ["libc"]),
+        (b"usr/bin/dbus-daemon", ["dbus"]), (b"usr/lib/systemd/systemd-journald", []), (b"usr/bin/ls", []),
+        (b"boot/initrd.img-6.1.0-30-amd64", []), (b"srv/boot/vmlinuz", []),
+    ],
+)  # fmt: skip
+def test_what_needs_a_reboot(path: bytes, why: list[str]) -> None:
+    assert reboots.reasons([path, b"etc/motd"]) == why
 
 
 def test_every_aspect() -> None:
