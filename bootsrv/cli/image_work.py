@@ -83,7 +83,8 @@ def edit(context: Context, ref: str, command: tuple[str, ...], comment: str, jso
 @as_json
 @pass_context
 def export(context: Context, ref: str, target: Path, form: str | None, json_: bool) -> None:
-    """Write a version to TARGET: a directory, tar, container image, squashfs; a disk as raw or qcow2."""
+    """Write a version to TARGET: a directory, tar (.tar.gz, .tar.zst, .tar.xz), container image, squashfs; a
+    disk as raw or qcow2."""
     from images.sizes import human
 
     with progress_of(f"exporting {ref}") as told:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from images.errors import BadInput, ImageConflict
+from images.exporting.packing import PACKERS, packed
 from images.exporting.to_directory import export_directory
 from images.exporting.to_disk import export_qcow2, export_raw
 from images.exporting.to_oci import export_oci
@@ -23,7 +24,9 @@ def _tar_file(store: ImageStore, ref: str, target: Path, progress: Progress = si
     temp = target.with_name(f".{target.name}.tmp")
     try:
         with temp.open("wb") as file:
-            written = export_tar(store, ref, file, progress)
+            with packed(file, target.name) as out:
+                written = export_tar(store, ref, out, progress)
+            file.flush()
             os.fsync(file.fileno())
         temp.rename(target)
     finally:
@@ -40,16 +43,21 @@ FORMATS: dict[str, Callable[[ImageStore, str, Path, Progress], Written]] = {
     "qcow2": export_qcow2,
 }
 _SUFFIXES = {".tar": "tar", ".squashfs": "squashfs", ".sqfs": "squashfs", ".raw": "raw", ".img": "raw"}
-_SUFFIXES[".qcow2"] = "qcow2"
+_SUFFIXES |= {".qcow2": "qcow2", **dict.fromkeys(PACKERS, "tar")}
+_NOT_OURS = (".vmdk", ".vdi", ".vhd", ".vhdx", ".iso", ".zip", ".cpio", ".bz2", ".lz4", ".lzma", ".7z")
 
 
 def export_image(
     store: ImageStore, ref: str, target: Path, form: str | None = None, progress: Progress = silent
 ) -> tuple[str, Written]:
     """Write a version to `target`; `form` is one of FORMATS, by default what the name's ending says, or a
-    directory. Returns the form. Raises BadInput, ImageConflict, ImageNotFound, ImageError, OSError.
+    directory. A tar is compressed as its name's ending says. Returns the form.
+
+    Raises BadInput, ImageConflict, ImageNotFound, ImageError, OSError.
     """
     chosen = form or _SUFFIXES.get(target.suffix, "directory")
+    if form is None and target.suffix in _NOT_OURS:  # a directory of that name would surprise everybody
+        chosen = target.suffix
     if chosen not in FORMATS:
         raise BadInput(f"{chosen!r} is no form of export; there are {', '.join(FORMATS)}")
     return chosen, FORMATS[chosen](store, ref, target, progress)

@@ -61,6 +61,16 @@ def test_tar_keeps_holes(store: ImageStore, tmp_path: Path) -> None:
     assert wanted[b"sparse"].extents and wanted == got
 
 
+@pytest.mark.parametrize("ending", ["tar.gz", "tgz", "tar.zst", "tar.xz"])
+def test_tar_is_packed_as_its_name_says(store: ImageStore, tmp_path: Path, ending: str) -> None:
+    wanted, got = round_trip(store, tmp_path, f"out.{ending}")
+    del wanted[b"dev/socket"]
+    assert wanted == got
+    listed = subprocess.run(["tar", "-tf", str(tmp_path / f"out.{ending}")], check=True, capture_output=True)
+    assert b"./etc/hostname" in listed.stdout or b"etc/hostname" in listed.stdout
+    assert (tmp_path / f"out.{ending}").read_bytes()[:2] in (b"\x1f\x8b", b"\x28\xb5", b"\xfd7")
+
+
 def test_gnu_tar_reads_the_holes(store: ImageStore, tmp_path: Path) -> None:
     export_image(store, "nasty", tmp_path / "x.tar")
     out = tmp_path / "out"
@@ -132,6 +142,8 @@ def test_what_cannot_be_exported(store: ImageStore, tmp_path: Path) -> None:
         export_image(store, "nasty", tmp_path / "x.qcow2")
     with pytest.raises(BadInput, match="no form of export"):
         export_image(store, "nasty", tmp_path / "x", "zip")
+    with pytest.raises(BadInput, match=r"'.vmdk' is no form of export"):
+        export_image(store, "nasty", tmp_path / "x.vmdk")
     (tmp_path / "there.tar").touch()
     for name in ("there.tar", "nasty"):
         with pytest.raises(ImageConflict):
