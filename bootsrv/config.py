@@ -74,11 +74,16 @@ class Dns(Section, frozen=True):
 
 
 class Http(Section, frozen=True):
-    """`address`: where to listen. Unset: on this machine and on the addresses of the listed interfaces."""
+    """`address`: where to listen. Unset: on this machine and on the addresses of the listed interfaces.
+    `tls_port`: the same over HTTPS, with `certificate` and `key` (PEM files), or with a pair made here.
+    """
 
     enabled: bool = True
     port: int = 8080
     address: str | None = None
+    tls_port: int | None = None
+    certificate: str | None = None
+    key: str | None = None
 
 
 class Syslog(Section, frozen=True):
@@ -322,6 +327,7 @@ def _check_ports(raw: _File) -> None:
         raise SettingError("dhcp.proxy_port", f"{raw.dhcp.proxy_port} is not between 1 and 65535")
     if raw.dhcp.enabled and raw.dhcp.port == raw.dhcp.proxy_port:
         raise SettingError("dhcp.proxy_port", "must differ from dhcp.port")
+    _check_tls(raw.http)
     udp = {name: getattr(raw, name).port for name in _UDP if getattr(raw, name).enabled}
     for name, port in udp.items():
         if any(port == other for key, other in udp.items() if key < name):
@@ -329,6 +335,16 @@ def _check_ports(raw: _File) -> None:
     for key, value in [("http.address", raw.http.address), *_forwards(raw)]:
         if value is not None and not _is_address(value):
             raise SettingError(key, f"{value!r} is not an IP address")
+
+
+def _check_tls(http: Http) -> None:
+    port = http.tls_port
+    if port is not None and (not 1 <= port <= 65535 or port == http.port):
+        raise SettingError("http.tls_port", f"{port} is not between 1 and 65535, or is http.port as well")
+    if (http.certificate is None) != (http.key is None):
+        raise SettingError("http.key", "certificate and key belong together: give both, or none")
+    if http.certificate is not None and port is None:
+        raise SettingError("http.certificate", "is of no use without http.tls_port")
 
 
 def _forwards(raw: _File) -> list[tuple[str, str | None]]:

@@ -11,7 +11,7 @@ import logging
 import sys
 import time
 
-from bootsrv import child, payload
+from bootsrv import child, payload, tls
 from bootsrv.appliance.images import Images
 from bootsrv.config import Config
 from bootsrv.diskless import Shares
@@ -19,7 +19,7 @@ from bootsrv.handout import Handout
 from bootsrv.handover import Handover
 from bootsrv.installs import overdue
 from bootsrv.intake import SOCKET as INTAKE
-from bootsrv.listening import listen_on, our_interfaces
+from bootsrv.listening import listen_on, listen_securely, our_interfaces
 from bootsrv.mirror import SOCKET as MIRROR
 from bootsrv.peers import Peers
 from bootsrv.recorder import Recorder
@@ -48,7 +48,11 @@ async def serve(config: Config, stop: asyncio.Event) -> int:
     recorder.start()
     places = listen_on(config)
     try:
-        await server.start(places if config.http.enabled else [], config.run_dir / "http.sock")
+        secure = listen_securely(config) if config.http.enabled else []
+        await server.start(
+            places if config.http.enabled else [], config.run_dir / "http.sock", secure,
+            tls.context(config) if secure else None,
+        )  # fmt: skip
         child.ready()
         tidying = asyncio.create_task(_tidy(registry))
         looking = asyncio.create_task(_look_after(registry, config.install.patience))

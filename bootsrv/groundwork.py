@@ -10,7 +10,7 @@ import logging
 import time
 from dataclasses import dataclass
 
-from bootsrv import payload, privilege, sshkey
+from bootsrv import payload, privilege, sshkey, tls
 from bootsrv.appliance.appliance import Appliance
 from bootsrv.appliance.errors import translated
 from bootsrv.config import Config
@@ -48,6 +48,7 @@ def prepare(config: Config, identity: Identity) -> Ground:
         password = appliance.users.first_admin()
         store = appliance.images.store()
         sshkey.prepare(config)
+        tls.prepare(config, identity)
         imager = _join_imager(config, store.public_key(), identity)
     finally:
         appliance.close()

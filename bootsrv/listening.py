@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from ipaddress import IPv4Interface
 
+from bootsrv import tls
 from bootsrv.config import Config
 from pxe.dhcp.interfaces import addresses
 
@@ -33,6 +34,22 @@ def _own_addresses(config: Config) -> list[str]:
         except OSError as error:
             log.info("interface %s: %s", name, error.strerror or error)
     return found
+
+
+def listen_securely(config: Config) -> list[tuple[str, int]]:
+    """The same places for HTTPS; none where no port was given for it."""
+    port = config.http.tls_port
+    return [(address, port) for address, _ in listen_on(config)] if port is not None else []
+
+
+def reach(config: Config, address: str) -> tuple[str, str]:
+    """(our URL at one of our addresses, the certificate that we show there as PEM) for a machine that we are
+    logged in to: by HTTPS where that is on, else ("http://...", "").
+    """
+    if config.http.tls_port is None:
+        return f"http://{address}:{config.http.port}", ""
+    certificate, _ = tls.files(config)
+    return f"https://{address}:{config.http.tls_port}", certificate.read_text("ascii")
 
 
 def our_interfaces(config: Config) -> list[IPv4Interface]:

@@ -197,7 +197,7 @@ class NodeApi:
     def _home(self, request: NodeRequest, token: Token) -> Reply:
         said = _form(request)
         image = str(said.get("image") or "")
-        data = {
+        data: dict[str, Any] = {
             key: str(said.get(key) or "")[:200]
             for key in ("hostname", "boot_id", "uptime", "kernel", "address")
         }
@@ -210,6 +210,7 @@ class NodeApi:
                 node = self._done(node, str(token.data.get("mac") or ""))
             self._change(replace(lifecycle.reported(node, "home", data), last_seen=self._clock()), node)
             text = f"called home: runs {data['image'] or 'its own disk'}"
+            data["confirmed"] = said.get("confirmed") == "1"
             if said.get("returned"):
                 data["returned"] = printable(str(said["returned"])[:200])
                 text = f"returned to {data['image']}: {data['returned']}"

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bootsrv import firewall, payload
 from bootsrv.config import Config
-from bootsrv.listening import listen_on, nbd_listens_on
+from bootsrv.listening import listen_on, listen_securely, nbd_listens_on
 from bootsrv.portuse import Port, holder, taken
 from pxe.dhcp import interfaces
 from pxe.dhcp.probe import probe
@@ -129,7 +129,7 @@ def _wanted(config: Config) -> Iterator[tuple[str, Port]]:
             yield "dns", Port("udp", config.dns.port, device=name)
             yield "dns", Port("tcp", config.dns.port, device=name)
     if config.http.enabled:
-        for address, number in listen_on(config):
+        for address, number in [*listen_on(config), *listen_securely(config)]:
             yield "http", Port("tcp", number, address)
     if config.nbd.enabled:
         for address, number in nbd_listens_on(config):

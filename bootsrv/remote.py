@@ -49,7 +49,8 @@ class Remote:
         """
         script = f'import os\nos.environ["{VARIABLE}"] = "{pack(dict(task))}"\n'.encode() + build(url)
         with self._files(script) as (known, source, errors):
-            command = [*self._ssh(known), "python3", "-", *words]
+            # -I -S: the agent needs nothing of what an administrator may have added to that Python
+            command = [*self._ssh(known), "python3", "-I", "-S", "-", *words]
             process = subprocess.Popen(command, stdin=source, stdout=subprocess.PIPE, stderr=errors)
             last: Mapping[str, Any] = {}
             try:

@@ -4,12 +4,15 @@ wire.
 
 The law: only exact output counts. It depends on the library's version, so a recipe names it, and a machine
 with another one does without (its hash check would find out anyway). Parameters are those of the zstd
-program, which compresses with one worker. Python 3.8, standard library only.
+program, which compresses with one worker; what comes out is the same for any number of them. Python 3.8,
+standard library only.
 """
 
 from __future__ import annotations
 
 import ctypes
+import mmap
+import os
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -21,6 +24,7 @@ LEVELS = (9, 19, 3)  # Debian's initramfs-tools, dracut and mkinitcpio, the prog
 _LEVEL, _CHECKSUM, _WORKERS = 100, 201, 400  # ZSTD_cParameter
 _CONTINUE, _END = 0, 2
 _STEP = 1 << 18
+_COSTLY = 16  # from this level on a worker takes some 100 MB
 
 
 class Recipe(NamedTuple):
@@ -41,14 +45,14 @@ def version() -> int:
     return int(library().ZSTD_versionNumber())
 
 
-def unpacked(packed: bytes) -> Iterator[bytes]:
+def decompressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """What is in the file. Raises BadInput."""
-    return decompress_stream([packed])
+    return decompress_stream(pieces)
 
 
-def find(packed: bytes, raw: bytes) -> Recipe | None:
+def find(packed: bytes | mmap.mmap, raw: bytes | mmap.mmap) -> Recipe | None:
     """The recipe that makes exactly `packed` from `raw`; None when none of ours does."""
-    if not packed.startswith(MAGIC) or len(packed) < 6:
+    if packed[: len(MAGIC)] != MAGIC or len(packed) < 6:
         return None
     for level in LEVELS:
         recipe = Recipe(level, bool(packed[4] & 4), version(), len(raw))
@@ -63,12 +67,14 @@ def find(packed: bytes, raw: bytes) -> Recipe | None:
     return None
 
 
-def compress(pieces: Iterable[bytes], recipe: Recipe) -> Iterator[bytes]:
+def compress(
+    pieces: Iterable[bytes | mmap.mmap], recipe: Recipe, workers: int = 1
+) -> Iterator[bytes]:
     """The file again. Raises ImageError when this machine's library is another one."""
     lib = library()
     if version() != recipe.version:
         raise ImageError(f"this machine's libzstd is {version()}, the file was made by {recipe.version}")
-    context = _context(lib, recipe)
+    context = _context(lib, recipe, workers)
     out = ctypes.create_string_buffer(_STEP)
     try:
         for piece in pieces:
@@ -79,7 +85,7 @@ def compress(pieces: Iterable[bytes], recipe: Recipe) -> Iterator[bytes]:
         lib.ZSTD_freeCCtx(context)
 
 
-def _context(lib: Any, recipe: Recipe) -> Any:
+def _context(lib: Any, recipe: Recipe, workers: int) -> Any:
     lib.ZSTD_createCCtx.restype = ctypes.c_void_p
     lib.ZSTD_freeCCtx.argtypes = (ctypes.c_void_p,)
     lib.ZSTD_CCtx_setParameter.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_int)
@@ -93,7 +99,8 @@ def _context(lib: Any, recipe: Recipe) -> Any:
     context = lib.ZSTD_createCCtx()
     if not context:
         raise MemoryError("zstd: no memory to compress")
-    for key, value in ((_LEVEL, recipe.level), (_CHECKSUM, int(recipe.checksum)), (_WORKERS, 1)):
+    workers = max(1, min(workers if recipe.level < _COSTLY else 1, os.cpu_count() or 1))
+    for key, value in ((_LEVEL, recipe.level), (_CHECKSUM, int(recipe.checksum)), (_WORKERS, workers)):
         _checked(lib, lib.ZSTD_CCtx_setParameter(context, key, value))
     _checked(lib, lib.ZSTD_CCtx_setPledgedSrcSize(context, recipe.size))
     return context

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import mmap
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
@@ -30,7 +31,6 @@ class _Buffer(ctypes.Structure):
 
 @lru_cache(maxsize=1)
 def library() -> Any:
-    """libzstd with the signatures of what this file calls. Raises ImageError where there is none."""
     """libzstd with the calls' types declared. Raises ImageError where there is none."""
     for name in ("libzstd.so.1", ctypes.util.find_library("zstd")):
         if not name:
@@ -54,6 +54,8 @@ def library() -> Any:
         lib.ZSTD_DCtx_setParameter.restype = size
         lib.ZSTD_DCtx_refPrefix.argtypes = (pointer, pointer, size)
         lib.ZSTD_DCtx_refPrefix.restype = size
+        lib.ZSTD_decompressDCtx.argtypes = (pointer, pointer, size, pointer, size)
+        lib.ZSTD_decompressDCtx.restype = size
         return lib
     raise ImageError("libzstd.so.1 is missing on this machine; install the package libzstd1")
 
@@ -72,6 +74,34 @@ def decompress(frame: bytes, size: int) -> bytes:
     if written != size:
         raise BadInput(f"zstd: {written} bytes came out where {size} were promised")
     return ctypes.string_at(out, size)
+
+
+def decompress_into(out: Any, frame: bytes, prefix: mmap.mmap) -> None:
+    """The same for a frame that was made with `prefix` before it, into a mapping of exactly its size: nothing
+    of either has to be held in memory of ours, as a stream would. Both must be writable (private will do).
+    """
+    lib = library()
+    context = lib.ZSTD_createDStream()
+    if not context:
+        raise MemoryError("zstd: no memory to unpack")
+    before = target = None
+    try:
+        before = (ctypes.c_char * len(prefix)).from_buffer(prefix)
+        target = (ctypes.c_char * len(out)).from_buffer(out)
+        _checked(lib, lib.ZSTD_DCtx_refPrefix(context, ctypes.addressof(before), len(prefix)))
+        call = lib.ZSTD_decompressDCtx(context, ctypes.addressof(target), len(out), frame, len(frame))
+        if _checked(lib, call) != len(out):
+            raise BadInput(f"zstd: {call} bytes came out where {len(out)} were promised")
+    finally:
+        lib.ZSTD_freeDStream(context)
+        before = target = None  # or the mappings could not be closed
+
+
+def decompress_patch(frame: bytes, size: int, prefix: mmap.mmap) -> bytes:
+    """A small one, of `size` bytes, made with `prefix` before it."""
+    out = ctypes.create_string_buffer(size)
+    decompress_into(out, frame, prefix)
+    return out.raw
 
 
 def decompress_stream(pieces: Iterable[bytes], prefix: Any = None) -> Iterator[bytes]:

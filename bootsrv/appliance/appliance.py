@@ -69,7 +69,7 @@ class Appliance:
         self.roster = Roster(registry)
         self.pushes = Pushes(config, registry, self.images, clock)
         self.powers = Powers(config, registry, self.pushes.remote, clock)
-        self.captures = Captures(registry, self.images, clock, self.pushes)
+        self.captures = Captures(registry, self.images, clock, self.pushes, config)
         self.trees = Trees(config, clock)
         self.mirrors = Mirrors(config, self.trees, clock)
         self.watch = Watch(config, registry, clock)

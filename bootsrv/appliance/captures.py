@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from bootsrv import lifecycle
 from bootsrv.appliance.errors import translated
 from bootsrv.appliance.images import Images
+from bootsrv.config import Config
 from bootsrv.errors import Conflict, Invalid, NotFound
+from bootsrv.listening import reach
 from bootsrv.model import CaptureOrder, Node, NodeState
 from bootsrv.registry.registry import Registry
 from images.versions import check_name
@@ -45,9 +47,11 @@ class Captures:
     """Verbs on captures."""
 
     def __init__(
-        self, registry: Registry, images: Images, clock: Callable[[], float], pushes: Pushes | None = None
-    ) -> None:
+        self, registry: Registry, images: Images, clock: Callable[[], float], pushes: Pushes | None = None,
+        config: Config | None = None,
+    ) -> None:  # fmt: skip
         self._registry, self._images, self._clock, self._pushes = registry, images, clock, pushes
+        self._config = config
 
     def token(
         self, name: str, comment: str = "", hours: float = 24.0, node: Node | None = None,
@@ -66,18 +70,17 @@ class Captures:
         text = self._registry.tokens.issue(PURPOSE, secrets.token_hex(8), now, hours * HOUR, data)
         return CaptureToken(text, name, now + hours * HOUR)
 
-    def live(
-        self, node: Node, name: str, comment: str, words: Sequence[str], port: int, hear: Hear
-    ) -> str:
+    def live(self, node: Node, name: str, comment: str, words: Sequence[str], hear: Hear) -> str:
         """Capture a running node over SSH; the version that was made. `words` are options of the agent.
 
         `hear` gets each report ({"say": text}, or {"done", "total", "files", "rate"}). Raises BootsrvError.
         """
-        assert self._pushes is not None, "only the appliance can log in to nodes"
+        assert self._pushes is not None and self._config is not None, "only the appliance can log in to nodes"
         remote = self._pushes.remote(node)
         token = self.token(name, comment, node=node)
-        url = f"http://{remote.own_address()}:{port}"
-        report = remote.agent(["capture", "--by-server", *words], {"token": token.text}, url, hear)
+        url, certificate = reach(self._config, remote.own_address())
+        task = {"token": token.text, "certificate": certificate}
+        report = remote.agent(["capture", "--by-server", *words], task, url, hear)
         return str(report.get("ref") or "")
 
     def offline(

@@ -16,6 +16,7 @@ from bootsrv.appliance.errors import translated
 from bootsrv.appliance.images import Images
 from bootsrv.config import Config
 from bootsrv.errors import BootsrvError, Conflict, Invalid, NotFound
+from bootsrv.listening import reach
 from bootsrv.model import Node, NodeState
 from bootsrv.registry.registry import Registry
 from bootsrv.registry.upkeep import Drift
@@ -171,16 +172,19 @@ class Pushes:
         token = self._registry.tokens.issue(
             pushstore.PURPOSE, str(step.node.id), self._clock(), TOKEN_SECONDS, data
         )
-        url = f"http://{remote.own_address()}:{self._config.http.port}"
+        url, certificate = reach(self._config, remote.own_address())
         task = {
-            "url": url, "token": token, "key": self._images.store().public_key().hex(),
+            "url": url, "certificate": certificate, "token": token,
+            "key": self._images.store().public_key().hex(),
             "ref": step.version.ref, "manifest": step.version.id, "base": base, "patches": patches,
             "confirm": wanted.confirm, "reboot": wanted.reboot, "checksum": wanted.checksum,
         }  # fmt: skip
         return remote.agent([command], task, url, hear)
 
     def _confirmed(self, step: Step, wanted: Wanted, since: int) -> None:
-        """Waits until the node has called home as the new version; raises when it returned to the old one."""
+        """Waits until the node has called home as the new version, and where it can still return, that it
+        stays; raises when it returned to the old one.
+        """
         limit = wanted.confirm * 60 + 60 + (BOOT_SECONDS if wanted.reboot else 0)
         ends = time.monotonic() + limit
         while time.monotonic() < ends:
@@ -190,7 +194,8 @@ class Pushes:
                     continue
                 if event.data.get("returned"):
                     raise BootsrvError(f"{step.node.name}: {event.text}")
-                if event.data.get("image") == step.version.ref:
+                known = event.data.get("image") == step.version.ref
+                if known and (event.data.get("confirmed") or not wanted.confirm):
                     return
             time.sleep(POLL_SECONDS)
         raise BootsrvError(f"{step.node.name}: did not call home as {step.version.ref} in {limit:.0f} s")

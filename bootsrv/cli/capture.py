@@ -59,10 +59,10 @@ def capture(
     elif offline:
         _offline(context, node, name, "disk" if disk else "tree", comment, words, wait, json_)
     else:
-        verbs, port = context.appliance, context.config.http.port
+        verbs = context.appliance
         with progress_of(f"capturing {node}") as told:
             ref = verbs.captures.live(
-                verbs.nodes.show(node), name, comment, words, port, lambda said: _hear(said, told)
+                verbs.nodes.show(node), name, comment, words, lambda said: _hear(said, told)
             )
         _made(context, ref, json_)
 

@@ -2,25 +2,28 @@
 
 The law: a call either returns the server's answer or raises. What may pass by itself (server restarting,
 cable pulled, 5xx) is tried again for ever with growing pauses; what will not (4xx) raises `Refused` at
-once. Python 3.8, standard library only. Node API: see the server's `nodeapi`.
+once. Over https only a server is talked to that shows the certificate that we were given over a way that was
+trusted already. Python 3.8, standard library only. Node API: see the server's `nodeapi`.
 """
 
 from __future__ import annotations
 
-import http.client
 import json
 import random
 import threading
 import time
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 from urllib.parse import urlsplit
 
 from images.errors import ImageError
 
+if TYPE_CHECKING:
+    import http.client
+
 PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # seconds; the last one repeats
 TIMEOUT = 20.0  # seconds without a byte
 PASSING = (408, 425, 429, 500, 502, 503, 504)
-FAILURES = (OSError, http.client.HTTPException)
+PARTIAL_CHAIN = 0x80000  # X509_V_FLAG_PARTIAL_CHAIN: the server's own certificate is enough of an anchor
 Notice = Callable[[str], None]
 
 
@@ -43,12 +46,18 @@ def _reason(answer: bytes) -> str:
 class Client:
     """One thread's connection. `copy()` for another thread: http.client is not made to be shared."""
 
-    def __init__(self, base: str, token: str, notice: Notice = lambda text: None, give_up: float = 0) -> None:
-        """`base` is http://HOST:PORT. `notice` hears why we wait. `give_up` seconds; 0 means never."""
+    def __init__(
+        self, base: str, token: str, notice: Notice = lambda text: None, give_up: float = 0,
+        certificate: str = "",
+    ) -> None:  # fmt: skip
+        """`base` is http://HOST:PORT or https://. `notice` hears why we wait. `give_up` seconds; 0 means
+        never. `certificate`: the server's, as PEM; without one, https trusts whom this machine trusts.
+        """
         parts = urlsplit(base)
-        if parts.scheme != "http" or not parts.hostname:
+        if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ImageError(f"bootsrv.url={base} is not an http:// address")
-        self._where = (parts.hostname, parts.port or 80)
+        self._secure, self._certificate = parts.scheme == "https", certificate
+        self._where = (parts.hostname, parts.port or (443 if self._secure else 80))
         self.base, self._token, self._notice, self._give_up = base, token, notice, give_up
         self._connection: http.client.HTTPConnection | None = None
         self.stopping = threading.Event()
@@ -56,7 +65,7 @@ class Client:
 
     def copy(self) -> Client:
         """The same server and token, its own connection; stops together with the original."""
-        other = Client(self.base, self._token, self._notice, self._give_up)
+        other = Client(self.base, self._token, self._notice, self._give_up, self._certificate)
         other.stopping = self.stopping
         return other
 
@@ -112,8 +121,10 @@ class Client:
     ) -> tuple[int, bytes]:
         """One request, repeated until it is answered for good.
 
-        Raises Refused, or OSError after `give_up`.
+        Raises Refused, or OSError after `give_up`, or at once when the server shows another certificate.
         """
+        from http.client import HTTPException  # only here: an update that changes nothing asks nothing
+
         started, attempt = time.monotonic(), 0
         while True:
             try:
@@ -123,7 +134,9 @@ class Client:
                 if 400 <= status < 500 and status not in PASSING:
                     raise Refused(status, f"{method} {path.partition('?')[0]}", answer)
                 problem = _reason(answer) or f"HTTP {status}" if status >= 400 else "a cut off answer"
-            except FAILURES as error:
+            except (OSError, HTTPException) as error:
+                if type(error).__name__ == "SSLCertVerificationError":  # it will not become another server
+                    raise
                 problem = str(error) or type(error).__name__
             self.close()
             if self.stopping.is_set() or 0 < self._give_up <= time.monotonic() - started:
@@ -136,7 +149,7 @@ class Client:
     ) -> tuple[int, bytes]:
         connection = self._connection
         if connection is None:
-            connection = self._connection = http.client.HTTPConnection(*self._where, timeout=timeout)
+            connection = self._connection = self._connect(timeout)
         connection.timeout = timeout
         if connection.sock is not None:
             connection.sock.settimeout(timeout)
@@ -144,6 +157,19 @@ class Client:
         response = connection.getresponse()
         self.date = response.getheader("Date")
         return response.status, response.read()
+
+    def _connect(self, timeout: float) -> http.client.HTTPConnection:
+        import http.client
+
+        if not self._secure:
+            return http.client.HTTPConnection(*self._where, timeout=timeout)
+        import ssl
+
+        context = ssl.create_default_context(cadata=self._certificate or None)
+        if self._certificate:  # pinned: it is known by itself, whatever name it has
+            context.check_hostname = False
+            context.verify_flags |= PARTIAL_CHAIN
+        return http.client.HTTPSConnection(*self._where, timeout=timeout, context=context)
 
     def _pause(self, attempt: int, problem: str) -> None:
         """Waits; a spread keeps a hall of machines from asking a restarted server in the same instant."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from images.agent import initrd
-from images.agent.grubcfg import find_kernel
+from images.agent.grubcfg import KEPT, find_kernel
 from images.agent.rootfs import Root
 from images.agent.run import run
 from images.errors import BadInput, ImageError
@@ -32,7 +32,6 @@ NEEDS = {
     "server": (("busybox", b"bin/busybox", b"usr/bin/curl"),),
 }
 PROGRAM = {"lvm": "lvm", "raid": "mdadm", "luks": "cryptsetup", "server": "busybox"}
-KEPT = "/etc/bootsrv/initramfs-extra.cpio"
 LIMIT = 1200.0  # seconds; an initramfs takes minutes on a slow machine
 BINDS = ("proc", "sys", "dev")
 

@@ -16,24 +16,19 @@ TIME = "time"
 
 
 class Change(NamedTuple):
-    """One name. `aspects` of a change: type, content, owner, mode, xattrs, target, device, time."""
+    """One name. `aspects` of a change: type, content, owner, mode, xattrs, target, device, time. `size`:
+    bytes of data it has now. (Not the entries: all of a million names may differ.)
+    """
 
     path: bytes
     kind: str
-    old: Entry | None
-    new: Entry | None
+    size: int = 0
     aspects: tuple[str, ...] = ()
-
-    @property
-    def bytes(self) -> int:
-        """How many bytes of data the name has now."""
-        return sum(chunk.length for chunk in self.new.chunks) if self.new else 0
 
     @property
     def name(self) -> str:
         """The path for a person."""
-        entry = self.new or self.old
-        return entry.name if entry else ""
+        return Entry(self.path, "file").name
 
 
 def changes(old: Iterable[Entry], new: Iterable[Entry]) -> Iterator[Change]:
@@ -43,16 +38,20 @@ def changes(old: Iterable[Entry], new: Iterable[Entry]) -> Iterator[Change]:
     while one is not None or other is not None:
         if other is None or (one is not None and order(one.path) < order(other.path)):
             assert one is not None
-            yield Change(one.path, REMOVED, one, None)
+            yield Change(one.path, REMOVED)
             one = next(left, None)
         elif one is None or order(other.path) < order(one.path):
-            yield Change(other.path, ADDED, None, other)
+            yield Change(other.path, ADDED, _size(other))
             other = next(right, None)
         else:
             aspects = tuple(_aspects(one, other)) if one != other else ()
             if aspects:
-                yield Change(other.path, CHANGED, one, other, aspects)
+                yield Change(other.path, CHANGED, _size(other), aspects)
             one, other = next(left, None), next(right, None)
+
+
+def _size(entry: Entry) -> int:
+    return sum(chunk.length for chunk in entry.chunks)
 
 
 def _aspects(old: Entry, new: Entry) -> Iterator[str]:

@@ -25,24 +25,21 @@ class Libraries:
 
     def __init__(self, read: Callable[[Entry], bytes]) -> None:
         self._read = read
-        self._files: dict[bytes, Entry] = {}
+        self._files: dict[bytes, Entry] = {}  # those that can be run or loaded
         self._links: dict[bytes, bytes] = {}
         self._named: dict[bytes, list[bytes]] = {}
         self._needs: dict[bytes, frozenset[bytes]] = {}
 
     def note(self, entry: Entry) -> None:
         """One entry of the tree."""
+        name = entry.path.rpartition(b"/")[2]
+        library = _MARK in name and entry.path.startswith(_FOLDERS)
         if entry.type == "symlink":
             self._links[entry.path] = entry.target
-        elif entry.type == "file":
+        elif entry.type == "file" and (library or entry.mode & 0o111):
             self._files[entry.path] = entry
-        name = entry.path.rpartition(b"/")[2]
-        if _MARK in name and entry.path.startswith(_FOLDERS):
+        if library:
             self._named.setdefault(name, []).append(entry.path)
-
-    def has(self, path: bytes) -> bool:
-        """Whether a file or a link is there."""
-        return path in self._files or path in self._links
 
     def loads(self, program: bytes) -> set[bytes]:
         """Every path whose content the program runs: itself, interpreter, libraries, and links on the way."""

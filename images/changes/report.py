@@ -67,7 +67,7 @@ class Report:
             "services": dict(self.services),
             "reboot": list(self.reboot),
             "files": [
-                {"path": one.name, "change": one.kind, "aspects": list(one.aspects), "bytes": one.bytes}
+                {"path": one.name, "change": one.kind, "aspects": list(one.aspects), "bytes": one.size}
                 for one in self.files
             ],
         }  # fmt: skip
@@ -101,10 +101,6 @@ class _Side:
         """A file's content."""
         self._source = self._source or self._store.source(self.version.id)
         return b"".join(self._source.stream(chunk.id for chunk in entry.chunks))
-
-    def has(self, path: bytes) -> bool:
-        """Whether it has a file or link there."""
-        return self.libraries.has(path)
 
     def packages(self) -> Packages:
         """Its packages; none where no database is known."""
@@ -147,7 +143,8 @@ def compare(store: ImageStore, old_ref: str, new_ref: str) -> Report:
     names = (tuple(sorted(kernels[0])), tuple(sorted(kernels[1])))
     renewed = _renewed(found)
     services = _services(old, new, renewed)
-    reboot = tuple(reboots.reasons(path for path in renewed if new.has(path)))
+    gone = {one.path for one in found if one.kind == REMOVED}
+    reboot = tuple(reboots.reasons(renewed - gone))
     return Report(old.version, new.version, found, packages, services, names, not same, fresh, reboot)
 
 

@@ -2,40 +2,48 @@
 
 A patch is a zstd frame with the old file as its prefix; where no old file helps, it is the file by itself,
 whose chunks lie among others that nobody needs. Files that are zstd themselves (an initramfs) are looked
-into, one at a time, since what is in two of them and the compressor's tables take some 500 MB while it lasts.
+into. The law: memory does not grow with the versions: small files are held a few at a time, large ones lie in
+scratch files and are done one at a time.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
-from collections.abc import Iterator, Sequence
+import shutil
+from collections import deque
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import BinaryIO, NamedTuple
 
 import zstandard
 
 from images import repack
 from images.compress import zstd_frame
-from images.disk import write_file
+from images.disk import create, publish_file, temp_path, write_file
 from images.errors import BadInput
 from images.locator import Locator
-from images.manifest import Entry, to_text
+from images.manifest import to_text
 from images.patchset import HEAD, MAGIC
 from images.progress import Progress, silent
-from images.push.match import Pair, pairs
+from images.push.delta import frame, window_log
+from images.push.match import File, Pair, pairs
+from images.push.scratch import Scratch
 from images.store import ImageStore
 
 LEVEL = 9
 WORTH = 0.95  # a patch must be this much smaller than the file by itself
 THREADS = 2
+SMALL = 4 << 20  # bytes of either file: up to here both are held in memory
+HELD = 32 << 20  # bytes of small files that wait for their patch
 PACKED, UNPACKED = 256 << 10, 192 << 20  # bytes: which zstd files are looked into
-Made = tuple[bytes, repack.Recipe | None, bool]  # frame, how to pack again, whether it needs no old file
-_ONE_AT_A_TIME = Lock()  # what is in an initramfs is large
+_ONE_AT_A_TIME = Lock()  # of the large ones
 KEPT = 16  # sets kept in the folder
 
 
@@ -48,6 +56,14 @@ class PatchSet:
     files: int
     bytes: int
     spared: int
+
+
+class Made(NamedTuple):
+    """A frame, how to pack what comes out of it again, and whether it needs no old file."""
+
+    frame: bytes | Scratch
+    recipe: repack.Recipe | None = None
+    plain: bool = False
 
 
 def patch_set(
@@ -66,90 +82,181 @@ def patch_set(
     except (FileNotFoundError, ValueError):
         pass  # there is none, or not all of it: made now
     folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-    made = _Maker(store, old, new, level)
-    data, files = made.build(progress)
-    write_file(path, data, mode=0o640)
-    write_file(note, json.dumps([files, len(data), made.spared]).encode(), mode=0o640)
+    made = _Maker(store, old, new, folder, level)
+    files, size = made.build(path, progress)
+    write_file(note, json.dumps([files, size, made.spared]).encode(), mode=0o640)
     _tidy(folder)
-    return PatchSet(id, path, files, len(data), made.spared)
+    return PatchSet(id, path, files, size, made.spared)
 
 
 class _Maker:
-    def __init__(self, store: ImageStore, old: str, new: str, level: int) -> None:
-        self._store, self._old, self._new, self._level = store, old, new, level
+    def __init__(self, store: ImageStore, old: str, new: str, folder: Path, level: int) -> None:
+        self._store, self._old, self._new, self._folder, self._level = store, old, new, folder, level
         self._locator = Locator.parse(store.locator(new))
         self.spared = 0
 
-    def build(self, progress: Progress) -> tuple[bytes, int]:
-        """The set's bytes and how many files it makes."""
-        before = list(self._store.manifest(self._old).entries())
-        known = {chunk.id for entry in before for chunk in entry.chunks}
-        found = list(pairs(before, self._store.manifest(self._new).entries()))
-        total, done = sum(entry.size for _, entry in found), 0
+    def build(self, path: Path, progress: Progress) -> tuple[int, int]:
+        """Writes the set to `path`; how many files it makes, and its bytes."""
+        found, known = pairs(
+            self._store.manifest(self._old).entries(), self._store.manifest(self._new).entries()
+        )
+        with Scratch(self._folder, ()).file as frames:
+            rows = self._frames(found, known, frames, progress)
+            index = zstd_frame(json.dumps(rows, separators=(",", ":")).encode("ascii"), 9)
+            frames.seek(0)
+            return len(rows), _whole(path, HEAD.pack(MAGIC, len(index)) + index, frames)
+
+    def _frames(
+        self, found: list[Pair], known: set[bytes], out: BinaryIO, progress: Progress
+    ) -> list[list[object]]:
+        """Appends the frames; a row for each."""
+        total, done, offset = sum(new.size for _, new in found), 0, 0
         rows: list[list[object]] = []
-        frames: list[bytes] = []
-        offset = 0
-        for (old, new), (patch, recipe, plain) in self._patches(found):
+        for (old, new), made in self._patches(found):
+            length = _append(out, made.frame)
             done += new.size
-            progress(done, total, new.name)
-            origin = to_text(old.path) if old is not None and not plain else ""
-            row: list[object] = [to_text(new.path), origin, offset, len(patch)]
-            rows.append([*row, list(recipe)] if recipe is not None else row)
-            frames.append(patch)
-            offset += len(patch)
+            progress(done, total, to_text(new.path))
+            origin = to_text(old.path) if old is not None and not made.plain else ""
+            row: list[object] = [to_text(new.path), origin, offset, length]
+            rows.append([*row, list(made.recipe)] if made.recipe is not None else row)
+            offset += length
             self.spared += self._cost(new, known)
-        index = zstd_frame(json.dumps(rows, separators=(",", ":")).encode("ascii"), 9)
-        return b"".join([HEAD.pack(MAGIC, len(index)), index, *frames]), len(rows)
+        return rows
 
     def _patches(self, found: list[Pair]) -> Iterator[tuple[Pair, Made]]:
-        olds = self._files(self._old, [old for old, _ in found])
-        news = self._files(self._new, [new for _, new in found])
+        olds = self._contents(self._old, [old for old, _ in found])
+        news = self._contents(self._new, [new for _, new in found])
+        waiting: deque[tuple[Pair, int, Future[Made]]] = deque()
+        held = 0
         with ThreadPoolExecutor(THREADS) as pool:
-            waiting: list[tuple[Pair, Future[Made]]] = []
-            for pair in found:
-                waiting.append((pair, pool.submit(_made, next(olds), next(news), self._level)))
-                if len(waiting) > THREADS * 2:
-                    one, future = waiting.pop(0)
+            try:
+                for pair in found:
+                    old, new = next(olds), next(news)
+                    size = sum(len(one) for one in (old, new) if isinstance(one, bytes))
+                    waiting.append((pair, size, pool.submit(self._made, old, new)))
+                    held += size
+                    while len(waiting) > THREADS * 8 or (held > HELD and waiting):
+                        one, size, future = waiting.popleft()
+                        held -= size
+                        yield one, future.result()
+                while waiting:
+                    one, _, future = waiting.popleft()
                     yield one, future.result()
-            for one, future in waiting:
-                yield one, future.result()
+            finally:
+                for _, _, future in waiting:
+                    future.cancel()
 
-    def _files(self, version: str, entries: Sequence[Entry | None]) -> Iterator[bytes]:
-        ids = (chunk.id for entry in entries if entry is not None for chunk in entry.chunks)
+    def _contents(self, version: str, files: list[File | None]) -> Iterator[bytes | Scratch]:
+        """Of each file its bytes, or a scratch where these are many."""
+        ids = (id for file in files if file is not None for id in file.chunks())
         stream = self._store.source(version).stream(ids)
-        for entry in entries:
-            yield b"".join(next(stream) for _ in entry.chunks) if entry is not None else b""
+        for file in files:
+            pieces = (next(stream) for _ in file.chunks()) if file is not None else iter(())
+            if file is not None and file.size > SMALL:
+                yield Scratch(self._folder, pieces)
+            else:
+                yield b"".join(pieces)
 
-    def _cost(self, entry: Entry, known: set[bytes]) -> int:
+    def _made(self, old: bytes | Scratch, new: bytes | Scratch) -> Made:
+        if isinstance(old, bytes) and isinstance(new, bytes) and not _zstd_files(old, new):
+            return _small(old, new, self._level)
+        with _ONE_AT_A_TIME, ExitStack() as stack:
+            before, after = (
+                one if isinstance(one, Scratch) else Scratch(self._folder, [one]) for one in (old, new)
+            )
+            stack.callback(before.close)
+            stack.callback(after.close)
+            return self._inside(before, after) or self._large(before, after)
+
+    def _large(self, old: Scratch, new: Scratch) -> Made:
+        whole = frame(self._folder, None, new, self._level)
+        if not old.size:
+            return Made(whole, None, True)
+        patch = frame(self._folder, old, new, self._level)
+        better, other = (patch, whole) if patch.size < whole.size * WORTH else (whole, patch)
+        other.close()
+        return Made(better, None, better is whole)
+
+    def _inside(self, old: Scratch, new: Scratch) -> Made | None:
+        """Of two zstd files: a patch between what is in them, where the new one can be packed again exactly;
+        None where that is not so. (An old file that is no whole zstd file is patched as it is.)
+        """
+        if not _zstd_files(old.data, new.data):
+            return None
+        with ExitStack() as stack, suppress(BadInput):
+            inside = Scratch(self._folder, _limited(repack.decompressed(new.pieces())))
+            stack.callback(inside.close)
+            recipe = repack.find(new.data, inside.data)
+            for one in (new, inside):
+                one.rest()
+            if recipe is not None:
+                before = Scratch(self._folder, _limited(repack.decompressed(old.pieces())))
+                stack.callback(before.close)
+                return Made(frame(self._folder, before, inside, self._level), recipe)
+        return None
+
+    def _cost(self, file: File, known: set[bytes]) -> int:
         """About what a node fetches for this file without a patch: its share of the frames."""
         cost = 0.0
-        for chunk in entry.chunks:
-            if chunk.id not in known:
-                frame = self._locator.frame(self._locator.find(chunk.id).frame)
-                cost += frame.stored * chunk.length / max(frame.raw, 1)
+        for id in file.chunks():
+            if id not in known:
+                place = self._locator.find(id)
+                packed = self._locator.frame(place.frame)
+                cost += packed.stored * place.length / max(packed.raw, 1)
         return int(cost)
 
 
-def _made(old: bytes, new: bytes, level: int) -> Made:
-    """The patch; of two zstd files between what is in them, where the new one can be packed again exactly."""
-    if len(new) > PACKED and new.startswith(repack.MAGIC) and old.startswith(repack.MAGIC):
-        with suppress(BadInput), _ONE_AT_A_TIME:  # an old file that is no whole zstd file is patched as it is
-            inside = b"".join(repack.unpacked(new))
-            recipe = repack.find(new, inside) if len(inside) <= UNPACKED else None
-            if recipe is not None:
-                return _patch(b"".join(repack.unpacked(old)), inside, level), recipe, False
+def _zstd_files(old: bytes | mmap.mmap, new: bytes | mmap.mmap) -> bool:
+    return len(new) > PACKED and old[:4] == new[:4] == repack.MAGIC
+
+
+def _limited(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > UNPACKED:
+            raise BadInput("more in it than is looked into")
+        yield piece
+
+
+def _small(old: bytes, new: bytes, level: int) -> Made:
     whole = zstd_frame(new, level)
     patch = _patch(old, new, level) if old else whole
-    return (patch, None, False) if len(patch) < len(whole) * WORTH else (whole, None, True)
+    return Made(patch) if len(patch) < len(whole) * WORTH else Made(whole, None, True)
 
 
 def _patch(old: bytes, new: bytes, level: int) -> bytes:
-    window = max(10, min(27, len(new).bit_length()))
     parameters = zstandard.ZstdCompressionParameters.from_level(
-        level, window_log=window, enable_ldm=len(old) > 1 << 20, write_checksum=False, write_content_size=True
-    )
+        level, window_log=window_log(len(new)), enable_ldm=len(old) > 1 << 20, write_checksum=False,
+        write_content_size=True,
+    )  # fmt: skip
     prefix = zstandard.ZstdCompressionDict(old, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
     return zstandard.ZstdCompressor(dict_data=prefix, compression_params=parameters).compress(new)
+
+
+def _append(out: BinaryIO, data: bytes | Scratch) -> int:
+    if isinstance(data, bytes):
+        return out.write(data)
+    try:
+        return sum(out.write(piece) for piece in data.pieces())
+    finally:
+        data.close()
+
+
+def _whole(path: Path, head: bytes, rest: BinaryIO) -> int:
+    """The file appears when it is complete and on the disk; its bytes."""
+    temp = temp_path(path.parent, path.name)
+    try:
+        with os.fdopen(create(temp), "wb") as file:
+            file.write(head)
+            shutil.copyfileobj(rest, file, 1 << 20)
+            file.flush()
+            os.fsync(file.fileno())
+            size = file.tell()
+        publish_file(temp, path)
+    finally:
+        temp.unlink(missing_ok=True)
+    return size
 
 
 def _tidy(folder: Path) -> None:

@@ -7,6 +7,7 @@ ours).
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -59,19 +60,29 @@ class HttpServer:
         self._runner = web.ServerRunner(self._server, shutdown_timeout=self._limits.farewell)
         self._unix: Path | None = None
 
-    async def start(self, addresses: Sequence[tuple[str, int]], unix: Path | None = None) -> None:
+    async def start(
+        self,
+        addresses: Sequence[tuple[str, int]],
+        unix: Path | None = None,
+        secure: Sequence[tuple[str, int]] = (),
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         """Listen on TCP (address, port) pairs and on a Unix socket. Port 0 takes a free one: see `bound`.
+        `secure` pairs speak HTTPS by `context`; they come last in `bound`.
 
         Raises OSError, with the address in its text, when one cannot be opened; then nothing listens.
         """
-        sockets = open_all(addresses, self._limits)
+        sockets = open_all([*addresses, *secure], self._limits)
         try:
             await self._runner.setup()
             for forwarder in (self._forwarder, self._intake, self._mirror):
                 if forwarder is not None:
                     await forwarder.start()
-            for listener in sockets:
-                await web.SockSite(self._runner, listener, backlog=self._limits.backlog).start()
+            for number, listener in enumerate(sockets):
+                speaks = context if number >= len(addresses) else None
+                await web.SockSite(
+                    self._runner, listener, backlog=self._limits.backlog, ssl_context=speaks
+                ).start()
             if unix is not None:
                 await self._listen_unix(unix)
         except BaseException:

@@ -54,7 +54,9 @@ def command(program: str) -> tuple[str, ...]:
         print(f"{program} is missing: package {PACKAGES[program]} does not have it", file=sys.stderr)
         return ()
     libraries = {str(path.parent) for path in root.rglob("*.so.*")}
-    return ("env", f"LD_LIBRARY_PATH={':'.join(sorted(libraries))}", found)
+    modules = [str(path) for path in (root / "usr/lib/python3/dist-packages",) if path.is_dir()]
+    python = [f"PYTHONPATH={':'.join(modules)}"] if modules else []
+    return ("env", f"LD_LIBRARY_PATH={':'.join(sorted(libraries))}", *python, found)
 
 
 def _within(root: Path, program: str) -> str | None:

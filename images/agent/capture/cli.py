@@ -58,7 +58,7 @@ def attempts(options: argparse.Namespace, teller: Teller, attempt: Attempt) -> s
 
 
 def _attempt(options: argparse.Namespace, teller: Teller, attempt: Attempt) -> str:
-    client = Client(options.server, options.token, teller.say, options.give_up)
+    client = Client(options.server, options.token, teller.say, options.give_up, options.certificate)
     upload = Upload(client)
     teller.report = upload.progress
     try:

@@ -55,11 +55,12 @@ def parse(arguments: List[str], server: str) -> argparse.Namespace:
         "--give-up", type=float, default=900.0, metavar="SECONDS",
         help="how long a server that does not answer is asked again (default 900)",
     )  # fmt: skip
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(arguments, argparse.Namespace(certificate=""))
     if options.by_server:
-        options.token = str(row_from_environment("bootsrv image capture").get("token") or "")
+        row = row_from_environment("bootsrv image capture")
+        options.token, options.certificate = str(row.get("token") or ""), str(row.get("certificate") or "")
     if not options.token:
         parser.error(f"give --token, or ${TOKEN}: `bootsrv image capture --token` on the server makes one")
-    if not str(options.server).startswith("http://"):
+    if not str(options.server).startswith(("http://", "https://")):
         parser.error(f"--server {options.server} is not an http:// address")
     return options

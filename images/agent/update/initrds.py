@@ -14,10 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import List
 
-from images.agent.grubcfg import find_kernel
-from images.agent.initramfs import KEPT, LIMIT
+from images.agent.grubcfg import KEPT, find_kernel
 from images.agent.rootfs import Root
-from images.agent.run import run
 from images.agent.update.compare import path_of
 from images.agent.update.overlay import Overlay
 from images.errors import BadInput
@@ -70,6 +68,9 @@ def complete(root: Path) -> None:
     finally:
         inside.close()
     if kernel.initrd is None:
+        from images.agent.initramfs import LIMIT  # only here: the agent starts sooner without
+        from images.agent.run import run
+
         made = (
             ["update-initramfs", "-c", "-k", kernel.version] if tool else ["dracut", "--kver", kernel.version]
         )

@@ -13,7 +13,9 @@ import mmap
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Dict, List, NamedTuple, Optional
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import IO, Dict, List, NamedTuple, Optional, Set
 
 from images.agent.client import Client
 from images.agent.update.folders import Folders
@@ -23,9 +25,11 @@ from images.errors import BadInput
 from images.manifest import Entry, parse_entry, to_bytes
 from images.patchset import HEAD, MAGIC, rows
 from images.repack import Recipe, compress
-from images.zstd import decompress_stream
+from images.zstd import decompress_into, decompress_patch, decompress_stream
 
 AHEAD = 4 << 20  # bytes fetched at once
+WORKERS = 2  # threads that pack a file again
+LARGE, STEP = 8 << 20, 1 << 20  # bytes: from which on a file is made in a file, and handed on
 
 
 class Patch(NamedTuple):
@@ -44,18 +48,36 @@ class PatchSet:
         self._client, self._id, self._tree, self._base = client, id, tree, base
         self._wanted: List[Patch] = []
         self._held, self._at = b"", 0
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="repack")
         self.fetched = 0  # bytes
+
+    def slow(self, entries: Sequence[Entry]) -> Set[bytes]:
+        """Paths of those that are packed again, which takes seconds: to be asked for last, since that goes on
+        beside the others.
+        """
+        return {one.path for one in entries if one.path in self._found and self._found[one.path].repack}
 
     def makers(self, entries: Sequence[Entry]) -> Dict[bytes, Patched]:
         """How to make each of `entries` that has a patch and whose old file is here."""
-        found = self._index() if self._id is not None and entries else {}
         made: Dict[bytes, Patched] = {}
         for entry in entries:
-            patch = found.get(entry.path)
-            if patch is not None and (not patch.old or self._tree.stat(patch.old) is not None):
+            patch = self._found.get(entry.path)
+            if patch is None or (patch.old and self._tree.stat(patch.old) is None):
+                continue
+            if patch.repack is not None:
+                made[entry.path] = self._started(patch, patch.repack, entry)
+            else:
                 self._wanted.append(patch)
                 made[entry.path] = self._maker(patch)
         return made
+
+    def close(self) -> None:
+        """Nothing is made any more."""
+        self._beside.shutdown(wait=True)
+
+    @cached_property
+    def _found(self) -> Dict[bytes, Patch]:
+        return self._index() if self._id is not None else {}
 
     def _index(self) -> Dict[bytes, Patch]:
         head = self._range(0, HEAD.size)
@@ -75,21 +97,61 @@ class PatchSet:
                 yield from decompress_stream([self._frame(patch)])
                 return
             with self._mapped(patch.old, entry) as old:
-                if patch.repack is None:
-                    yield from decompress_stream([self._frame(patch)], prefix=old)
-                else:
-                    yield from self._repacked(patch, old, patch.repack)
+                yield from self._patched(self._frame(patch), old, entry.size)
 
         return make
 
-    def _repacked(self, patch: Patch, old: mmap.mmap, recipe: Recipe) -> Iterator[bytes]:
+    def _patched(self, frame: bytes, old: mmap.mmap, size: int) -> Iterator[bytes]:
+        if size <= LARGE:
+            yield decompress_patch(frame, size, old)
+            return
+        with self._scratch() as file:
+            file.truncate(size)
+            with contextlib.closing(mmap.mmap(file.fileno(), size)) as made:
+                decompress_into(made, frame, old)
+                for at in range(0, size, STEP):
+                    yield made[at : at + STEP]
+
+    def _started(self, patch: Patch, recipe: Recipe, entry: Entry) -> Patched:
+        """Begins now, in a thread; an error comes out where the file is asked for."""
+        frame = self._range(patch.offset, patch.length)
+        with self._mapped(patch.old, entry) as old:  # its name is looked up here: one thread alone does that
+            size, handle = len(old), self._tree.open_file(patch.old)
+        job = self._beside.submit(self._packed, handle, size, frame, recipe)
+
+        def make(entry: Entry) -> Iterator[bytes]:
+            with job.result() as file:
+                file.seek(0)
+                while piece := file.read(STEP):
+                    yield piece
+
+        return make
+
+    def _packed(self, handle: int, size: int, frame: bytes, recipe: Recipe) -> IO[bytes]:
+        """The whole file, in a scratch file."""
+        out = self._scratch()
+        try:
+            with contextlib.closing(mmap.mmap(handle, size, access=mmap.ACCESS_COPY)) as old:
+                for piece in self._repacked(frame, old, recipe):
+                    out.write(piece)
+        except BaseException:
+            out.close()
+            raise
+        finally:
+            os.close(handle)
+        return out
+
+    def _repacked(self, frame: bytes, old: mmap.mmap, recipe: Recipe) -> Iterator[bytes]:
         """The old file is unpacked beside our state, where there is more room than in memory."""
-        with tempfile.TemporaryFile(dir=str(self._tree.root / HOME)) as raw:
+        with self._scratch() as raw:
             for piece in decompress_stream(old[at : at + AHEAD] for at in range(0, len(old), AHEAD)):
                 raw.write(piece)
             raw.flush()
             with contextlib.closing(mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_COPY)) as before:
-                yield from compress(decompress_stream([self._frame(patch)], prefix=before), recipe)
+                yield from compress(self._patched(frame, before, recipe.size), recipe, WORKERS)
+
+    def _scratch(self) -> IO[bytes]:
+        return tempfile.TemporaryFile(dir=str(self._tree.root / HOME))
 
     @contextlib.contextmanager
     def _mapped(self, path: bytes, entry: Entry) -> Iterator[mmap.mmap]:

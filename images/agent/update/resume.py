@@ -1,8 +1,9 @@
 """What the update unit does: complete a switch that was broken off; then, where a confirmation was asked for,
 wait until this machine has called home healthy, or take the update back.
 
-Healthy: the server answers our call, and no unit has failed that had not failed before. The time runs anew
-from a boot, since a clock may be wrong then. Python 3.8, standard library only.
+Healthy: the boot is over, no unit has failed that had not failed before, and the server answers our call,
+which says that we stay what we are. The time runs anew from a boot, since a clock may be wrong then. Python
+3.8, standard library only.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ import fcntl
 import os
 import subprocess
 import time
-import urllib.parse
-import urllib.request
 from pathlib import Path
 from typing import Dict
 
@@ -52,7 +51,12 @@ def _confirm(root: Path, state: State, about: Dict[str, object], every: float) -
         if not state.journal.exists() or state.journal.stat().st_ino != journal:
             return "settled by another update"
         ready = booted or not about.get("reboot")
-        healthy = ready and not (failed_units() - set(_texts(about.get("failed")))) and call_home(root)
+        healthy = (
+            ready
+            and not (booted and booting())
+            and not (failed_units() - set(_texts(about.get("failed"))))
+            and call_home(root, confirmed="1")
+        )
         if not healthy:
             time.sleep(max(0.0, min(every, ends - time.monotonic())))
     with (state.home / "lock").open("w") as lock:
@@ -65,7 +69,7 @@ def _confirm(root: Path, state: State, about: Dict[str, object], every: float) -
             (settling.settle if healthy else settling.back)()
         finally:
             tree.close()
-    if not healthy and not call_home(root, "not confirmed in time") and str(root) == "/":
+    if not healthy and not call_home(root, returned="not confirmed in time") and str(root) == "/":
         print("bootsrv: returned to the version before; the server does not answer", flush=True)
     if not healthy and booted and str(root) == "/":
         subprocess.run(["systemctl", "reboot"], check=False)
@@ -88,8 +92,26 @@ def failed_units() -> "set[str]":
     return {line.split()[0] for line in done.stdout.splitlines() if line.split()}
 
 
-def call_home(root: Path, returned: str = "") -> bool:
-    """Says what we are, as the unit that imaging installed does at each boot; whether the server took it."""
+def booting() -> bool:
+    """Whether systemd has not come to the end of the boot (or came to a shell for emergencies); False where
+    there is none.
+    """
+    try:
+        done = subprocess.run(
+            ["systemctl", "is-system-running"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60
+        )
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return False
+    return done.stdout.strip() in (b"initializing", b"starting", b"maintenance", b"stopping")
+
+
+def call_home(root: Path, **more: str) -> bool:
+    """Says what we are, as the unit that imaging installed does at each boot, and `more`; whether the server
+    took it.
+    """
+    import urllib.parse  # only here: the agent starts sooner without
+    import urllib.request
+
     inside = Root(root)
     try:
         lines = [line.partition("=") for line in inside.read_text(HOME_CONF).splitlines()]
@@ -101,7 +123,7 @@ def call_home(root: Path, returned: str = "") -> bool:
     said = {
         "hostname": Path("/proc/sys/kernel/hostname").read_text().strip(), "image": conf.get("image", ""),
         "boot_id": BOOT_ID.read_text().strip(), "kernel": os.uname().release,
-        "uptime": Path("/proc/uptime").read_text().split()[0], **({"returned": returned} if returned else {}),
+        "uptime": Path("/proc/uptime").read_text().split()[0], **more,
     }  # fmt: skip
     request = urllib.request.Request(conf["url"], urllib.parse.urlencode(said).encode())  # noqa: S310 - http
     request.add_header("Authorization", f"Bearer {conf.get('token', '')}")

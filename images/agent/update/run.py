@@ -17,12 +17,12 @@ import fcntl
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Set, Tuple
 
 from images.agent.client import Client
 from images.agent.rootfs import Root
 from images.agent.update import initrds, overlay
-from images.agent.update.compare import Compare, Difference, path_of, unchanged
+from images.agent.update.compare import Compare, Differ, Difference, path_of, unchanged
 from images.agent.update.folders import Folders
 from images.agent.update.journal import Journal, write
 from images.agent.update.lists import matcher
@@ -51,7 +51,9 @@ class Update:
     def __init__(self, root: Path, task: Task, say: Say) -> None:
         self.root, self.task, self._say = root, task, say
         self.state = State(root)
-        self._client = Client(task.url, task.token, lambda text: say({"step": "wait", "text": text}), GIVE_UP)
+        self._client = Client(
+            task.url, task.token, lambda text: say({"step": "wait", "text": text}), GIVE_UP, task.certificate
+        )
         self._store = Store(task, self.state, self._client)
         self._tree = Folders(root)
         self._began = time.monotonic()
@@ -170,16 +172,33 @@ class Update:
         dirs: Dict[bytes, bytes],
     ) -> Dict[str, Any]:
         """Up to the point where the journal is on disk; what the journal says about itself."""
-        entries = [differ.entry for differ in found.fresh]
+        patches = PatchSet(self._client, self.task.patches, self._tree, base)
+        try:
+            return self._staged(manifest, found, base, over, source, dirs, patches)
+        finally:
+            patches.close()
+
+    def _staged(
+        self,
+        manifest: SealedManifest,
+        found: Difference,
+        base: Dict[bytes, bytes],
+        over: overlay.Overlay,
+        source: Any,
+        dirs: Dict[bytes, bytes],
+        patches: PatchSet,
+    ) -> Dict[str, Any]:
+        order = _with_last(found.fresh, patches.slow([differ.entry for differ in found.fresh]))
+        entries = [differ.entry for differ in order]
         seeds = Seeds(self._tree, {chunk.id for entry in entries for chunk in entry.chunks})
         fresh = {entry.path for entry in entries}
         gone = set(found.gone)
         seeds.add_all(parse_entry(line) for path, line in base.items() if path in fresh or path in gone)
+        seeds.add_lines(base.values())
         over.seed(seeds)
-        patches = PatchSet(self._client, self.task.patches, self._tree, base)
         supply = Supply(entries, seeds, source, patches.makers(entries))
         stage = Stage(self._tree)
-        staged = stage.make(found.fresh, supply.stream(), self._progress)
+        staged = stage.make(order, supply.stream(), self._progress)
         seeds.close()
         made = steps(self._tree, stage, found, staged, dirs)
         places = sorted({stage.place_for(step.path) for step in made if step.folder})
@@ -224,6 +243,13 @@ class Update:
             "left": _listed(left)[:20] if left is not None else [],
             "seconds": round(time.monotonic() - self._began, 2),
         }  # fmt: skip
+
+
+def _with_last(fresh: List[Differ], slow: Set[bytes]) -> List[Differ]:
+    """The same with what is slow at the end, and behind it the links to that."""
+    last = [d for d in fresh if d.entry.path in slow or d.entry.target in slow]
+    paths = {d.entry.path for d in last}
+    return [*(d for d in fresh if d.entry.path not in paths), *last]
 
 
 def _listed(found: Difference) -> List[List[str]]:

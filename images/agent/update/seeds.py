@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable
 from typing import Dict, Optional, Set, Tuple
 
 from images.agent.update.folders import Folders
-from images.manifest import Entry
+from images.manifest import Entry, parse_entry
+
+_IDS = re.compile(rb'\["([0-9a-f]{64})",')
 
 
 class Seeds:
@@ -51,6 +54,17 @@ class Seeds:
         for entry in entries:
             if entry.type == "file":
                 self.add_file(entry)
+
+    def add_lines(self, lines: Iterable[bytes]) -> None:
+        """Manifest lines of files that stay as they are: only those that hold what is still missing are read
+        (a file that was copied to a second place, a package's files that moved).
+        """
+        missing = {id.hex().encode() for id in self._wanted if id not in self}
+        for line in lines if missing else ():
+            if not missing.isdisjoint(_IDS.findall(line)):
+                entry = parse_entry(line)
+                if entry.type == "file":
+                    self.add_file(entry)
 
     def add_bytes(self, id: bytes, data: bytes) -> None:
         """A chunk that we hold in memory."""

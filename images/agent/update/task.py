@@ -31,6 +31,7 @@ class Task(NamedTuple):
     confirm: float = 0
     reboot: bool = False
     checksum: bool = False
+    certificate: str = ""  # the server's, where `url` is https
 
 
 def parse_task(row: Dict[str, Any]) -> Task:
@@ -39,7 +40,7 @@ def parse_task(row: Dict[str, Any]) -> Task:
         return Task(
             str(row["url"]), str(row["token"]), bytes.fromhex(row["key"]), str(row["ref"]),
             str(row["manifest"]), row.get("base"), row.get("patches"), float(row.get("confirm") or 0),
-            bool(row.get("reboot")), bool(row.get("checksum")),
+            bool(row.get("reboot")), bool(row.get("checksum")), str(row.get("certificate") or ""),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise BadInput(f"update task: {error!r}") from error

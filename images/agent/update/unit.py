@@ -2,7 +2,9 @@
 killed session, or a new version that never comes up.
 
 It runs from a copy of the agent kept beside the journal, started before the switch, so that its code is in
-memory whatever becomes of the machine's own Python. Python 3.8, standard library only.
+memory whatever becomes of the machine's own Python. At a boot it starts as soon as its directory can be
+written, and depends on nothing else: a new version that ends in the emergency shell is taken back too.
+Python 3.8, standard library only.
 """
 
 from __future__ import annotations
@@ -12,17 +14,21 @@ import subprocess
 import sys
 from pathlib import Path
 
-from images.agent.netstyle import enable
 from images.agent.rootfs import Root
 from images.agent.update.state import HOME
 
 UNIT = "bootsrv-update.service"
 FILE = f"/etc/systemd/system/{UNIT}"
-WANTS = f"/etc/systemd/system/multi-user.target.wants/{UNIT}"
+WANTS = f"/etc/systemd/system/sysinit.target.wants/{UNIT}"
 TEXT = f"""\
 [Unit]
 Description=Complete, confirm or take back an update by bootsrv
-After=network.target
+DefaultDependencies=no
+RequiresMountsFor=/{HOME}
+After=systemd-remount-fs.service
+Before=shutdown.target
+Conflicts=shutdown.target
+IgnoreOnIsolate=yes
 ConditionPathExists=/{HOME}/journal
 
 [Service]
@@ -32,7 +38,7 @@ Restart=on-failure
 RestartSec=20
 
 [Install]
-WantedBy=multi-user.target
+WantedBy=sysinit.target
 """
 RESUME = """\
 import os, sys
@@ -57,7 +63,7 @@ def install(root: Path, home: Path) -> bool:
         shutil.copyfile(archive, home / "agent" / "agent.zip")
         (home / "agent" / "resume.py").write_text(RESUME)
         inside.write(FILE, TEXT, 0o644)
-        enable(inside, UNIT)
+        inside.link(WANTS, FILE)
         return True
     finally:
         inside.close()

@@ -90,7 +90,8 @@ def test_a_push_by_ssh(verbs: Appliance, tmp_path: Path, monkeypatch: pytest.Mon
     report = verbs.pushes.push(step, Wanted(), heard.append)
     assert report["made"] == 1 and [said["step"] for said in heard] == ["compared"]
     words = (seen / "words").read_text()
-    assert "StrictHostKeyChecking=yes" in words and words.strip().endswith("10.77.0.11 python3 - update")
+    assert "StrictHostKeyChecking=yes" in words
+    assert words.strip().endswith("10.77.0.11 python3 -I -S - update")
     assert (seen / "known").read_text() == f"10.77.0.11 {KEY}\n"
     token = verbs.registry.tokens
     assert b"BOOTSRV_TASK" in (seen / "script").read_bytes() and "token" not in words and token is not None

@@ -47,7 +47,7 @@ def publish(store: ImageStore, files: Files, modes: dict[str, int] | None = None
     with store.writer() as writer:
         writer.tree.add(Entry(b"", "dir", mode=0o755))
         for path, what in files.items():
-            mode = (modes or {}).get(path, 0o644)
+            mode = (modes or {}).get(path, 0o755 if "bin/" in path else 0o644)
             if what is None:
                 writer.tree.add(Entry(path.encode(), "dir", mode=0o755))
             elif isinstance(what, str):
