@@ -15,7 +15,7 @@ from images import reboots
 from images.changes.entries import ADDED, CHANGED, REMOVED, TIME, Change, changes
 from images.changes.libraries import Libraries
 from images.changes.packages import DATABASES, Packages
-from images.changes.services import UNITS, Units, programs, unit_file, units, with_merged
+from images.changes.services import UNITS, Units, programs, runs_on, unit_file, units, with_merged
 from images.errors import BadInput
 from images.fetch import PackSource
 from images.manifest import Entry
@@ -30,7 +30,8 @@ PROGRAM, LOADED = "changed", "libraries"
 class Report:
     """The differences. `packages`: name to (old, new) version, None where there is none; `services`: name to
     enabled, disabled, masked, unmasked, changed, or `libraries` when only what it loads has changed;
-    `kernels` old and new; `reboot`: why a running machine needs one, if it does.
+    `kernels` old and new; `reboot`: why a running machine needs one, if it does; `restart`: services of it
+    that would go on with old code.
     """
 
     old: Version
@@ -42,11 +43,7 @@ class Report:
     kernel_changed: bool
     bytes_new: int  # of chunks that only the new version has
     reboot: tuple[str, ...] = ()
-
-    @property
-    def restart(self) -> tuple[str, ...]:
-        """Services of a running machine that would go on with old code."""
-        return tuple(name for name, what in self.services.items() if what in (PROGRAM, LOADED))
+    restart: tuple[str, ...] = ()
 
     def counts(self) -> dict[str, int]:
         """How many names were added, removed and changed; time alone is counted apart."""
@@ -102,6 +99,11 @@ class _Side:
         self._source = self._source or self._store.source(self.version.id)
         return b"".join(self._source.stream(chunk.id for chunk in entry.chunks))
 
+    def runs(self, name: str) -> bool:
+        """Whether that unit goes on running once it was started."""
+        path = unit_file(self.units, name) if self.units is not None and name.endswith(".service") else None
+        return path is not None and self.units is not None and runs_on(self.read(self.units.files[path]))
+
     def packages(self) -> Packages:
         """Its packages; none where no database is known."""
         for path, reader in DATABASES.items():
@@ -145,7 +147,10 @@ def compare(store: ImageStore, old_ref: str, new_ref: str) -> Report:
     services = _services(old, new, renewed)
     gone = {one.path for one in found if one.kind == REMOVED}
     reboot = tuple(reboots.reasons(renewed - gone))
-    return Report(old.version, new.version, found, packages, services, names, not same, fresh, reboot)
+    restart = tuple(name for name, what in services.items() if what in (PROGRAM, LOADED) and new.runs(name))
+    return Report(
+        old.version, new.version, found, packages, services, names, not same, fresh, reboot, restart
+    )
 
 
 def _renewed(found: tuple[Change, ...]) -> set[bytes]:

@@ -62,6 +62,12 @@ def programs(text: bytes) -> set[bytes]:
     return found
 
 
+def runs_on(text: bytes) -> bool:
+    """Whether what a unit file starts goes on running (a Type=oneshot has done its work)."""
+    lines = (line.replace(b" ", b"") for line in text.splitlines())
+    return not any(line == b"Type=oneshot" for line in lines)
+
+
 def with_merged(path: bytes) -> set[bytes]:
     """A path and what it is where /bin, /sbin and /lib are links into /usr (or are not)."""
     if path.startswith(b"usr/"):

@@ -125,13 +125,15 @@ def test_services_whose_libraries_changed(tmp_path: Path) -> None:
     }
     for name in ("daemon", "script", "static"):
         base[f"usr/lib/systemd/system/{name}.service"] = f"[Service]\nExecStart=/usr/sbin/{name}\n".encode()
+    base["usr/lib/systemd/system/once.service"] = b"[Service]\nType=oneshot\nExecStart=/usr/sbin/daemon\n"
+    base[WANTS + "once.service"] = "/lib/systemd/system/once.service"
     store = make(tmp_path)
     publish(store, base)
     new = {**base, "usr/lib/x86_64-linux-gnu/libcrypto.so.3": "libcrypto.so.3.0.2"}
     del new["usr/lib/x86_64-linux-gnu/libcrypto.so.3.0.1"]
     publish(store, {**new, "usr/lib/x86_64-linux-gnu/libcrypto.so.3.0.2": b"new"})
     found = compare(store, "a@1", "a@2")
-    assert found.services == {"daemon.service": "libraries", "script.service": "libraries"}
+    assert found.services == dict.fromkeys(("daemon.service", "once.service", "script.service"), "libraries")
     assert found.restart == ("daemon.service", "script.service") and found.reboot == ()
     publish(store, {**base, "usr/lib/x86_64-linux-gnu/libc.so.6": b"another"})
     assert compare(store, "a@1", "a@3").reboot == ("libc",)
