@@ -147,7 +147,7 @@ def edit(number: int) -> ResponseReturnValue:
     form.need("name", "Give it a name.")
     if form.value("method") in (AddressMethod.RESERVED, AddressMethod.STATIC):
         form.need("address", "This method needs an address.")
-    fields = ("name", "mac", "identities", "address", "image", "disk", "groups")
+    fields = ("name", "mac", "identities", "address", "image", "disk", "profile", "groups")
     attempt(form, lambda: _save(number, form), fields)
     if not form.good:
         return _edit_page(node, form), 422
@@ -165,6 +165,7 @@ def _as_form(node: Node) -> Form:
             "method": node.method.value,
             "image": node.image or "",
             "disk": node.disk or "",
+            "profile": node.profile or "",
             "groups": " ".join(node.groups),
         }
     )
@@ -187,6 +188,7 @@ def _edited(form: Form) -> Wanted:
     """An emptied field takes the value away; the verbs' None would leave it as it is."""
     address = None if form.value("method") == AddressMethod.DYNAMIC else form.given("address")
     kept = {"address": address, "image": form.given("image"), "disk": form.given("disk")}
+    kept["profile"] = form.given("profile")
     return Wanted(
         name=form.given("name"),
         macs=form.value("mac").replace(",", " ").split(),
@@ -194,6 +196,7 @@ def _edited(form: Form) -> Wanted:
         method=form.given("method"),
         image=kept["image"],
         disk=kept["disk"],
+        profile=kept["profile"],
         groups=form.value("groups").replace(",", " ").split(),
         clear=[key for key, value in kept.items() if value is None],
     )
@@ -203,4 +206,10 @@ def _edit_page(node: Node, form: Form) -> str:
     disks = [("", "The smallest that the image fits on"), *hardware.disk_choices(node.facts)]
     if node.disk and node.disk not in dict(disks):
         disks.append((node.disk, f"{node.disk} (not reported by the machine)"))
-    return render_template("edit.html", node=node, form=form, disk_choices=disks, **offers(form, "No image"))
+    inherited = node.inherited.profile
+    nothing = f"That of its groups ({inherited})" if inherited else "None"
+    profiles = [("", nothing), *((name, name) for name in appliance().profiles.profiles())]
+    return render_template(
+        "edit.html", node=node, form=form, disk_choices=disks, profile_choices=profiles,
+        **offers(form, "No image"),
+    )  # fmt: skip

@@ -52,6 +52,7 @@ class NodeBody(Body):
     groups: list[str] | None = None
     disk: str | msgspec.UnsetType | None = msgspec.UNSET
     layout: str | msgspec.UnsetType | None = msgspec.UNSET
+    profile: str | msgspec.UnsetType | None = msgspec.UNSET
     mode: str | msgspec.UnsetType | None = msgspec.UNSET
     root: str | msgspec.UnsetType | None = msgspec.UNSET
     writes: str | msgspec.UnsetType | None = msgspec.UNSET
@@ -62,7 +63,9 @@ class NodeBody(Body):
     arm: bool = True
 
 
-CLEARABLE = ("address", "image", "disk", "layout", "mode", "root", "writes", "paths", "write_limit")
+CLEARABLE = (
+    "address", "image", "disk", "layout", "profile", "mode", "root", "writes", "paths", "write_limit",
+)  # fmt: skip
 
 
 class RangeBody(Body):
@@ -104,6 +107,11 @@ def body_of(kind: type[Kind]) -> Kind:
 def _ref(text: str) -> str:
     """Names are never digits only, so a short number is an id."""
     return f"#{text}" if text.isascii() and text.isdigit() and len(text) < 12 else text
+
+
+def node_of(ref: str) -> Node:
+    """A node by name, MAC or id."""
+    return appliance().nodes.show(_ref(ref))
 
 
 def _wanted(body: NodeBody) -> Wanted:

@@ -19,6 +19,7 @@ from bootsrv.appliance.appliance import Appliance
 from webui import (
     actions,
     api,
+    api_answers,
     api_captures,
     api_images,
     auth,
@@ -32,6 +33,7 @@ from webui import (
     hardware,
     images,
     live,
+    profiles,
     register,
     security,
     show,
@@ -58,7 +60,8 @@ def create_app(appliance: Appliance, secret: str, stopping: Callable[[], bool] =
     # One forwarder of ours is in front; it drops whatever the client claims and writes its own.
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]
     auth.install(app)
-    for topic in (board, register, actions, capture, images, changes, api, api_captures, api_images):
+    pages = (board, register, actions, capture, images, changes, profiles)
+    for topic in (*pages, api, api_answers, api_captures, api_images):
         app.register_blueprint(topic.blueprint)
     live.install(app, stopping)
     errors.install(app)

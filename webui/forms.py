@@ -25,6 +25,8 @@ CLUES: Mapping[str, tuple[str, ...]] = {
     "image": ("image",),
     "version": ("image",),
     "disk": ("disk",),
+    "profile": ("profile", "ref"),
+    "comment": ("comment",),
     "range": ("last",),
     "backwards": ("last",),
     "means": ("last",),

@@ -71,8 +71,8 @@ class Maker:
             stack = self.stack(node, profile, draft, server)
             made = stack.profile()
         except SettingError as error:
-            found = Finding(error.reason, error.key)
-            return Made(node, Rendered("", (stack.blamed(found) if stack else found,)))
+            found = stack.faults() if stack is not None else [Finding(error.reason, error.key)]
+            return Made(node, Rendered("", tuple(found)), None, stack.target if stack is not None else None)
         if change is not None:
             made = change(made, stack.target)
         rendered = self._checker.render(made, stack.target, secrets)

@@ -16,7 +16,7 @@ from typing import Any
 
 from bootsrv.errors import Invalid
 from pxe.answers.errors import Finding
-from pxe.answers.layers import joined, profile_of
+from pxe.answers.layers import faults_of, joined, profile_of
 from pxe.answers.profile import Profile
 from pxe.answers.targets import OLDEST, Target, find_target
 from pxe.errors import SettingError
@@ -74,13 +74,22 @@ class Stack:
 
     def profile(self) -> Profile:
         """The layers as one. Raises SettingError naming the field."""
+        return profile_of(self._values(), self.variables)
+
+    def faults(self) -> list[Finding]:
+        """Everything that keeps `profile` from being made."""
+        return [
+            self.blamed(Finding(one.reason, one.key)) for one in faults_of(self._values(), self.variables)
+        ]
+
+    def _values(self) -> list[Mapping[str, Any]]:
         values = [layer.values for layer in self.layers]
-        root = (
-            {**_joined(values).get("root", {})} if isinstance(_joined(values).get("root", {}), dict) else {}
-        )
-        # Nobody said anything of a password: then there is none.
-        locked = [{"root": {"locked": True}}] if "password" not in root and "locked" not in root else []
-        return profile_of([*values, *locked], self.variables)
+        root = _joined(values).get("root", {})
+        if isinstance(root, Mapping) and "password" not in root and "locked" not in root:
+            values.append(
+                {"root": {"locked": True}}
+            )  # nobody said anything of a password: then there is none
+        return values
 
     def blamed(self, finding: Finding) -> Finding:
         """The finding with the layer that its field's value comes from."""

@@ -92,9 +92,12 @@ class Profiles:
 
     # --- change
 
-    def save(self, ref: str, text: str, author: str, comment: str = "") -> AnswerText:
-        """A new version of a text, which is a new one's first. The same text again makes none. Raises
-        Invalid, or Unusable with every finding."""
+    def save(
+        self, ref: str, text: str, author: str, comment: str = "", base: int | None = None
+    ) -> AnswerText:
+        """A new version of a text, which is a new one's first. The same text again makes none. `base`: the
+        version that was changed, 0 for none; a newer one is a Conflict. Raises Invalid, or Unusable with
+        every finding."""
         asked = self._writable(read_ref(ref))
         if len(text) > MOST:
             raise Invalid(f"{len(text)} characters are too many for a profile")
@@ -105,6 +108,10 @@ class Profiles:
             before = self._registry.profiles.get(asked.kind, asked.name)
             if before is not None and before.text == text:
                 return before
+            newest = before.number if before is not None else 0
+            if base is not None and base != newest:
+                by = f" by {before.author}" if before is not None else ""
+                raise Conflict(f"{asked} has version {newest}{by} meanwhile: look at it first")
             self._still_good(Draft(asked, text))
             return self._registry.profiles.add(
                 asked.kind, asked.name, text, self._clock(), names.printable(author), comment

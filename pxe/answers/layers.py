@@ -7,6 +7,8 @@ Templates are filled in values only, after the layers are joined, so that no val
 
 from __future__ import annotations
 
+import copy
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -22,6 +24,7 @@ _ENGINE = jinja2.sandbox.ImmutableSandboxedEnvironment(
     undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True,
     block_start_string="{{%", block_end_string="%}}", comment_start_string="{{#", comment_end_string="#}}",
 )  # fmt: skip
+_MOST_FAULTS = 20
 _MOST = 1 << 20  # characters of one filled text
 
 
@@ -35,6 +38,33 @@ def profile_of(layers: Iterable[Mapping[str, Any]], variables: Mapping[str, Any]
     if isinstance(filled.get("scripts"), list):
         filled["scripts"] = [_with_snippet(one, number) for number, one in enumerate(filled["scripts"])]
     return profile_from(filled)
+
+
+def faults_of(layers: Iterable[Mapping[str, Any]], variables: Mapping[str, Any]) -> list[SettingError]:
+    """Everything that keeps the layers from being a profile, each with its field; at most twenty."""
+    values: dict[str, Any] = {}
+    for layer in layers:
+        values = joined(values, layer)
+    values = copy.deepcopy(values)  # the layers stay as they are
+    faults: list[SettingError] = []
+    while len(faults) < _MOST_FAULTS:
+        try:
+            profile_of([values], variables)
+            break
+        except SettingError as error:
+            faults.append(error)
+            if not _without(values, error.key):
+                break
+    return faults
+
+
+def _without(values: Any, field: str) -> bool:
+    """Takes the value out, or the whole list that it is in, so that what comes behind it can be looked at."""
+    path = re.split(r"\[|\.", field)
+    path = path[: next((place for place, name in enumerate(path) if name.endswith("]")), len(path))]
+    for name in path[:-1]:
+        values = values.get(name) if isinstance(values, dict) else None
+    return isinstance(values, dict) and values.pop(path[-1], None) is not None
 
 
 def joined(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

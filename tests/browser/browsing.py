@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 from webhouse import PASSWORD, House
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
@@ -74,3 +75,13 @@ def log_in(page: Page) -> None:
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
     page.wait_for_url("**/")
+
+
+def barriers(page: Page) -> list[str]:
+    """What axe finds: WCAG 2.1 AA, and what is good practice."""
+    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
+    return [
+        f"{page.url}: {violation['id']}: {node['html'][:160]} {node['failureSummary'][:200]}"
+        for violation in Axe().run(page, options=rules).response["violations"]
+        for node in violation["nodes"]
+    ]

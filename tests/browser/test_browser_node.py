@@ -6,8 +6,7 @@ from dataclasses import replace
 from typing import Literal
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from browsing import Complaints, Site, log_in
+from browsing import Complaints, Site, barriers, log_in
 from playwright.sync_api import Browser, Page, expect
 from webhouse import FACTS, House, add
 
@@ -196,12 +195,3 @@ def test_every_page_can_be_read_by_everybody(
 def too_wide(page: Page, width: int) -> list[str]:
     wide = page.evaluate("document.documentElement.scrollWidth")
     return [f"{page.url}: {wide} px wide"] if wide > width else []
-
-
-def barriers(page: Page) -> list[str]:
-    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
-    return [
-        f"{page.url}: {violation['id']}: {node['html'][:160]} {node['failureSummary'][:200]}"
-        for violation in Axe().run(page, options=rules).response["violations"]
-        for node in violation["nodes"]
-    ]

@@ -9,12 +9,14 @@ import { startBoard } from "./board.js";
 import { startFields } from "./fields.js";
 import { startFeed } from "./feed.js";
 import { startLog } from "./log.js";
+import { startProfile } from "./profile.js";
 
 startTimes();
 startDialogs();
 startBoard();
 startLog();
 startFields();
+startProfile();
 if (document.body.dataset.stream) {
   startProgress();
   startFeed();
