@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Mapping
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -99,6 +99,16 @@ class Install(Section, frozen=True):
     patience: int = 1800
 
 
+class Nfs(Section, frozen=True):
+    """Roots over NFS. `backend`: `kernel`, `ganesha`, or `auto`: the kernel's server where it runs. The
+    ports are ganesha's."""
+
+    enabled: bool = True  # nothing is started before a node needs it
+    backend: Literal["auto", "kernel", "ganesha"] = "auto"
+    port: int = 2049
+    mount_port: int = 20048  # of the mount protocol that NFS version 3 begins with
+
+
 class NodeDefaults(Section, frozen=True):
     """What is written into every node that is imaged, and what unknown machines get."""
 
@@ -166,6 +176,7 @@ class _File(Section, frozen=True):
     tftp: Tftp = Tftp()
     dns: Dns = Dns()
     http: Http = Http()
+    nfs: Nfs = Nfs()
     nodes: NodeDefaults = NodeDefaults()
     imager: Imager = Imager()
     layouts: dict[str, dict[str, Any]] = {}
@@ -197,6 +208,7 @@ class Config(msgspec.Struct, frozen=True):
     syslog: Syslog = Syslog()
     install: Install = Install()
     nbd: Nbd = Nbd()
+    nfs: Nfs = Nfs()
 
     @property
     def registry_file(self) -> Path:
@@ -263,7 +275,7 @@ def parse(table: Mapping[str, Any], path: Path) -> Config:
     return Config(
         path, Path(raw.data_dir), payload, raw.interfaces, raw.domain.lower(), subnets,
         raw.dhcp, raw.tftp, raw.dns, raw.http, raw.nodes, raw.imager, raw.layouts,
-        raw.mirrors, raw.cache, raw.syslog, raw.install, raw.nbd,
+        raw.mirrors, raw.cache, raw.syslog, raw.install, raw.nbd, raw.nfs,
     )  # fmt: skip
 
 
@@ -323,6 +335,13 @@ def _check_ports(raw: _File) -> None:
         port = getattr(raw, name).port
         if not 1 <= port <= 65535:
             raise SettingError(f"{name}.port", f"{port} is not between 1 and 65535")
+    for key, port in (("port", raw.nfs.port), ("mount_port", raw.nfs.mount_port)):
+        if not 1 <= port <= 65535:
+            raise SettingError(f"nfs.{key}", f"{port} is not between 1 and 65535")
+        if raw.nfs.enabled and raw.http.enabled and port == raw.http.port:
+            raise SettingError(f"nfs.{key}", f"{port} is used by [http] of this file")
+    if raw.nfs.port == raw.nfs.mount_port:
+        raise SettingError("nfs.mount_port", "must differ from nfs.port")
     if not 1 <= raw.dhcp.proxy_port <= 65535:
         raise SettingError("dhcp.proxy_port", f"{raw.dhcp.proxy_port} is not between 1 and 65535")
     if raw.dhcp.enabled and raw.dhcp.port == raw.dhcp.proxy_port:

@@ -6,6 +6,7 @@
     mirror   packages for installers  bootsrv.mirror
     roots    what diskless machines load  bootsrv.roots
     exports  roots as block devices (NBD)  bootsrv.exports
+    nfs      roots over NFS         bootsrv.nfs
     web      the page and the API   webui, spawned by its name: nothing here imports it
 
 Prints `ready` on stderr when all listeners are up, ends cleanly on SIGTERM.
@@ -30,7 +31,7 @@ log = logging.getLogger("bootsrv")
 MODULES = {
     "packets": "bootsrv.packets", "files": "bootsrv.files", "intake": "bootsrv.intake",
     "mirror": "bootsrv.mirror", "roots": "bootsrv.roots",
-    "exports": "bootsrv.exports", "web": "webui",
+    "exports": "bootsrv.exports", "nfs": "bootsrv.nfs", "web": "webui",
 }  # fmt: skip
 
 
@@ -55,6 +56,7 @@ def serve(config: Config) -> int:
             identity.command(name, [sys.executable, "-m", module, "--config", str(config.path.absolute())]),
         )
         for name, module in MODULES.items()
+        if name != "nfs" or config.nfs.enabled
     ]
     return asyncio.run(_supervise(children))
 

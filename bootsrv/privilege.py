@@ -26,9 +26,14 @@ CAPABILITIES: dict[str, tuple[str, ...]] = {
     "mirror": (),
     "roots": (),
     "exports": ("net_bind_service",),
+    # An NFS server acts for any user of any machine, and each export is mounted from a file of its own.
+    "nfs": (
+        "sys_admin", "chown", "dac_override", "dac_read_search", "fowner", "fsetid", "mknod", "setuid",
+        "setgid", "setpcap", "kill", "net_bind_service", "sys_resource",
+    ),  # fmt: skip
     "intake": ("chown", "dac_override"),
 }
-OWNERS = ("intake",)  # writes the store, which is the administrator's: keeps our user
+OWNERS = ("intake", "nfs")  # write the store, which is the administrator's, or mount: keep our user
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Versions and directories over NFS: what is exported, and the servers that do it."""

@@ -1,0 +1,41 @@
+"""A drop-in for the kernel's NFS server (exports(5)) as text. Pure.
+
+`fsid` is ours, so that file handles stay the same over restarts; `subtree_check` is not needed, since each
+export is a file system of its own or squashed (export.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterable
+
+from images.nfs.export import Export
+
+_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/@._+-")
+
+
+def exports(listed: Iterable[Export]) -> str:
+    """The whole file. An export without clients is left out: here that means everybody."""
+    rows = [_row(export) for export in sorted(listed, key=lambda one: one.id) if export.clients]
+    return "# Written by bootsrv; changes are lost.\n" + "".join(rows)
+
+
+def _row(export: Export) -> str:
+    options = [
+        "rw" if export.writable else "ro",
+        "all_squash" if export.squash else "no_root_squash",
+        "secure", "sync", "no_subtree_check", f"fsid={fsid(export)}",
+    ]  # fmt: skip
+    told = " ".join(f"{client}({','.join(options)})" for client in export.clients)
+    return f"{_escaped(str(export.directory))} {told}\n"
+
+
+def fsid(export: Export) -> uuid.UUID:
+    """Of its path, which says what it is."""
+    return uuid.UUID(bytes=hashlib.sha256(export.path.encode()).digest()[:16])
+
+
+def _escaped(path: str) -> str:
+    """exports(5): what is not plain as three octal digits."""
+    return "".join(chr(byte) if byte in _PLAIN else f"\\{byte:03o}" for byte in path.encode())
