@@ -20,11 +20,14 @@ from bootsrv import firewall, payload
 from bootsrv.config import Config
 from bootsrv.listening import listen_on, listen_securely, nbd_listens_on
 from bootsrv.portuse import Port, holder, taken
+from images.nfs import kernel as nfs_kernel
+from images.nfs.server import tool
 from pxe.dhcp import interfaces
 from pxe.dhcp.probe import probe
 from pxe.dhcp.subnet import Mode
 
 LOW_BYTES, LOW_SHARE = 2 * 2**30, 0.05
+NFS_TOOLS = {"ganesha.nfsd": "nfs-ganesha nfs-ganesha-vfs"}
 NEEDED = {10: "CAP_NET_BIND_SERVICE", 13: "CAP_NET_RAW"}  # bits of linux/capability.h
 
 
@@ -199,6 +202,39 @@ def payloads_there(config: Config) -> Iterator[Finding]:
             return
 
 
+def nfs_possible(config: Config) -> Iterator[Finding]:
+    """Roots over NFS can be had. Whether a node wants one is not known here: so no more than a warning."""
+    if not config.nfs.enabled or (config.nfs.backend != "ganesha" and nfs_kernel.runs()):
+        return
+    if config.nfs.backend == "kernel":
+        yield Finding(
+            Level.WARNING,
+            "the kernel's NFS server does not run, and [nfs] backend asks for it",
+            'systemctl enable --now nfs-server, or set backend = "auto"',
+        )
+        return
+    missing = [package for name, package in NFS_TOOLS.items() if tool(name) is None]
+    if missing:
+        yield Finding(
+            Level.WARNING,
+            f"no roots over NFS: {', '.join(missing)} is not installed",
+            f"apt-get install {' '.join(missing)}",
+        )
+    known = Path("/proc/filesystems").read_text().split()
+    if "erofs" not in known and not any(Path(f"/lib/modules/{os.uname().release}").rglob("erofs.ko*")):
+        yield Finding(
+            Level.WARNING, "no roots over NFS: this kernel has no EROFS", "boot one that has (Debian's have)"
+        )
+    for number in (config.nfs.port, config.nfs.mount_port):
+        who = holder(Port("tcp", number))
+        if taken(Port("tcp", number)) and not (who or "").startswith("ganesha.nfsd"):
+            yield Finding(
+                Level.WARNING,
+                f"no roots over NFS: TCP port {number} is taken by {who or 'another program'}",
+                "stop it, or set other ports in [nfs]",
+            )
+
+
 def firewall_open(config: Config) -> Iterator[Finding]:
     """No packet filter drops what machines ask."""
     if not config.interfaces:
@@ -254,7 +290,7 @@ def other_servers(config: Config) -> Iterator[Finding]:
 # The server looks for rivals itself, when it opens its sockets and ever after.
 AT_START: Sequence[Check] = (
     interfaces_usable, subnets_reachable, ports_free, http_where_machines_look, capabilities, disk_room,
-    payloads_there, firewall_open,
+    payloads_there, nfs_possible, firewall_open,
 )  # fmt: skip
 ALL: Sequence[Check] = (
     *(ports_free_or_ours if check is ports_free else check for check in AT_START), other_servers,

@@ -30,7 +30,7 @@ CAPABILITIES: dict[str, tuple[str, ...]] = {
     "nfs": (
         "sys_admin", "chown", "dac_override", "dac_read_search", "fowner", "fsetid", "mknod", "setuid",
         "setgid", "setpcap", "kill", "net_bind_service", "sys_resource",
-    ),  # fmt: skip
+    ),
     "intake": ("chown", "dac_override"),
 }
 OWNERS = ("intake", "nfs")  # write the store, which is the administrator's, or mount: keep our user

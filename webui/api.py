@@ -10,6 +10,7 @@
     POST   /api/v1/diskless              {"nodes", "image", "root", "writes", "paths", "write_limit"}
     POST   /api/v1/local                 {"nodes"}: their own disks again
     GET    /api/v1/images[?name=NAME]
+    GET    /api/v1/exports, /exports/REF      (exports.py)
     GET    /api/v1/events[?since=ID&limit=N&node=REF]
 
 Who asks says so with `Authorization: Bearer TOKEN`, or has a session and sends `X-CSRF-Token`. Errors are

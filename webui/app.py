@@ -29,6 +29,7 @@ from webui import (
     context,
     csrf,
     errors,
+    exports,
     flight,
     hardware,
     images,
@@ -60,7 +61,7 @@ def create_app(appliance: Appliance, secret: str, stopping: Callable[[], bool] =
     # One forwarder of ours is in front; it drops whatever the client claims and writes its own.
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]
     auth.install(app)
-    pages = (board, register, actions, capture, images, changes, profiles)
+    pages = (board, register, actions, capture, images, changes, exports, profiles)
     for topic in (*pages, api, api_answers, api_captures, api_images):
         app.register_blueprint(topic.blueprint)
     live.install(app, stopping)

@@ -8,6 +8,7 @@
     appliance.deploys   reimage, retry, cancel                             (appliance/deploys.py)
     appliance.roots       move, leave                                      (appliance/roots.py)
     appliance.installs  install, answers                                   (appliance/installs.py)
+    appliance.exports   list, show                                         (appliance/exports.py)
     appliance.images    list, show, resolve, import, tag, remove, gc ...   (appliance/images.py)
     appliance.captures  token, live, offline, result                       (appliance/captures.py)
     appliance.pushes    plan, push, drift                                  (appliance/push.py)
@@ -31,6 +32,7 @@ from typing import TYPE_CHECKING
 
 from bootsrv.appliance.captures import Captures
 from bootsrv.appliance.deploys import Deploys
+from bootsrv.appliance.exports import Exports
 from bootsrv.appliance.groups import Groups
 from bootsrv.appliance.identities import Identities
 from bootsrv.appliance.images import Images
@@ -62,6 +64,7 @@ class Appliance:
         self.images = Images(config, registry)
         self.deploys = Deploys(config, registry, self.images, clock)
         self.roots = Roots(registry, self.images, clock)
+        self.exports = Exports(config, registry, self.images)
         self.nodes = Nodes(config, registry, self.images, clock)
         self.groups = Groups(registry)
         self.leases = Leases(registry, clock)

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "answers": ("bootsrv.cli.answers", "answers", "Answer files: save profiles, render, validate, import."),
     "push": ("bootsrv.cli.push", "push", "Bring running NODES to a version; only what differs moves."),
     "power": ("bootsrv.cli.power", "power", "Switch NODES on, off, or off and on."),
+    "export": ("bootsrv.cli.export", "export", "Roots of diskless machines: list, show."),
     "explain": ("bootsrv.cli.watch", "explain", "What a node would boot, and why."),
     "timeline": ("bootsrv.cli.watch", "timeline", "A node's boots, stage by stage."),
     "events": ("bootsrv.cli.watch", "events", "What happened, and what happens now."),

@@ -1,0 +1,113 @@
+"""The verbs on exports: which version diskless machines have as their root, how, and who has it now.
+
+What is exported follows the registry by itself (`nfsroot.keeper`, `exports`); here it is only looked at.
+Machines of a root in memory are listed as well: the server hands it out at their boot and is not needed
+afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bootsrv import diskless
+from bootsrv.appliance.images import Images
+from bootsrv.config import Config
+from bootsrv.errors import NotFound
+from bootsrv.model import Node, RootKind
+from bootsrv.nfsroot import status
+from bootsrv.registry.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One node and its root. `since`: its boot with it (epoch seconds), None: from its next boot on. Bytes
+    are counted since the exporter began; `written` of `limit` is what its own directory holds. None: not
+    known."""
+
+    node: int
+    name: str
+    address: str | None
+    since: float | None
+    connected: bool | None = None
+    sent: int | None = None
+    received: int | None = None
+    written: int | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """One version in one kind. `state`: "ready", or what it waits for; `path`: what NFS clients mount;
+    `bytes`: of disk that it takes here."""
+
+    image: str
+    kind: RootKind
+    state: str
+    server: str = ""
+    path: str | None = None
+    bytes: int | None = None
+    machines: tuple[Machine, ...] = ()
+
+    @property
+    def users(self) -> int:
+        """Machines that have it as their root now."""
+        return sum(machine.since is not None for machine in self.machines)
+
+
+class Exports:
+    """Looks only. Raises OSError."""
+
+    def __init__(self, config: Config, registry: Registry, images: Images) -> None:
+        self._config, self._registry, self._images = config, registry, images
+
+    def list(self) -> Sequence[Exported]:
+        """By image and kind."""
+        used = diskless.in_use(self._registry.nodes.list(), self._images)
+        nfs = status.read(self._config)
+        return [self._exported(ref, kind, nodes, nfs) for (ref, kind), nodes in sorted(used.items())]
+
+    def show(self, ref: str) -> Sequence[Exported]:
+        """All kinds of one version. Raises NotFound."""
+        wanted = self._images.resolve(ref).ref
+        found = [one for one in self.list() if one.image == wanted]
+        if not found:
+            raise NotFound(f"no diskless node has {wanted}: `bootsrv export list` shows what is exported")
+        return found
+
+    def _exported(self, ref: str, kind: RootKind, nodes: Sequence[Node], nfs: status.Status) -> Exported:
+        if kind is not RootKind.NFS:
+            return Exported(ref, kind, "ready", machines=tuple(_machine(node, ref) for node in nodes))
+        root = next((root for root in nfs.roots if root.image == ref), None)
+        if not self._config.nfs.enabled:
+            state = "[nfs] is switched off"
+        elif nfs.error:
+            state = nfs.error
+        else:
+            state = nfs.state.get(ref, "ready" if root is not None else "waits for the service")
+        server = " ".join([nfs.backend, *(f"v{version}" for version in nfs.versions)]) if nfs.backend else ""
+        return Exported(
+            ref, kind, state, server, root.path if root else None, root.bytes if root else None,
+            tuple(_nfs_machine(node, ref, nfs) for node in nodes),
+        )  # fmt: skip
+
+
+def _machine(node: Node, ref: str) -> Machine:
+    here = node.rooted is not None and node.rooted.image == ref
+    address = str(node.address) if node.address is not None else None
+    since = node.rooted.at if here and node.rooted is not None else None
+    return Machine(node.id, node.name or f"#{node.id}", address, since)
+
+
+def _nfs_machine(node: Node, ref: str, nfs: status.Status) -> Machine:
+    plain = _machine(node, ref)
+    if plain.since is None:
+        return plain
+    addresses = [grant.address for grant in nfs.grants if grant.node == node.id and grant.image == ref]
+    seen = [one for one in nfs.traffic if one.address in addresses]
+    space = next((space for space in nfs.writes if space.node == node.id), None)
+    return Machine(
+        plain.node, plain.name, ", ".join(addresses) or plain.address, plain.since,
+        any(one.connected for one in seen), sum(one.sent for one in seen), sum(one.received for one in seen),
+        space.used if space else None, space.limit if space else None,
+    )  # fmt: skip
