@@ -24,6 +24,7 @@ from bootsrv.discovery import note_sighting
 from bootsrv.errors import BootsrvError, Invalid
 from bootsrv.model import Node
 from bootsrv.names import printable
+from bootsrv.nfsroot.places import NfsPlaces
 from bootsrv.recognition import by_inventory
 from bootsrv.registry.registry import Registry
 from bootsrv.registry.tokens import Token
@@ -52,7 +53,7 @@ class NodeApi:
         self, config: Config, registry: Registry, images: Images, clock: Callable[[], float] = time.time
     ) -> None:
         self._config, self._registry, self._images, self._clock = config, registry, images, clock
-        self._roots = RootTasks(config, registry, images, None, clock)
+        self._roots = RootTasks(config, registry, images, NfsPlaces(config), clock)
         self._quiet: dict[str, tuple[int, int]] = {}  # long polls: the registry's changes as each saw it
         self._routes: Mapping[tuple[str, str], Callable[[NodeRequest, Token], Reply | Wait]] = {
             ("GET", "task"): self._task,

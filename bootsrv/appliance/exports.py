@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bootsrv import diskless
+from bootsrv import diskless, exportstate
 from bootsrv.appliance.images import Images
 from bootsrv.config import Config
 from bootsrv.errors import NotFound
-from bootsrv.model import Node, RootKind
+from bootsrv.exportgate import LIMIT
+from bootsrv.model import Node, RootKind, Writes
 from bootsrv.nfsroot import status
 from bootsrv.registry.registry import Registry
 
@@ -64,8 +65,15 @@ class Exports:
     def list(self) -> Sequence[Exported]:
         """By image and kind."""
         used = diskless.in_use(self._registry.nodes.list(), self._images)
-        nfs = status.read(self._config)
-        return [self._exported(ref, kind, nodes, nfs) for (ref, kind), nodes in sorted(used.items())]
+        nfs, nbd = status.read(self._config), exportstate.exports(self._config)
+        return [
+            self._nfs(ref, nodes, nfs)
+            if kind is RootKind.NFS
+            else self._nbd(ref, nodes, nbd)
+            if kind is RootKind.NBD
+            else Exported(ref, kind, "ready", machines=tuple(_machine(node, ref) for node in nodes))
+            for (ref, kind), nodes in sorted(used.items())
+        ]
 
     def show(self, ref: str) -> Sequence[Exported]:
         """All kinds of one version. Raises NotFound."""
@@ -75,9 +83,15 @@ class Exports:
             raise NotFound(f"no diskless node has {wanted}: `bootsrv export list` shows what is exported")
         return found
 
-    def _exported(self, ref: str, kind: RootKind, nodes: Sequence[Node], nfs: status.Status) -> Exported:
-        if kind is not RootKind.NFS:
-            return Exported(ref, kind, "ready", machines=tuple(_machine(node, ref) for node in nodes))
+    def _nbd(self, ref: str, nodes: Sequence[Node], nbd: exportstate.State) -> Exported:
+        served = nbd.versions.get(ref)
+        state = "ready" if self._config.nbd.enabled else "[nbd] is switched off"
+        return Exported(
+            ref, RootKind.NBD, state, "bootsrv", ref, served.cached if served else None,
+            tuple(_nbd_machine(node, ref, nbd) for node in nodes),
+        )  # fmt: skip
+
+    def _nfs(self, ref: str, nodes: Sequence[Node], nfs: status.Status) -> Exported:
         root = next((root for root in nfs.roots if root.image == ref), None)
         if not self._config.nfs.enabled:
             state = "[nfs] is switched off"
@@ -87,7 +101,7 @@ class Exports:
             state = nfs.state.get(ref, "ready" if root is not None else "waits for the service")
         server = " ".join([nfs.backend, *(f"v{version}" for version in nfs.versions)]) if nfs.backend else ""
         return Exported(
-            ref, kind, state, server, root.path if root else None, root.bytes if root else None,
+            ref, RootKind.NFS, state, server, root.path if root else None, root.bytes if root else None,
             tuple(_nfs_machine(node, ref, nfs) for node in nodes),
         )  # fmt: skip
 
@@ -97,6 +111,19 @@ def _machine(node: Node, ref: str) -> Machine:
     address = str(node.address) if node.address is not None else None
     since = node.rooted.at if here and node.rooted is not None else None
     return Machine(node.id, node.name or f"#{node.id}", address, since)
+
+
+def _nbd_machine(node: Node, ref: str, nbd: exportstate.State) -> Machine:
+    plain = _machine(node, ref)
+    if plain.since is None or node.rooted is None:
+        return plain
+    seen = [one for one in nbd.clients if one.address == plain.address]
+    writes = node.rooted.root.writes is not Writes.DISCARD
+    return Machine(
+        plain.node, plain.name, plain.address, plain.since, any(one.export.startswith(ref) for one in seen),
+        sum(one.read for one in seen), sum(one.written for one in seen),
+        nbd.kept.get(node.id, 0) if writes else None, (node.rooted.root.limit or LIMIT) if writes else None,
+    )  # fmt: skip
 
 
 def _nfs_machine(node: Node, ref: str, nfs: status.Status) -> Machine:

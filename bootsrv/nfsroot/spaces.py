@@ -10,6 +10,7 @@ import time
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from bootsrv.exportgate import LIMIT
 from bootsrv.nfsroot.grants import Grant
 from bootsrv.nfsroot.status import WriteSpace
 from bootsrv.registry.registry import Registry
@@ -24,7 +25,6 @@ log = logging.getLogger(__name__)
 ALARM, FULL, AGAIN = "alarm.writes", 0.95, 0.85
 KEEP_SECONDS = 3600.0
 SUFFIX = ".img"
-DEFAULT_LIMIT = 8 << 30  # bytes that a node may write that nobody limited; sparse
 
 
 class Spaces:
@@ -49,7 +49,7 @@ class Spaces:
             target = self._mounts / str(grant.node)
             try:
                 mounted.mount_writes(
-                    self._folder / f"{grant.node}{SUFFIX}", target, grant.limit or DEFAULT_LIMIT
+                    self._folder / f"{grant.node}{SUFFIX}", target, grant.limit or LIMIT
                 )
             except (ImageError, OSError) as error:
                 self._alarm(grant, str(error))

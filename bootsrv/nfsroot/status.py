@@ -64,7 +64,8 @@ def file(config: Config) -> Path:
 
 def write(config: Config, status: Status) -> None:
     """Raises OSError."""
-    write_file(file(config), json.dumps(asdict(status), separators=(",", ":")).encode(), mode=0o640)
+    body = json.dumps(asdict(status), separators=(",", ":")).encode()
+    write_file(file(config), body, mode=0o644)  # the directory is closed to others
 
 
 def read(config: Config) -> Status:

@@ -24,11 +24,12 @@ from bootsrv.config import Config, parse
 from bootsrv.errors import BootsrvError
 from bootsrv.model import BootMode, Diskless, Node, Root, Rooted, RootKind, Writes
 from bootsrv.nfsroot.places import NfsPlaces
+from bootsrv.privilege import Identity
 from images.nfs.ganesha import wait_gone
 
 pytestmark = pytest.mark.netns
 FILES = {"hostname": b"golden\n", "big": os.urandom(2_000_000)}
-SCRIPT = "mount --make-rprivate / && mount -t tmpfs run /run && exec {} -m bootsrv.nfs --config {}"
+SCRIPT = "mount --make-rprivate / && mount -t tmpfs run /run && exec "
 
 
 class House:
@@ -51,10 +52,12 @@ class House:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        words = ["ip", "netns", "exec", self.net.server, "unshare", "--mount", "sh", "-c"]
+        """With no more rights than the service gives it."""
+        argv = [sys.executable, "-m", "bootsrv.nfs", "--config", str(self.home / "bootsrv.toml")]
+        command = SCRIPT + " ".join(Identity(None, drop=True).command("nfs", argv))
         self.process = subprocess.Popen(
-            [*words, SCRIPT.format(sys.executable, self.home / "bootsrv.toml")], cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            ["ip", "netns", "exec", self.net.server, "unshare", "--mount", "sh", "-c", command],
+            cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
 
     def stop(self, number: int = signal.SIGTERM) -> None:
