@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import threading
+import time
 
 from bootsrv import child, exportstate
 from bootsrv.config import Config
@@ -81,6 +82,7 @@ class _Work:
         self._server.tick = self._tick
         self._thread = threading.Thread(target=self._server.run, name="nbd-loop")
         self._told: object = None
+        self._told_at = 0.0
 
     def start(self) -> list[tuple[str, int]]:
         """Open the sockets and go; where it listens. Raises OSError."""
@@ -107,11 +109,13 @@ class _Work:
 
     def close(self) -> None:
         self._recorder.close()
+        exportstate.ended(self._config, self._number)
 
     def _tick(self) -> None:
         clients, versions = self._server.clients_now(), self._server.served()
-        if (clients, versions) != self._told:
-            self._told = clients, versions
+        late = time.monotonic() - self._told_at > exportstate.ALIVE_SECONDS
+        if late or (clients, versions) != self._told:
+            self._told, self._told_at = (clients, versions), time.monotonic()
             try:
                 exportstate.write(
                     self._config, self._number,

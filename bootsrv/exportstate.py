@@ -1,7 +1,7 @@
 """What the exports process tells the others: who has which block device, how much went out, what the cache
 holds.
 
-Each of its processes writes DATA_DIR/run/exports/N.json once a second while something changes. Read it with
+Each of its processes writes DATA_DIR/run/exports/N.json, once a second while something changes. Read it with
 `exports(config)`:
 
     state = exports(config) state.clients     Client(address, export, since, read, written, requests,
@@ -17,7 +17,7 @@ The share of requests that came from the cache is `hit_rate` of a Client or Serv
 
 from __future__ import annotations
 
-import os
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,9 @@ from bootsrv.config import Config
 from bootsrv.exportgate import folder_of, layers_dir
 from bootsrv.model import Node
 from images.nbd.layer import size_of
+
+
+ALIVE_SECONDS, STALE_SECONDS = 5.0, 15.0  # how often a process tells at least; when it is not believed
 
 
 def _rate(requests: int, misses: int) -> float | None:
@@ -86,7 +89,6 @@ class State:
 class _File(msgspec.Struct):
     """What one process wrote."""
 
-    pid: int
     clients: list[Client]
     versions: dict[str, Served]
 
@@ -100,8 +102,13 @@ def write(config: Config, number: int, clients: Iterable[Client], versions: Mapp
     """One process's part. Raises OSError."""
     path = folder(config) / f"{number}.json"
     temp = path.with_suffix(".tmp")
-    temp.write_bytes(msgspec.json.encode(_File(os.getpid(), list(clients), dict(versions))))
+    temp.write_bytes(msgspec.json.encode(_File(list(clients), dict(versions))))
     temp.replace(path)
+
+
+def ended(config: Config, number: int) -> None:
+    """That process serves nobody any more."""
+    (folder(config) / f"{number}.json").unlink(missing_ok=True)
 
 
 def exports(config: Config) -> State:
@@ -110,11 +117,11 @@ def exports(config: Config) -> State:
     versions: dict[str, Served] = {}
     for path in sorted(folder(config).glob("*.json")):
         try:
+            if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                continue  # it was killed
             part = msgspec.json.decode(path.read_bytes(), type=_File)
         except (FileNotFoundError, msgspec.DecodeError):
             continue
-        if not Path(f"/proc/{part.pid}").exists():
-            continue  # killed, and not yet there again
         clients += part.clients
         for ref, served in part.versions.items():
             versions[ref] = versions.get(ref, Served()).plus(served)

@@ -52,6 +52,8 @@ class Layer:
         self._length = _bits(size)
         self._marks_fd = os.open(folder / "marks", os.O_RDWR | os.O_CLOEXEC)
         self.fd = self._kept_fd = -1
+        self._flushing = threading.Lock()
+        self._table: mmap.mmap | None = None
         try:
             table = mmap.mmap(self._marks_fd, _PAGE + self._length)
             self._table, self._marks = table, memoryview(table)[_PAGE:]
@@ -64,7 +66,6 @@ class Layer:
         except BaseException:
             self.close()
             raise
-        self._flushing = threading.Lock()
 
     def _differing(self) -> Iterator[int]:
         for page in range(-(-self._length // _PAGE)):
@@ -82,6 +83,7 @@ class Layer:
             raise LayerTaken(f"{self.folder} is in use by an older connection") from None
 
     def _owner(self) -> int:
+        assert self._table is not None
         return int(struct.unpack_from("<Q", self._table)[0])
 
     @property
@@ -95,11 +97,15 @@ class Layer:
         return os.fstat(self.fd).st_blocks * 512
 
     def close(self) -> None:
-        """Let the next one have it."""
-        for fd in (self._marks_fd, self.fd, self._kept_fd):
-            if fd >= 0:
-                os.close(fd)
-        self._marks_fd = self.fd = self._kept_fd = -1
+        """Let the next one have it; not while it is being flushed."""
+        with self._flushing:
+            if self._table is not None:  # it has a descriptor of its own, and with it the lock
+                self._marks.release()
+                self._table.close()
+            for fd in (self._marks_fd, self.fd, self._kept_fd):
+                if fd >= 0:
+                    os.close(fd)
+            self._marks_fd = self.fd = self._kept_fd = -1
 
     def stretches(self, offset: int, length: int) -> list[tuple[int, int, bool]]:
         """(start, end, whether it is here) of these bytes, in order. `offset` and `length` are of sectors."""

@@ -20,6 +20,7 @@ from functools import partial
 from typing import NamedTuple
 
 from images.errors import ImageError
+from images.nbd.boots import Boots
 from images.nbd.cache import BLOCK
 from images.nbd.client import Client
 from images.nbd.device import Device
@@ -58,6 +59,7 @@ class Server:
         self._past: dict[str, Counts] = {}  # of clients that have left, by version
         self._told: dict[tuple[str, str], float] = {}
         self._stopped = False
+        self._boots = Boots(exports.root / "traces", self._slow, lambda: self._stopped)
         self.tick: Callable[[], None] = lambda: None
 
     def listen(self, places: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
@@ -187,6 +189,7 @@ class Server:
             return
         self._by_transmission.pop(transmission, None)
         transmission.ended = True
+        self._boots.left(transmission)
         if transmission.layer is not None:
             self._slow.submit(_release, transmission.layer)
         counts = transmission.counts
@@ -269,6 +272,8 @@ class Server:
             )  # fmt: skip
             client.transmission, client.since, client.ref = transmission, time.time(), opened.ref
             self._by_transmission[transmission] = client
+            if opened.device is not None and opened.layer is None:
+                self._boots.came(opened.device, transmission)
             self._journal.record_peer(client.peer, "nbd.opened", f"has {asked.name}", {"export": asked.name})
         client.decided(result)
 
@@ -352,6 +357,7 @@ class Server:
         self._told = {known: at for known, at in self._told.items() if now - at < TELL_AGAIN}
         for device in self._exports.devices():
             device.tick()
+        self._boots.look()
         for client in list(self.clients.values()):
             layer = client.transmission.layer if client.transmission is not None else None
             if layer is not None and layer.superseded:
