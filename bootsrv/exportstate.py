@@ -29,7 +29,6 @@ from bootsrv.exportgate import folder_of, layers_dir
 from bootsrv.model import Node
 from images.nbd.layer import size_of
 
-
 ALIVE_SECONDS, STALE_SECONDS = 5.0, 15.0  # how often a process tells at least; when it is not believed
 
 

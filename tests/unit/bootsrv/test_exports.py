@@ -101,7 +101,7 @@ class TestProcess:
         state = net.state(lambda one: not one.clients and "tree@1" in one.versions)
         served = state.versions["tree@1"]
         assert served.read > 1_000_000 and served.cached > 1_000_000 and served.requests > served.misses > 0
-        assert list(state.kept.values())[0] >= 4096
+        assert next(iter(state.kept.values())) >= 4096
         kinds = [event.kind for event in net.events()]
         assert kinds.count("nbd.opened") == 3 and "nbd.refused" in kinds
 
