@@ -23,6 +23,7 @@ import sys
 from bootsrv import preflight, privilege
 from bootsrv.config import Config
 from bootsrv.errors import BootsrvError
+from bootsrv.finding import Level
 from bootsrv.groundwork import prepare
 from bootsrv.listening import page_url
 from bootsrv.supervisor import Child, Supervisor
@@ -65,7 +66,7 @@ def _look_around(config: Config) -> None:
     findings = preflight.look(config, preflight.AT_START)
     for finding in findings:
         _say(f"{finding.level}: {finding.what}: {finding.do}")
-    broken = [finding for finding in findings if finding.level is preflight.Level.ERROR]
+    broken = [finding for finding in findings if finding.level is Level.ERROR]
     if broken:
         raise BootsrvError(f"not started: {broken[0].what}")
 

@@ -11,13 +11,12 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from ipaddress import IPv4Interface, ip_address
 from pathlib import Path
 
-from bootsrv import firewall, payload
+from bootsrv import firewall, packagecheck, payload
 from bootsrv.config import Config
+from bootsrv.finding import Finding, Level
 from bootsrv.listening import listen_on, listen_securely, nbd_listens_on
 from bootsrv.portuse import Port, holder, taken
 from images.nfs import kernel as nfs_kernel
@@ -29,23 +28,6 @@ from pxe.dhcp.subnet import Mode
 LOW_BYTES, LOW_SHARE = 2 * 2**30, 0.05
 NFS_TOOLS = {"ganesha.nfsd": "nfs-ganesha nfs-ganesha-vfs"}
 NEEDED = {10: "CAP_NET_BIND_SERVICE", 13: "CAP_NET_RAW"}  # bits of linux/capability.h
-
-
-class Level(StrEnum):
-    """How bad it is."""
-
-    ERROR = "error"  # it will not work
-    WARNING = "warning"  # part of it will not work, or not for long
-    OK = "ok"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    level: Level
-    what: str
-    do: str = ""
 
 
 Check = Callable[[Config], Iterator[Finding]]
@@ -290,8 +272,10 @@ def other_servers(config: Config) -> Iterator[Finding]:
 # The server looks for rivals itself, when it opens its sockets and ever after.
 AT_START: Sequence[Check] = (
     interfaces_usable, subnets_reachable, ports_free, http_where_machines_look, capabilities, disk_room,
-    payloads_there, nfs_possible, firewall_open,
+    payloads_there, nfs_possible, firewall_open, packagecheck.trees_whole, packagecheck.archives_distinct,
+    packagecheck.cache_fits,
 )  # fmt: skip
 ALL: Sequence[Check] = (
     *(ports_free_or_ours if check is ports_free else check for check in AT_START), other_servers,
+    packagecheck.archives_answer,
 )  # fmt: skip

@@ -22,6 +22,7 @@ from webui import (
     api_answers,
     api_captures,
     api_images,
+    api_trees,
     auth,
     board,
     capture,
@@ -38,6 +39,7 @@ from webui import (
     register,
     security,
     show,
+    trees,
 )
 
 MOST_BODY = 1 << 20  # bytes; forms and JSON only, images come in by the shell
@@ -61,8 +63,8 @@ def create_app(appliance: Appliance, secret: str, stopping: Callable[[], bool] =
     # One forwarder of ours is in front; it drops whatever the client claims and writes its own.
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]
     auth.install(app)
-    pages = (board, register, actions, capture, images, changes, exports, profiles)
-    for topic in (*pages, api, api_answers, api_captures, api_images):
+    pages = (board, register, actions, capture, images, changes, trees, exports, profiles)
+    for topic in (*pages, api, api_answers, api_captures, api_images, api_trees):
         app.register_blueprint(topic.blueprint)
     live.install(app, stopping)
     errors.install(app)

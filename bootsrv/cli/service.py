@@ -26,6 +26,7 @@ def serve(context: Context, config: str | None) -> None:
 def doctor(context: Context, json_: bool) -> None:
     """Look for what will go wrong, and say what to do. Exit code 1 when something will not work."""
     from bootsrv import preflight
+    from bootsrv.finding import Level
 
     findings = preflight.look(context.config, preflight.ALL)
     if json_:
@@ -35,4 +36,4 @@ def doctor(context: Context, json_: bool) -> None:
             click.echo(f"{finding.level}: {finding.what}\n    {finding.do}")
         if not findings:
             click.echo("nothing found: it should work")
-    sys.exit(1 if any(f.level is preflight.Level.ERROR for f in findings) else 0)
+    sys.exit(1 if any(f.level is Level.ERROR for f in findings) else 0)

@@ -34,7 +34,7 @@ class Row:
 
 _CD_INITRD = (
     "this initrd looks for its packages on a CD only; to install over the network import the netboot tree "
-    "(`bootsrv tree import debian-12 --name NAME`)"
+    "(bootsrv tree import debian-12 --name NAME)"
 )
 
 ROWS: tuple[Row, ...] = (

@@ -1,0 +1,23 @@
+"""What a look around finds: one thing, how bad it is, and what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Level(StrEnum):
+    """How bad it is."""
+
+    ERROR = "error"  # it will not work
+    WARNING = "warning"  # part of it will not work, or not for long
+    OK = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    level: Level
+    what: str
+    do: str = ""
