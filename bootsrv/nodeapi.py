@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from bootsrv import bootplan, diskkeys, lifecycle, tasks
+from bootsrv import bootplan, diskkeys, lifecycle, roomnews, tasks
 from bootsrv.appliance.captures import Captures
 from bootsrv.appliance.images import Images
 from bootsrv.calls import Refused, decode, json_reply, object_of
@@ -32,7 +32,8 @@ from bootsrv.roottask import RootTasks
 from images.versions import Version
 from pxe.http.ports import NodeRequest, Reply, Wait
 
-PURPOSES = {"home": "home", "diskkey": diskkeys.PURPOSE}  # of tokens; everything else takes a boot token
+# of tokens; everything else takes a boot token
+PURPOSES = {"home": "home", "room": "home", "diskkey": diskkeys.PURPOSE}
 BOOT_SECONDS = 7 * 86400.0  # how long an imager may wait without asking
 HOME_SECONDS = 10 * 365 * 86400.0
 LONGEST_WAIT = 50.0
@@ -62,6 +63,7 @@ class NodeApi:
             ("POST", "events"): self._events,
             ("POST", "log"): self._log,
             ("POST", "home"): self._home,
+            ("POST", "room"): self._room,
             ("GET", "diskkey"): self._disk_key,
         }
 
@@ -225,6 +227,20 @@ class NodeApi:
             return node
         self._record(node, mac, "install.done", "installed: it called home", {})
         return self._registry.nodes.save(done)
+
+    def _room(self, request: NodeRequest, token: Token) -> Reply:
+        """A diskless machine says how full its write layer is."""
+        with self._registry.transaction():
+            node = self._registry.nodes.get(int(token.subject))
+            if node is None:
+                raise Refused(403, "this node was removed")
+            said = roomnews.read(_form(request), self._clock())
+            text = roomnews.news(self._registry.upkeep.room(node.id), said)
+            self._registry.upkeep.set_room(node.id, said)
+            if text is not None:
+                mac = str(token.data.get("mac") or "")
+                self._record(node, mac, "root.full", text, {"used": said.used, "size": said.size})
+        return json_reply({})
 
     def _disk_key(self, request: NodeRequest, token: Token) -> Reply:
         """A machine that starts from an encrypted disk asks for its passphrase, long before it is itself."""

@@ -139,6 +139,7 @@ class HouseSite:
                 node = self._registry.nodes.save(replace(node, error=str(error)))
             return scripts.unready(node, mac, again, str(error), 15 if lasting else 3)
         node = self._registry.nodes.save(lifecycle.rooted(node, version.ref, plan.root, now))
+        self._registry.upkeep.set_room(node.id, None)
         token = self._registry.tokens.issue("boot", mac, now, BOOT_SECONDS, {"url": base})
         text = f"boots {version.ref} diskless, kernel {ready.kernel}: {plan.reason}"
         data = {"image": version.ref, "root": str(plan.root.kind), "writes": str(plan.root.writes)}

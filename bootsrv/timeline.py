@@ -69,6 +69,8 @@ _BEGINS: Mapping[str, str] = {
     "tftp.done": "loader",
     "http.start": "kernel",
     "imager.up": "imager",
+    "root.up": "root",
+    "root.done": "start",
     "deploy.disk": "prepare disk",
     "deploy.started": "prepare disk",
     "deploy.format": "write image",
@@ -123,7 +125,7 @@ def _phase(before: str, kind: str, data: Mapping[str, Any]) -> str:
         return "landing"
     if before in ("done", "landing", "home"):
         return before
-    if kind.startswith(("imager.", "deploy.", "install.")):
+    if kind.startswith(("imager.", "deploy.", "install.", "root.")):
         return "imager"
     if before != "imager" and (kind.startswith("http.") or data.get("stage") == "ipxe"):
         return "loaded"

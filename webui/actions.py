@@ -6,7 +6,7 @@ The question is a page of its own (a dialog with script), so that nothing danger
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -15,7 +15,7 @@ from bootsrv.appliance.identities import read
 from bootsrv.appliance.nodes import Wanted
 from bootsrv.errors import NotFound
 from bootsrv.model import AddressMethod, Node, NodeState
-from webui import hardware
+from webui import hardware, rootforms
 from webui.context import appliance
 from webui.forms import Form
 from webui.register import attempt, offers
@@ -148,6 +148,7 @@ def edit(number: int) -> ResponseReturnValue:
     if form.value("method") in (AddressMethod.RESERVED, AddressMethod.STATIC):
         form.need("address", "This method needs an address.")
     fields = ("name", "mac", "identities", "address", "image", "disk", "profile", "groups")
+    fields += rootforms.FIELDS
     attempt(form, lambda: _save(number, form), fields)
     if not form.good:
         return _edit_page(node, form), 422
@@ -167,6 +168,7 @@ def _as_form(node: Node) -> Form:
             "disk": node.disk or "",
             "profile": node.profile or "",
             "groups": " ".join(node.groups),
+            **rootforms.values(node),
         }
     )
 
@@ -189,7 +191,9 @@ def _edited(form: Form) -> Wanted:
     address = None if form.value("method") == AddressMethod.DYNAMIC else form.given("address")
     kept = {"address": address, "image": form.given("image"), "disk": form.given("disk")}
     kept["profile"] = form.given("profile")
-    return Wanted(
+    boot, emptied = rootforms.wanted(form)
+    return replace(
+        boot,
         name=form.given("name"),
         macs=form.value("mac").replace(",", " ").split(),
         address=address,
@@ -198,7 +202,7 @@ def _edited(form: Form) -> Wanted:
         disk=kept["disk"],
         profile=kept["profile"],
         groups=form.value("groups").replace(",", " ").split(),
-        clear=[key for key, value in kept.items() if value is None],
+        clear=[*(key for key, value in kept.items() if value is None), *emptied],
     )
 
 
@@ -209,7 +213,7 @@ def _edit_page(node: Node, form: Form) -> str:
     inherited = node.inherited.profile
     nothing = f"That of its groups ({inherited})" if inherited else "None"
     profiles = [("", nothing), *((name, name) for name in appliance().profiles.profiles())]
+    offered = {**offers(form, "No image"), **rootforms.choices(node)}
     return render_template(
-        "edit.html", node=node, form=form, disk_choices=disks, profile_choices=profiles,
-        **offers(form, "No image"),
-    )  # fmt: skip
+        "edit.html", node=node, form=form, disk_choices=disks, profile_choices=profiles, **offered
+    )

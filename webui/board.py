@@ -6,7 +6,7 @@ from flask import Blueprint, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 
 from bootsrv.model import NodeState
-from webui import flight, hardware
+from webui import flight, hardware, rootforms
 from webui.context import appliance, now
 
 PAGE = 100  # nodes on one page
@@ -73,6 +73,7 @@ def machine(number: int) -> ResponseReturnValue:
         "node.html",
         section="board.machines",
         node=node,
+        rooted=rootforms.told(node),
         drift=appliance().pushes.last_drift(node),
         identities=[f"{kind}={value}" for kind, value in appliance().identities.of(node)],
         boots=[flight.drawn(boot, at) for boot in watch.boots(node, BOOTS)],

@@ -22,6 +22,8 @@ COLOURS = {
     "personalise": 6,
     "boot loader": 7,
     "verify": 8,
+    "root": 3,
+    "start": 10,
     "reboot": 9,
     "start from disk": 10,
     "failed": 11,

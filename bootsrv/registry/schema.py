@@ -156,6 +156,11 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE nodes ADD COLUMN armed_install TEXT",
         "CREATE INDEX nodes_installing ON nodes (id) WHERE armed_install IS NOT NULL",
     ),
+    (
+        "ALTER TABLE upkeep ADD COLUMN room_used INTEGER",
+        "ALTER TABLE upkeep ADD COLUMN room_size INTEGER",
+        "ALTER TABLE upkeep ADD COLUMN room_looked REAL",
+    ),
 )
 
 

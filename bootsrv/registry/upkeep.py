@@ -20,6 +20,15 @@ class Drift:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a diskless node's write layer holds and may hold, in bytes, at `at`, epoch seconds."""
+
+    used: int
+    size: int
+    at: float
+
+
 class Upkeep:
     """The upkeep table; a node that was removed takes its row along."""
 
@@ -52,4 +61,21 @@ class Upkeep:
             "INSERT INTO upkeep (node, image, drift, looked) VALUES (?, ?, ?, ?) ON CONFLICT (node) DO UPDATE"
             " SET image=excluded.image, drift=excluded.drift, looked=excluded.looked",
             (node, drift.image, drift.count, drift.at),
+        )
+
+    def room(self, node: int) -> Room | None:
+        """How full its write layer was; None when it has not said yet."""
+        row = self._db.one("SELECT room_used, room_size, room_looked FROM upkeep WHERE node=?", (node,))
+        if row is None or row["room_looked"] is None:
+            return None
+        return Room(row["room_used"], row["room_size"], row["room_looked"])
+
+    def set_room(self, node: int, room: Room | None) -> None:
+        """Remember it, or forget it: another boot begins with another layer."""
+        values = (room.used, room.size, room.at) if room is not None else (None, None, None)
+        self._db.run(
+            "INSERT INTO upkeep (node, room_used, room_size, room_looked) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (node) DO UPDATE SET room_used=excluded.room_used, room_size=excluded.room_size,"
+            " room_looked=excluded.room_looked",
+            (node, *values),
         )

@@ -32,10 +32,8 @@ NoNewPrivileges=yes
 WantedBy=multi-user.target
 """
 
-SCRIPT_TEXT = r"""#!/bin/sh
-# Tells bootsrv that this machine runs from its own disk. Tries for about half an hour, then gives up until
-# the next boot. Configuration: /etc/bootsrv/home.conf (url, token, image; root only).
-conf=/etc/bootsrv/home.conf
+# What every script of ours on a node can do: read its configuration, and send a form to `url`.
+FUNCTIONS = r"""conf=/etc/bootsrv/home.conf
 url='' token='' image=''
 while IFS='=' read -r key value; do
     case $key in
@@ -57,15 +55,6 @@ encode() {
         text=$rest
     done
     printf %s "$out"
-}
-
-facts() {
-    read -r uptime _ </proc/uptime
-    read -r boot_id </proc/sys/kernel/random/boot_id
-    read -r name </proc/sys/kernel/hostname
-    read -r kernel </proc/sys/kernel/osrelease
-    printf 'hostname=%s&image=%s&boot_id=%s&uptime=%s&kernel=%s' "$(encode "$name")" "$(encode "$image")" \
-        "$(encode "$boot_id")" "$(encode "$uptime")" "$(encode "$kernel")"
 }
 
 by_curl() {
@@ -108,6 +97,23 @@ send() {
     fi
 }
 
+"""
+
+SCRIPT_TEXT = (
+    r"""#!/bin/sh
+# Tells bootsrv that this machine runs from its own disk. Tries for about half an hour, then gives up until
+# the next boot. Configuration: /etc/bootsrv/home.conf (url, token, image; root only).
+"""
+    + FUNCTIONS
+    + r"""facts() {
+    read -r uptime _ </proc/uptime
+    read -r boot_id </proc/sys/kernel/random/boot_id
+    read -r name </proc/sys/kernel/hostname
+    read -r kernel </proc/sys/kernel/osrelease
+    printf 'hostname=%s&image=%s&boot_id=%s&uptime=%s&kernel=%s' "$(encode "$name")" "$(encode "$image")" \
+        "$(encode "$boot_id")" "$(encode "$uptime")" "$(encode "$kernel")"
+}
+
 for pause in 1 1 1 2 2 3 5 8 13 21 34 55 60 60 60 60 60 60 120 120 120 120 300 300; do
     send "$(facts)" 2>/dev/null && exit 0
     sleep "$pause"
@@ -115,6 +121,7 @@ done
 echo "bootsrv: $url did not answer" >&2
 exit 1
 """
+)
 
 OPENRC_TEXT = f"#!/bin/sh\n/bin/sh {SCRIPT} &\n"
 

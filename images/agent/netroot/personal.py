@@ -15,6 +15,7 @@ from typing import Any, Mapping
 from images.agent import home
 from images.agent.identity import Identity, parse_identity
 from images.agent.netconfig import netplan, networkd, resolv_conf
+from images.agent.netroot import room
 from images.agent.netstyle import configure, detect, enable
 from images.agent.personalise import CLOUD, fstab, hosts, shadow
 from images.agent.rootfs import Root
@@ -42,6 +43,7 @@ def whole(root: Root, task: Mapping[str, Any], live: bool) -> str:
         root.write("/etc/cloud/cloud.cfg.d/99-bootsrv.cfg", HEADER + CLOUD, 0o644)
     call = task["callback"]
     home.install(root, str(call["url"]), str(call["token"]), str(task["image"]["ref"]))
+    room.install(root)
     again(root, task)
     return done
 
