@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bootsrv.model import AnswerText, BootMode, Event, GroupBoot, Node, Root
+from bootsrv.registry.upkeep import Room
 from bootsrv.timeline import Boot, Progress
 from bootsrv.trees.record import TreeRecord
 from images.versions import Version
@@ -67,6 +68,10 @@ def group_record(name: str, options: Mapping[str, Any], nodes: int, boot: GroupB
         "writes": said.writes, "paths": list(said.paths or ()), "write_limit": said.limit,
         "profile": boot.profile,
     }  # fmt: skip
+
+
+def room_record(room: Room) -> Record:
+    return {"used": room.used, "size": room.size, "at": room.at}
 
 
 def _root(root: Root) -> Record:

@@ -13,7 +13,7 @@ from bootsrv import bootkey, overlays, tasks
 from bootsrv.appliance.images import Images
 from bootsrv.calls import Refused, json_reply
 from bootsrv.config import Config
-from bootsrv.errors import BootsrvError
+from bootsrv.errors import BootsrvError, Conflict
 from bootsrv.model import Node, RootKind, Writes
 from bootsrv.registry.registry import Registry
 from bootsrv.registry.tokens import Token
@@ -59,7 +59,7 @@ class RootTasks:
     def again(self, node: Node, mac: str, base: str) -> dict[str, Any]:
         """What is laid over a running node's root once more. Raises BootsrvError."""
         if node.rooted is None:
-            raise Refused(403, "this machine is not diskless")
+            raise Conflict(f"{node.name} is not diskless")
         version = self._images.resolve(node.rooted.image)
         return self._personal(node, mac, base, version)
 

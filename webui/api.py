@@ -29,7 +29,15 @@ from bootsrv.appliance.nodes import Wanted
 from bootsrv.appliance.roots import Wanted as WantedRoot
 from bootsrv.errors import Invalid
 from bootsrv.model import Node
-from bootsrv.records import Record, boot_record, event_record, node_record, progress_record, version_record
+from bootsrv.records import (
+    Record,
+    boot_record,
+    event_record,
+    node_record,
+    progress_record,
+    room_record,
+    version_record,
+)
 from webui.context import appliance
 from webui.names import Names
 
@@ -139,7 +147,9 @@ def _identified(node: Node, body: NodeBody) -> Record:
 
 
 def _full(node: Node) -> Record:
-    return node_record(node) | {"identities": appliance().identities.record(node)}
+    room = appliance().roots.room(node)
+    told = room_record(room) if room is not None else None
+    return node_record(node) | {"room": told, "identities": appliance().identities.record(node)}
 
 
 def _whole(name: str, default: int) -> int:

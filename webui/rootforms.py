@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bootsrv.appliance.nodes import Wanted
 from bootsrv.model import BootMode, Node, RootKind, Writes
+from bootsrv.registry.upkeep import Room
 from webui.forms import Form
 from webui.show import size
 
@@ -62,8 +63,9 @@ def wanted(form: Form) -> tuple[Wanted, list[str]]:
     return asked, emptied
 
 
-def told(node: Node) -> list[str]:
-    """Lines for the node's own page; none for one that boots from its disk and always did."""
+def told(node: Node, room: Room | None) -> list[str]:
+    """Lines for the node's own page; none for one that boots from its disk and always did. `room`: how full
+    its write layer was."""
     lines = []
     if node.boots is BootMode.DISKLESS:
         lines.append(_how(str(node.root.kind), node.root.writes, node.root.paths, node.root.limit))
@@ -74,6 +76,8 @@ def told(node: Node) -> list[str]:
             lines.append(f"Now {now}")
         else:
             lines[0] = now
+    if room is not None:
+        lines.append(f"Has written {size(room.used)} of {size(room.size)}")
     return lines
 
 

@@ -8,9 +8,13 @@ from dataclasses import dataclass, replace
 from bootsrv import lifecycle
 from bootsrv.appliance import wishes
 from bootsrv.appliance.images import Images
+from bootsrv.config import Config
 from bootsrv.errors import Conflict, Invalid
 from bootsrv.model import BootMode, Node, NodeState
 from bootsrv.registry.registry import Registry
+from bootsrv.registry.upkeep import Room
+from bootsrv.remote import Remote
+from bootsrv.roottask import RootTasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +30,17 @@ class Wanted:
 class Roots:
     """Verbs on roots. Each takes nodes as `appliance.nodes.select` gives them; all change, or none."""
 
-    def __init__(self, registry: Registry, images: Images, clock: Callable[[], float]) -> None:
-        self._registry, self._images, self._clock = registry, images, clock
+    def __init__(
+        self,
+        config: Config,
+        registry: Registry,
+        images: Images,
+        clock: Callable[[], float],
+        remote: Callable[[Node], Remote],
+    ) -> None:
+        """`remote`: the way to a running node over SSH."""
+        self._config, self._registry, self._images, self._clock = config, registry, images, clock
+        self._remote = remote
 
     def move(self, nodes: Sequence[Node], image: str | None, wanted: Wanted) -> Sequence[Node]:
         """From their next boot on the nodes are diskless, with this image (None: the one they have).
@@ -61,6 +74,24 @@ class Roots:
         if node.half_written:
             raise Conflict(f"an imaging of {node.name} was broken off: `bootsrv reimage {node.name}`")
         return self._record(lifecycle.from_disk(node), "node.changed", "its own disk from its next boot on")
+
+    def apply(self, node: Node) -> Sequence[str]:
+        """Lay what this server has for a running diskless node over its root once more; the paths that were
+        different. Raises Conflict, BootsrvError with the node's own words."""
+        remote = self._remote(node)
+        base = f"http://{remote.own_address()}:{self._config.http.port}"
+        tasks = RootTasks(self._config, self._registry, self._images, None, self._clock)
+        mac = node.macs[0] if node.macs else ""
+        said = remote.agent(["files"], tasks.again(node, mac, base), base, lambda line: None)
+        changed = [str(path) for path in said.get("changed") or ()]
+        text = f"its own files were laid anew: {', '.join(changed) or 'nothing was different'}"
+        data = {"changed": changed}
+        self._registry.events.add(self._clock(), "root.files", text[:500], None, node.id, data)
+        return changed
+
+    def room(self, node: Node) -> Room | None:
+        """How full its write layer was when it last said so."""
+        return self._registry.upkeep.room(node.id) if node.rooted is not None else None
 
     def _fresh(self, node: Node) -> Node:
         found = self._registry.nodes.get(node.id)

@@ -190,12 +190,14 @@ def list_(context: Context, nodes: str | None, unknown: bool, everything: bool, 
 @pass_context
 def show(context: Context, name: str, json_: bool) -> None:
     """One node: what it is, what it runs, what it is made of."""
-    from bootsrv.records import node_record
+    from bootsrv.records import node_record, room_record
 
     found = context.appliance.nodes.show(name)
     record = node_record(found) | {"identities": context.appliance.identities.record(found)}
     looked = context.appliance.pushes.last_drift(found)
     record["drift"] = looked.count if looked is not None else None
+    room = context.appliance.roots.room(found)
+    record["room"] = room_record(room) if room is not None else None
     if json_:
         show_json(record)
         return
@@ -206,6 +208,26 @@ def show(context: Context, name: str, json_: bool) -> None:
     for key in ("created", "last_seen"):
         record[key] = _when(record[key])
     show_fields({**record, **{f"facts.{key}": value for key, value in facts.items()}})
+
+
+@node.command()
+@click.argument("nodes")
+@pass_context
+def apply(context: Context, nodes: str) -> None:
+    """Lay the files that this server has for running diskless NODES over their roots once more."""
+    from bootsrv.errors import BootsrvError
+
+    verbs, failed = context.appliance, False
+    for found in verbs.nodes.select(nodes):
+        try:
+            changed = verbs.roots.apply(found)
+        except BootsrvError as error:
+            failed = True
+            click.echo(str(error), err=True)
+            continue
+        click.echo(f"{found.name}: {', '.join(changed) or 'nothing was different'}")
+    if failed:
+        raise SystemExit(1)
 
 
 @node.command()

@@ -51,9 +51,16 @@ def _resume(arguments: List[str], server: str) -> int:
     return run_resume(arguments, server)
 
 
+def _files(arguments: List[str], server: str) -> int:
+    from images.agent.netroot.live import run
+
+    return run()
+
+
 # Imports by function, not by name: the bundle finds the modules by following import statements.
 COMMANDS: Dict[str, Command] = {
     "capture": Command(_capture, "make this machine an image on the server"),
+    "files": Command(_files, "what the server has for this diskless machine; `bootsrv node apply` starts it"),
     "inventory": Command(_inventory, "what this machine is, as JSON"),
     "update": Command(_update, "become another version; started by `bootsrv push`"),
     "drift": Command(_drift, "how this machine differs from its version; started by `bootsrv node drift`"),
