@@ -159,6 +159,7 @@ class Boot:
             layers.kept_paths(TARGET, root["paths"])
 
     def _kept(self, task: Mapping[str, Any]) -> None:
+        room = task["root"]["limit"] or KEPT_BYTES
         if task["root"]["kind"] == "nbd":
             device = self._device(1, task["nbd"], task["nbd"]["keep"])
         else:
@@ -167,10 +168,10 @@ class Boot:
                 place["host"], place["keep"], self.own, folder, place["versions"], int(place["port"]), True
             )
             self.undo.append(lambda: mounts.unmount(folder))
-            file = layers.file_on(folder, task["root"]["limit"] or KEPT_BYTES)
+            file = layers.file_on(folder, room)
             device = mounts.loop(file, read_only=False)
             self.undo.append(lambda: mounts.let_go(device))
-        layers.open_kept(device)
+        layers.open_kept(device, room)
         self.undo.append(lambda: mounts.unmount(layers.KEPT))
 
     def _files(self, task: Mapping[str, Any], live: bool) -> None:

@@ -15,16 +15,15 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Sequence
+from typing import Optional, Sequence
 
 from images.agent.netroot.mounts import NOATIME, mount
 from images.agent.rootfs import Root
-from images.agent.run import CommandFailed, run
-from images.errors import ImageError
+from images.agent.run import run
 
 HOME = Path("/run/bootsrv")
 LOWER, MEMORY, KEPT = HOME / "lower", HOME / "memory", HOME / "kept"
-EXT4_MAGIC, EXT4_OFFSET = b"\x53\xef", 0x438
+EXT4_MAGIC, SUPERBLOCK = b"\x53\xef", 1024
 
 
 def in_memory(target: Path, limit: int | None) -> None:
@@ -54,15 +53,24 @@ def kept_paths(target: Path, paths: Sequence[str]) -> None:
         root.close()
 
 
-def open_kept(device: str) -> None:
-    """Mounts the kept file system of a device, which gets one if it has none yet. Raises ImageError,
-    OSError."""
-    if not _has_ext4(device):
-        run(["mke2fs", "-q", "-F", "-t", "ext4", "-L", "bootsrv-keep", "-E", "lazy_itable_init=1", device])
+def open_kept(device: str, room: int) -> None:
+    """Mounts the kept file system of a device, which gets one of `room` bytes if it has none yet, or a
+    larger one when `room` has grown. Raises ImageError, OSError.
+
+    A fiftieth less than may be written: then it is the file system that is full first, and says so, and not
+    the device below it, whose refusal ends all writing.
+    """
+    wanted = (room - room // 50) // 1024
+    size = ext4_size(device)
+    if size is None:
+        how = ["-q", "-F", "-t", "ext4", "-L", "bootsrv-keep", "-m", "1", "-E", "lazy_itable_init=1"]
+        run(["mke2fs", *how, device, f"{wanted}k"])
     else:
         # As preen: what a power cut left is put right without a question; 1 means that it was.
         run(["e2fsck", "-p", device], good=(0, 1))
-        run(["resize2fs", device], good=(0, 1))
+        if wanted * 1024 > size + size // 50:
+            run(["e2fsck", "-f", "-p", device], good=(0, 1))
+            run(["resize2fs", device, f"{wanted}K"])
     mount(device, KEPT, "ext4", NOATIME)
 
 
@@ -76,10 +84,15 @@ def file_on(folder: Path, limit: int) -> Path:
     return path
 
 
-def _has_ext4(device: str) -> bool:
+def ext4_size(device: str) -> Optional[int]:
+    """Bytes that the file system on a device takes; None where there is none."""
     with open(device, "rb") as file:  # noqa: PTH123 - a device
-        file.seek(EXT4_OFFSET)
-        return file.read(2) == EXT4_MAGIC
+        file.seek(SUPERBLOCK)
+        data = file.read(1024)
+    if data[0x38:0x3A] != EXT4_MAGIC:
+        return None
+    blocks, shift = int.from_bytes(data[4:8], "little"), int.from_bytes(data[24:28], "little")
+    return blocks << (10 + shift)
 
 
 def _overlay(lower: Path, home: Path, target: Path) -> None:
@@ -95,5 +108,3 @@ def _overlay(lower: Path, home: Path, target: Path) -> None:
     data = f"lowerdir={lower},upperdir={upper},workdir={work}"
     mount("bootsrv-root", target, "overlay", NOATIME, data)
 
-
-__all__ = ["CommandFailed", "ImageError", "file_on", "in_memory", "kept_paths", "kept_whole", "open_kept"]
