@@ -18,8 +18,11 @@ from images.store import ImageStore
 from images.tree_writer import Written
 
 
-def export_squashfs(store: ImageStore, ref: str, target: Path, progress: Progress = silent) -> Written:
-    """Write a version to the file `target`, which appears when it is complete.
+def export_squashfs(
+    store: ImageStore, ref: str, target: Path, progress: Progress = silent, level: int | None = None
+) -> Written:
+    """Write a version to the file `target`, which appears when it is complete. `level` is zstd's; None: the
+    tool's own choice.
 
     Raises ImageConflict, ImageNotFound, BadInput, ImageError with what the tool said, OSError.
     """
@@ -28,7 +31,8 @@ def export_squashfs(store: ImageStore, ref: str, target: Path, progress: Progres
     if target.exists():
         raise ImageConflict(f"{target} is there already")
     temp = target.with_name(f".{target.name}.tmp")
-    command = ["tar2sqfs", "--quiet", "--force", "--no-skip", "--compressor", "zstd", str(temp)]
+    command = ["tar2sqfs", "--quiet", "--force", "--no-skip", "--compressor", "zstd"]
+    command += [*(["--comp-extra", f"level={level}"] if level is not None else []), str(temp)]
     try:
         with tempfile.TemporaryFile() as said:
             tool = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=said, stderr=said)

@@ -7,6 +7,7 @@ not on the node.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,7 +29,7 @@ KEEP = compile_globs(
 )  # fmt: skip
 DROP = compile_globs(
     [
-        "usr/lib/python3.*/{email/_header_value_parser,tarfile,zipfile/**,ast,difflib,pickle*,logging/handlers}.pyc",
+        "usr/lib/python3.*/{tarfile,zipfile/**,difflib,pickle*,logging/handlers}.pyc",
         "usr/lib/python3.*/{html/**,http/cookiejar.pyc,http/server.pyc,urllib/request.pyc,_pyio.pyc,tomllib/**}",
         "usr/lib/python3.*/lib-dynload/{_ctypes_test,_interp*,_multibytecodec,_lzma,_bz2}*",
     ]
@@ -94,15 +95,11 @@ def _libraries(entries: dict[str, Entry], kept: set[str]) -> set[str]:
         found.add(name)
         entry = entries[name]
         if entry.mode & 0o170000 == 0o120000:
-            target = entry.data.decode()
-            waiting.append(
-                target.lstrip("/") if target.startswith("/") else f"{name.rpartition('/')[0]}/{target}"
-            )
+            target = posixpath.join("/", posixpath.dirname(name), entry.data.decode())
+            waiting.append(posixpath.normpath(target).lstrip("/"))
         elif entry.data[:4] == b"\x7fELF":
             for library in elf.needed(entry.data):
                 if library not in places:
-                    raise BadInput(
-                        f"the imager's /{name} needs {library}, which it has not: run `./run setup`"
-                    )
+                    raise BadInput(f"the imager's /{name} needs {library}: run `./run setup`")
                 waiting.append(places[library])
     return found
