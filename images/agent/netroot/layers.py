@@ -16,6 +16,7 @@ import os
 import shutil
 from pathlib import Path
 from typing import Optional, Sequence
+from urllib.parse import quote
 
 from images.agent.netroot.mounts import NOATIME, mount
 from images.agent.rootfs import Root
@@ -48,7 +49,8 @@ def kept_paths(target: Path, paths: Sequence[str]) -> None:
             place = Path("/proc/self/fd", str(root.open(path, os.O_PATH | os.O_DIRECTORY)))
             real = Path(os.readlink(place))  # noqa: PTH115 - what the root made of it
             os.close(int(place.name))
-            _overlay(real, KEPT / "paths" / path.strip("/").replace("/", "\\x2f"), real)
+            # As in a URL: a backslash or a colon would mean something to the overlay's own options.
+            _overlay(real, KEPT / "paths" / quote(path.strip("/"), safe=""), real)
     finally:
         root.close()
 

@@ -109,13 +109,19 @@ def keep(devices: list[Device]) -> int:
     if child:
         os.close(told)
         with os.fdopen(ready, "rb") as pipe:
-            if pipe.read() != b"ready":
-                raise ImageError("the keeper of the network block device did not start")
+            said = pipe.read()
+        if said != b"ready":
+            why = said.decode("utf-8", "replace") or "it died"
+            raise ImageError(f"the keeper of the network block device did not start: {why}")
         return child
     try:
         os.setsid()
         os.chdir("/")
-        log = _settle()
+        try:
+            log = _settle()
+        except OSError as error:
+            os.write(told, str(error).encode())
+            raise
         os.write(told, b"ready")
         os.close(told)
         _keep_forever(devices, log)
@@ -129,9 +135,12 @@ def _settle() -> int:
     null = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
-    Path("/proc/self/oom_score_adj").write_text("-1000")
     _name_ourselves()
     ctypes.CDLL(None).mlockall(3)
+    try:
+        Path("/proc/self/oom_score_adj").write_text("-1000")
+    except PermissionError as error:  # in a container
+        _say(log, f"the keeper of the network block device may be killed when memory is short: {error}")
     return log
 
 
