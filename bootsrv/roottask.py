@@ -14,7 +14,7 @@ from bootsrv.appliance.images import Images
 from bootsrv.calls import Refused, json_reply
 from bootsrv.config import Config
 from bootsrv.errors import BootsrvError, Conflict
-from bootsrv.model import Node, RootKind, Writes
+from bootsrv.model import Node, RootKind
 from bootsrv.registry.registry import Registry
 from bootsrv.registry.tokens import Token
 from images.agent.netroot import sealed
@@ -22,7 +22,6 @@ from images.versions import Version
 from pxe.http.ports import Reply
 
 HOME_SECONDS = 10 * 365 * 86400.0
-NBD_PORT = 10809
 
 
 class Exports(Protocol):
@@ -78,8 +77,10 @@ class RootTasks:
             "callback": {"url": f"{base}/node/v1/home", "token": home},
         }  # fmt: skip
         if root.kind is RootKind.NBD:
+            if not self._config.nbd.enabled:
+                raise BootsrvError("this server exports nothing over NBD ([nbd] enabled)")
             task["nbd"] = {
-                "host": host, "port": _port(self._config, "nbd", NBD_PORT), "export": version.ref,
+                "host": host, "port": self._config.nbd.port, "export": version.ref,
                 "keep": f"{version.ref}/keep", "format": "erofs",
             }  # fmt: skip
         elif root.kind is RootKind.NFS:
@@ -100,11 +101,3 @@ class RootTasks:
 
 def _as_json(files: Sequence[overlays.File]) -> list[dict[str, str]]:
     return [{"path": file.path, "mode": f"{file.mode:o}", "data": file.base64} for file in files]
-
-
-def _port(config: Config, section: str, default: int) -> int:
-    """Of an exporter that this configuration may know."""
-    return int(getattr(getattr(config, section, None), "port", default))
-
-
-__all__ = ["Exports", "RootTasks", "Writes"]

@@ -136,10 +136,8 @@ class Boot:
         self.undo.append(lambda: mounts.unmount(layers.LOWER))
 
     def _nfs(self, task: Mapping[str, Any]) -> None:
-        place = task["nfs"]
-        spoken = nfs.attach(
-            place["host"], place["path"], self.own, layers.LOWER, place["versions"], int(place["port"]), False
-        )
+        row = task["nfs"]
+        spoken = nfs.attach(nfs.place_of(row), row["path"], self.own, layers.LOWER, writable=False)
         self.undo.append(lambda: mounts.unmount(layers.LOWER))
         self.console.say(f"NFS version {spoken}")
 
@@ -163,12 +161,10 @@ class Boot:
         if task["root"]["kind"] == "nbd":
             device = self._device(1, task["nbd"], task["nbd"]["keep"])
         else:
-            place, folder = task["nfs"], layers.HOME / "store"
-            nfs.attach(
-                place["host"], place["keep"], self.own, folder, place["versions"], int(place["port"]), True
-            )
+            row, folder = task["nfs"], layers.HOME / "store"
+            nfs.attach(nfs.place_of(row), row["keep"], self.own, folder, writable=True)
             self.undo.append(lambda: mounts.unmount(folder))
-            file = layers.file_on(folder, room)
+            file, room = layers.file_on(folder, room)
             device = mounts.loop(file, read_only=False)
             self.undo.append(lambda: mounts.let_go(device))
         layers.open_kept(device, room)

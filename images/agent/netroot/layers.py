@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Tuple
 from urllib.parse import quote
 
 from images.agent.netroot.mounts import NOATIME, mount
@@ -76,14 +76,17 @@ def open_kept(device: str, room: int) -> None:
     mount(device, KEPT, "ext4", NOATIME)
 
 
-def file_on(folder: Path, limit: int) -> Path:
-    """The file that holds the kept file system, `limit` bytes large; it grows with the limit and never
-    shrinks."""
+def file_on(folder: Path, limit: int) -> Tuple[Path, int]:
+    """The file that holds the kept file system, and how large that may be: `limit` bytes, or what there is
+    room for on the server. It grows with the limit and never shrinks."""
     path = folder / "kept.img"
     with path.open("ab") as file:
+        there = os.fstatvfs(file.fileno())
+        room = there.f_bavail * there.f_frsize + os.fstat(file.fileno()).st_blocks * 512
+        limit = min(limit, room - room // 50)
         if file.tell() < limit:
             file.truncate(limit)
-    return path
+    return path, limit
 
 
 def ext4_size(device: str) -> Optional[int]:
@@ -109,4 +112,3 @@ def _overlay(lower: Path, home: Path, target: Path) -> None:
         upper.chmod(info.st_mode & 0o7777)
     data = f"lowerdir={lower},upperdir={upper},workdir={work}"
     mount("bootsrv-root", target, "overlay", NOATIME, data)
-

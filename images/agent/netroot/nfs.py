@@ -7,7 +7,7 @@ without locks, since nobody here answers the server's lock manager. Python 3.8, 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Sequence
+from typing import Any, Mapping, NamedTuple, Tuple
 
 from images.agent.netroot.mounts import NOATIME, RDONLY, modprobe, mount
 
@@ -15,30 +15,42 @@ MODULES = ("nfs", "nfsv4", "nfsv3")
 STEADY = "nocto,actimeo=600"  # of what never changes: attributes need no second look
 
 
-def options(address: str, own: str, version: str, port: int, steady: bool) -> str:
-    """mount(2)'s data, as nfs(5) names it."""
-    words = [f"vers={version}", "proto=tcp", "hard", "timeo=600", "retrans=2", f"addr={address}"]
+class Place(NamedTuple):
+    """Where a server is, and what it speaks, best first. `mount_port` is version 3's."""
+
+    address: str
+    port: int
+    mount_port: int
+    versions: Tuple[str, ...]
+
+
+def place_of(row: Mapping[str, Any]) -> Place:
+    """From the task. Raises KeyError, ValueError."""
+    port = int(row["port"])
+    mount_port = int(row.get("mount_port") or port)
+    return Place(str(row["host"]), port, mount_port, tuple(map(str, row["versions"])))
+
+
+def options(place: Place, own: str, version: str, steady: bool) -> str:
+    """mount(2)'s data, as nfs(5) names it. `own` is our address."""
+    words = [f"vers={version}", "proto=tcp", "hard", "timeo=600", "retrans=2", f"addr={place.address}"]
+    words += [f"port={place.port}"]
     if version == "3":
-        words += ["nolock", "mountproto=tcp", f"mountaddr={address}"]
+        words += ["nolock", "mountproto=tcp", f"mountaddr={place.address}", f"mountport={place.mount_port}"]
     else:
         words += [f"clientaddr={own}"]
-    if port and port != 2049:
-        words += [f"port={port}"] + ([f"mountport={port}"] if version == "3" else [])
     return ",".join([*words, *([STEADY] if steady else [])])
 
 
-def attach(
-    address: str, path: str, own: str, target: Path, versions: Sequence[str], port: int, writable: bool
-) -> str:
+def attach(place: Place, path: str, own: str, target: Path, writable: bool) -> str:
     """Mounts it; returns the version that the server speaks. Raises the last version's OSError."""
     modprobe(MODULES)
     trouble: OSError = OSError("no version of NFS was named")
-    for version in versions:
+    for version in place.versions:
         flags = NOATIME | (0 if writable else RDONLY)
         try:
-            mount(
-                f"{address}:{path}", target, "nfs", flags, options(address, own, version, port, not writable)
-            )
+            data = options(place, own, version, not writable)
+            mount(f"{place.address}:{path}", target, "nfs", flags, data)
         except OSError as error:
             trouble = error
             continue
