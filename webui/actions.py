@@ -147,8 +147,8 @@ def edit(number: int) -> ResponseReturnValue:
     form.need("name", "Give it a name.")
     if form.value("method") in (AddressMethod.RESERVED, AddressMethod.STATIC):
         form.need("address", "This method needs an address.")
-    fields = ("name", "mac", "identities", "address", "image", "disk", "profile", "groups")
-    fields += rootforms.FIELDS
+    named = ("name", "mac", "identities", "address", "image", "disk", "profile", "groups")
+    fields = (*named, *rootforms.FIELDS)
     attempt(form, lambda: _save(number, form), fields)
     if not form.good:
         return _edit_page(node, form), 422
