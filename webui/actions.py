@@ -28,7 +28,7 @@ def _node(number: int) -> Node:
     return appliance().nodes.show(f"#{number}")
 
 
-def _chosen(numbers: Sequence[str]) -> list[Node]:
+def chosen(numbers: Sequence[str]) -> list[Node]:
     """The nodes ticked on the board; those that went away meanwhile are left out."""
     found = []
     for number in dict.fromkeys(numbers):
@@ -42,7 +42,7 @@ def _chosen(numbers: Sequence[str]) -> list[Node]:
 
 @blueprint.route("/nodes/reimage", methods=["GET", "POST"])
 def reimage() -> ResponseReturnValue:
-    nodes = _chosen(request.values.getlist("id"))
+    nodes = chosen(request.values.getlist("id"))
     if not nodes:
         if request.method == "POST":
             abort(404, "None of these nodes is there any more.")
@@ -89,6 +89,8 @@ def retry(number: int) -> ResponseReturnValue:
         heading=f"Retry {title(node)}",
         lead=f"It is captured as {image}."
         if node.armed and node.armed.capture
+        else f"It is installed again from the start: {node.armed.what}. Restart the machine to begin."
+        if node.armed and node.armed.install
         else f"Its disk is written again from the start with {image}."
         " If the machine waits in the imager, it begins now.",
         button="Retry",

@@ -6,6 +6,7 @@
     GET    /api/v1/nodes/REF             PATCH, DELETE the same; REF is a name, a MAC or an id
     POST   /api/v1/nodes/REF/adopt       {"name", "image", ...}
     GET    /api/v1/nodes/REF/boots, /explain, /log[?since=ID]
+    POST   /api/v1/install          {"nodes", "profile", "tree"}
     POST   /api/v1/reimage, /retry, /cancel    {"nodes": "n[01-32],@rack3", "image", "wipe"}
     POST   /api/v1/diskless              {"nodes", "image", "root", "writes", "paths", "write_limit"}
     POST   /api/v1/local                 {"nodes"}: their own disks again
@@ -86,6 +87,12 @@ class RangeBody(Body):
     image: str | None = None
     macs: list[str] | None = None
     groups: list[str] | None = None
+
+
+class InstallBody(Body):
+    nodes: str
+    profile: str | None = None
+    tree: str | None = None
 
 
 class Many(Body):
@@ -236,6 +243,13 @@ def log(ref: str) -> ResponseReturnValue:
 def reimage() -> ResponseReturnValue:
     body = body_of(Many)
     armed = appliance().deploys.reimage(appliance().nodes.select(body.nodes), body.image, body.wipe)
+    return jsonify(nodes=[node_record(node) for node in armed])
+
+
+@blueprint.post("/install")
+def install() -> ResponseReturnValue:
+    body = body_of(InstallBody)
+    armed = appliance().installs.install(appliance().nodes.select(body.nodes), body.profile, body.tree)
     return jsonify(nodes=[node_record(node) for node in armed])
 
 

@@ -34,6 +34,7 @@ from webui import (
     flight,
     hardware,
     images,
+    installing,
     live,
     profiles,
     register,
@@ -63,7 +64,7 @@ def create_app(appliance: Appliance, secret: str, stopping: Callable[[], bool] =
     # One forwarder of ours is in front; it drops whatever the client claims and writes its own.
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]
     auth.install(app)
-    pages = (board, register, actions, capture, images, changes, trees, exports, profiles)
+    pages = (board, register, actions, capture, images, installing, changes, trees, exports, profiles)
     for topic in (*pages, api, api_answers, api_captures, api_images, api_trees):
         app.register_blueprint(topic.blueprint)
     live.install(app, stopping)

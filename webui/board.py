@@ -78,6 +78,7 @@ def machine(number: int) -> ResponseReturnValue:
         identities=[f"{kind}={value}" for kind, value in appliance().identities.of(node)],
         boots=[flight.drawn(boot, at) for boot in watch.boots(node, BOOTS)],
         progress=flight.meter(watch.progress().get(node.id)),
+        step=watch.step(node),
         hardware=hardware.table(node.facts),
         log="".join(text for _, text in log)[-LOG_SHOWN:],
         log_last=log[-1][0] if log else 0,

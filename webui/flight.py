@@ -27,6 +27,10 @@ COLOURS = {
     "reboot": 9,
     "start from disk": 10,
     "failed": 11,
+    "installer": 3,
+    "partitions": 4,
+    "base system": 5,
+    "packages": 6,
 }
 
 OUTCOMES = {
@@ -38,7 +42,7 @@ OUTCOMES = {
 }
 
 PROGRESS = "deploy.progress"
-NEWS = frozenset({"home", "deploy.done"})
+NEWS = frozenset({"home", "deploy.done", "install.done"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,5 +126,5 @@ def plural(count: int, noun: str, many: str | None = None) -> str:
 def image_line(node: Node) -> str:
     """The image that matters now: the one being written, the one it runs, or the one it is meant to have."""
     if node.armed is not None and node.armed.capture is None:
-        return node.armed.image
+        return node.armed.what
     return node.running or node.image or "–"

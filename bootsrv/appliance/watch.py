@@ -76,6 +76,13 @@ class Watch:
         }
         return {node: progress for node, progress in found.items() if progress is not None}
 
+    def step(self, node: Node) -> str:
+        """What a node's installer is at, in a word or two; "" where none is at work."""
+        if node.armed is None or node.armed.install is None:
+            return ""
+        steps = [one.text for one in self.latest(200, node) if one.kind == "install.step"]
+        return steps[-1] if steps else ""
+
     def log(self, node: Node, boot: int | None = None, since: int = 0) -> list[tuple[int, str]]:
         """(id, text) pieces of the imager's console log, oldest first."""
         return self._registry.events.log_of(node.id, boot, since)

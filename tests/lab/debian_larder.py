@@ -32,7 +32,13 @@ MADE = {
     "e2fsprogs-udeb": ("e2fsprogs", "libext2fs2t64", "libcom-err2", "libss2"),
     "ntfs-3g-udeb": (),  # nobody installs on NTFS, but partman-partitioning wants its name
 }
-ALSO_LOADED = ("grub-installer", "partman-auto-lvm", "partman-lvm", "partman-md", "partman-auto-raid")
+# What an installation on one plain disk needs; the installer loads all that the index offers.
+LOADED = (
+    "apt-mirror-setup", "apt-setup-udeb", "base-installer", "bootstrap-base", "clock-setup",
+    "debootstrap-udeb", "disk-detect", "dosfstools-udeb", "finish-install", "grub-installer", "partman-auto",
+    "partman-base", "partman-basicmethods", "partman-efi", "partman-ext3", "partman-partitioning",
+    "partman-target", "pkgsel", "tzsetup-udeb", "user-setup-udeb",
+)  # fmt: skip
 NOT_NEEDED = ("xfs", "jfs", "iscsi", "btrfs", "cros", "cdrom", "crypto", "brltty", "espeakup")
 MODULES = (
     "fs/ext4", "fs/jbd2", "fs/mbcache.ko", "fs/fat", "fs/nls", "fs/efivarfs", "fs/isofs", "lib", "crypto",
@@ -122,22 +128,20 @@ def _installer(work: Path, archive: Path, images: Path, debs: dict[str, Path]) -
 
 
 def _loaded(known: dict[str, Stanza]) -> set[str]:
-    """What the installer loads by itself, and what that needs."""
+    """What the installer loads here, and what that needs."""
     provided: dict[str, list[str]] = {}
     for name, stanza in known.items():
         for word in _names(stanza.get("Provides", "")):
             provided.setdefault(word, []).append(name)
-    waiting = [
-        name for name, one in known.items() if one.get("Priority") in ("standard", "required", "important")
-    ]
-    waiting += [name for name in known if name in ALSO_LOADED]
+    waiting = [name for name in LOADED if name in known]
     found: set[str] = set()
     while waiting:
         name = waiting.pop()
         if name not in found:
             found.add(name)
             for need in _names(known[name].get("Depends", "")):
-                waiting += [need] if need in known else provided.get(need, [])
+                givers = [need] if need in known else provided.get(need, [])
+                waiting += givers[:1] if not set(givers) & set(LOADED) else []
     return found
 
 

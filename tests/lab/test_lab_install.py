@@ -125,10 +125,10 @@ def started(field: Field, firmware: Firmware) -> Machine:
     return machine
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 def test_the_installer_takes_all_answers_and_reaches_partitions(field: Field) -> None:
     machine = started(field, Firmware.UEFI)
-    field.wait(machine, "install.step", "partitions", 400)
+    field.wait(machine, "install.step", "partitions", 800)
     assert field.node().state is NodeState.IMAGING and field.node().half_written
     handed = [one for one in field.events("install.started") if one.data["file"] == "preseed.cfg"]
     assert len(handed) == 1 and handed[0].data["address"] == ADDRESS

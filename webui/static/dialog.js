@@ -90,6 +90,6 @@ export function startDialogs() {
     if (!form.matches("form[data-dialog]")) return;
     event.preventDefault();
     const query = new URLSearchParams(new FormData(form, event.submitter));
-    openDialog(`${form.action}?${query}`);
+    openDialog(`${event.submitter?.formAction || form.action}?${query}`);
   });
 }

@@ -124,7 +124,7 @@ def _mirror(profile: Profile, say: Say) -> Iterator[Answer]:
         return
     host = parts.netloc.rpartition("@")[2]
     yield f"mirror/{parts.scheme}/hostname", "string", host
-    yield f"mirror/{parts.scheme}/directory", "string", parts.path or "/"
+    yield f"mirror/{parts.scheme}/directory", "string", parts.path.rstrip("/") or "/"
     yield f"mirror/{parts.scheme}/proxy", "string", profile.proxy or ""
     if url:
         # Who names a mirror may have no way to Debian's own servers; a service that cannot be reached stops
