@@ -33,6 +33,7 @@ CAPABILITIES: dict[str, tuple[str, ...]] = {
     ),
     "intake": ("chown", "dac_override"),
 }
+AHEAD = {"packets": -5}  # niceness: a machine that boots waits milliseconds, and gives up; a page can wait
 OWNERS = ("intake", "nfs")  # write the store, which is the administrator's, or mount: keep our user
 
 
@@ -47,7 +48,8 @@ class Identity:
 
     def command(self, role: str, argv: Sequence[str]) -> list[str]:
         """The command line of one process."""
-        prefix = ["setpriv", "--pdeathsig", "KILL"]
+        first = self.drop and role in AHEAD
+        prefix = [*(("nice", "-n", str(AHEAD[role])) if first else ()), "setpriv", "--pdeathsig", "KILL"]
         user = None if role in OWNERS else self.user
         kept = ",".join(["-all", *(f"+{name}" for name in CAPABILITIES[role])])
         if user is not None:

@@ -149,6 +149,14 @@ class TestLife:
         assert service.stop() == 0
 
 
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root may go before others")
+    def test_packets_go_before_all_else(self, service: Service) -> None:
+        service.start()
+        ours = os.getpriority(os.PRIO_PROCESS, 0)
+        nice = {name: os.getpriority(os.PRIO_PROCESS, service.child(name)) for name in ("packets", "files")}
+        assert nice == {"packets": max(ours - 5, -20), "files": ours}
+
+
 class TestCannotStart:
     def test_a_taken_port_names_who_has_it(self, service: Service) -> None:
         with socket.create_server(("127.0.0.1", service.port)):
