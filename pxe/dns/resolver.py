@@ -18,6 +18,7 @@ from pxe.dns.zone import Zones, address_of
 
 _IN = 1
 _CHAIN = 8  # CNAMEs followed
+_PEERS = 10_000  # of which it is remembered whether they are near
 Entry = tuple[str, int, Record]
 
 
@@ -32,14 +33,23 @@ class Resolver:
 
     def __init__(self, zones: Zones, names: Names, forwarding: bool = False) -> None:
         self._zones, self._names, self._forwarding = zones, names, forwarding
+        self._near: dict[str, bool] = {}
         self._apexes = frozenset({zones.domain, *zones.reverse()})
 
     def may_recurse(self, peer: str) -> bool:
         """Whether a client's other names are looked up for it."""
-        if not self._forwarding:
-            return False
-        address = ip_address(peer)
-        return address.is_loopback or any(address in network for network in self._zones.networks)
+        return self._forwarding and self.near(peer)
+
+    def near(self, peer: str) -> bool:
+        """Whether an IP address is this machine's own, or in the zones' networks."""
+        near = self._near.get(peer)
+        if near is None:
+            address = ip_address(peer)
+            near = address.is_loopback or any(address in network for network in self._zones.networks)
+            if len(self._near) >= _PEERS:
+                self._near.clear()
+            self._near[peer] = near
+        return near
 
     def resolve(self, query: Query, peer: str) -> Answer | Forward:
         """The answer for a client at IP address `peer`."""

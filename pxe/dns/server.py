@@ -33,6 +33,7 @@ _KEPT = 50_000  # answers
 _BUFFER = 1 << 20
 _TCP_IDLE = 10.0  # seconds
 _TCP_MOST, _TCP_PER_SOURCE = 256, 32  # connections: of all, and of one address
+_STRANGERS = 512  # bytes to others than our networks over UDP: who forges their address gains little
 _WAITING_MOST = 4000  # questions over UDP that wait for other servers; those beyond are dropped
 _TRIES = 20  # ports, when any will do
 
@@ -166,15 +167,16 @@ class DnsServer:
         if revision != self._revision or len(self._kept) > _KEPT:
             self._kept.clear()
             self._revision = revision
-        recursion = self._resolver.may_recurse(peer)
-        key = (query.labels, query.qtype, query.qclass, query.opcode, query.edns, query.room(tcp), recursion)
+        near = self._resolver.near(peer)
+        room = query.room(tcp) if near or tcp else min(query.room(tcp), _STRANGERS)
+        key = (query.labels, query.qtype, query.qclass, query.opcode, query.edns, room, near)
         kept = self._kept.get(key)
         if kept is not None:
             return wire.reuse(kept, query)
         answer = self._resolver.resolve(query, peer)
         if isinstance(answer, Forward):
             return query
-        reply = wire.build(query, answer, query.room(tcp))
+        reply = wire.build(query, answer, room)
         if answer.authoritative:
             self._kept[key] = reply
         return reply

@@ -1,7 +1,8 @@
 """The TFTP service: admits requests, starts transfers, keeps the bounds.
 
-The law: one request costs its sender's address at most `per_source` transfers at a time and everybody at most
-`total`; what is beyond is dropped, and the client asks again. Nobody's mistake ends anything but its own
+The law: one address has at most `per_source` transfers at a time, all have at most `total`, and who leaves
+`half_open` of them unanswered gets no more (its address may be forged, and we send more than was sent in its
+name); what is beyond is dropped, and the client asks again. Nobody's mistake ends anything but its own
 transfer.
 """
 
@@ -11,7 +12,7 @@ import asyncio
 import errno
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,7 @@ from pxe.tftp.writing import Writing
 __all__ = ["Limits", "Listen", "TftpServer"]
 
 log = logging.getLogger(__name__)
+PROMPT = 1.0  # seconds; machines that start together are all unanswered for a moment
 _AT_ONCE = 64  # requests read before transfers get their turn
 
 
@@ -42,6 +44,7 @@ class Limits:
 
     total: int = 4096
     per_source: int = 64
+    half_open: int = 16
     window: int = 64  # blocks in flight, whatever the client asks for
 
 
@@ -62,7 +65,7 @@ class TftpServer:
         self._listeners: list[Listener] = []
         self._watch = watch or LoopWatch()
         self._running: dict[tuple[Any, ...], Exchange] = {}
-        self._sources: Counter[str] = Counter()
+        self._sources: dict[str, set[Exchange]] = {}
         self.bound: list[tuple[str, int]] = []
         self.dropped: Counter[str] = Counter()  # requests that got no answer, by reason
 
@@ -123,7 +126,7 @@ class TftpServer:
         if exchange is None:
             return
         self._running[call.key] = exchange
-        self._sources[peer] += 1
+        self._sources.setdefault(peer, set()).add(exchange)
         exchange.on_close = self._forget
         exchange.begin()
 
@@ -134,8 +137,12 @@ class TftpServer:
                 earlier.asked_again()
                 return False
             earlier.started_over()
-        if len(self._running) >= self._limits.total or self._sources[call.peer] >= self._limits.per_source:
+        theirs, limits = self._sources.get(call.peer, ()), self._limits
+        if len(self._running) >= limits.total or len(theirs) >= limits.per_source:
             self.dropped["busy"] += 1
+            return False
+        if len(theirs) >= limits.half_open and _unanswered(theirs) >= limits.half_open:
+            self.dropped["half-open"] += 1
             return False
         return True
 
@@ -143,8 +150,9 @@ class TftpServer:
         call = exchange.call
         if self._running.get(call.key) is exchange:
             del self._running[call.key]
-        self._sources[call.peer] -= 1
-        if self._sources[call.peer] <= 0:
+        theirs = self._sources[call.peer]
+        theirs.discard(exchange)
+        if not theirs:
             del self._sources[call.peer]
 
     def _open(self, listener: Listener, asked: Asked, request: Request, call: Call) -> Exchange | None:
@@ -196,3 +204,8 @@ class TftpServer:
         return Writing(
             sock, call, self._journal, self._watch, upload, Receiver(terms), request.mode == "netascii"
         )
+
+
+def _unanswered(exchanges: Iterable[Exchange]) -> int:
+    """How many should have been answered by now."""
+    return sum(not exchange.answered and exchange.seconds > PROMPT for exchange in exchanges)

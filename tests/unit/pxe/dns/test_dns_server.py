@@ -14,6 +14,7 @@ import pytest
 from dns_house import DnsHouse
 
 from pxe.dns import server as dns_server
+from pxe.dns import wire
 from pxe.sockets import Listen
 
 
@@ -117,6 +118,17 @@ def test_truncated_over_udp_whole_over_tcp(house):
     question = dns.message.make_query("big.cluster.test.", "TXT")
     reply, by_tcp = dns.query.udp_with_fallback(question, "127.0.0.1", port=house.port, timeout=5)
     assert by_tcp and len(reply.answer[0]) == 20
+
+
+def test_strangers_get_no_large_answers_over_udp(house):
+    """What is sent in somebody's name is not made much more of."""
+    question = dns.message.make_query("big.cluster.test.", "TXT", use_edns=0, payload=4096)
+    srv = dns.message.make_query("_http._tcp.cluster.test.", "SRV", use_edns=0, payload=4096)
+    for peer, most in (("198.51.100.7", 512), ("10.77.0.50", 1232), ("198.51.100.7", 512)):
+        raw = house.server._own(wire.parse(question.to_wire()), peer, tcp=False)
+        assert len(raw) <= most and dns.message.from_wire(raw).flags & dns.flags.TC
+        assert dns.message.from_wire(house.server._own(wire.parse(srv.to_wire()), peer, tcp=False)).answer
+    assert len(house.server._own(wire.parse(question.to_wire()), "198.51.100.7", tcp=True)) > 5000
 
 
 def test_answers_are_kept_until_the_registry_changes(house):

@@ -8,7 +8,7 @@ import time
 import pytest
 from tftp_house import TftpHouse
 
-from pxe.tftp.server import Limits
+from pxe.tftp.server import PROMPT, Limits
 from pxe.tftp.wire import Ack, Data, Error, Oack, Request, build, parse
 
 
@@ -182,6 +182,29 @@ def test_one_source_has_a_bound(house):
         client.sock.sendto(build(Request(False, "big", "octet")), client.to)
     wait_for(lambda: house.server.dropped["busy"] == 1)
     assert len(house.server._running) == 8
+
+
+def test_what_was_never_answered_has_a_bound_of_its_own(tmp_path):
+    """An address that somebody forges is sent the first blocks of a few transfers, and no more."""
+    (tmp_path / "big").write_bytes(bytes(100_000))
+    house = TftpHouse(tmp_path, limits=Limits(half_open=3))
+    try:
+        real = [Client(house.port) for _ in range(5)]
+        for client in real:
+            assert isinstance(client.ask("big"), Data)
+            client.say(Ack(1))
+        wait_for(lambda: len(house.server._running) == 5)
+        forged = [Client(house.port) for _ in range(6)]
+        for client in forged[:3]:
+            client.sock.sendto(build(Request(False, "big", "octet")), client.to)
+        wait_for(lambda: len(house.server._running) == 8)
+        time.sleep(PROMPT + 0.1)
+        for client in forged[3:]:
+            client.sock.sendto(build(Request(False, "big", "octet")), client.to)
+        wait_for(lambda: house.server.dropped["half-open"] == 3)
+        assert len(house.server._running) == 8 and not house.server.dropped["busy"]
+    finally:
+        house.close()
 
 
 def test_a_file_that_shrinks_is_an_error_not_a_short_file(house, tmp_path):
