@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
+from collections.abc import Callable
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -35,10 +36,12 @@ class Upstream:
         self.length: dict[str, int] = {}
         self.status = 0
         self.pause = 0.0
+        self.gate: threading.Event | None = None  # what comes after 200 KB waits for it
+        self.after_cut: Callable[[], None] = lambda: None
         self.chunked = False
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/archive"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def close(self) -> None:
         self._server.shutdown()
@@ -98,9 +101,12 @@ class Upstream:
         for place in range(0, min(stop, len(data)), 65536):
             if self.pause:
                 time.sleep(self.pause)
+            if self.gate is not None and place > 200_000:
+                self.gate.wait(20)
             piece = data[place : min(place + 65536, stop)]
             to.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece) if self.chunked else piece)
         if stop < len(data) or path in self.length:
+            self.after_cut()
             to.close_connection = True
         elif self.chunked:
             to.wfile.write(b"0\r\n\r\n")
