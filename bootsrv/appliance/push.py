@@ -186,6 +186,7 @@ class Pushes:
         stays; raises when it returned to the old one.
         """
         limit = wanted.confirm * 60 + 60 + (BOOT_SECONDS if wanted.reboot else 0)
+        switched, old = self._registry.events.last_id(), step.base.ref if step.base is not None else None
         ends = time.monotonic() + limit
         while time.monotonic() < ends:
             for event in self._registry.events.since(since, 500, step.node.id):
@@ -194,6 +195,8 @@ class Pushes:
                     continue
                 if event.data.get("returned"):
                     raise BootsrvError(f"{step.node.name}: {event.text}")
+                if event.id > switched and event.data.get("image") == old and wanted.confirm:
+                    raise BootsrvError(f"{step.node.name}: returned to {old}")  # and could not say so then
                 known = event.data.get("image") == step.version.ref
                 if known and (event.data.get("confirmed") or not wanted.confirm):
                     return

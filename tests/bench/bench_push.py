@@ -30,6 +30,7 @@ from images.push.patches import LEVEL, patch_set
 from images.store import ImageStore
 from images.tree_writer import write_tree
 
+HERE = str(Path(__file__).parents[2])
 PORT = 8099  # in a namespace of our own
 SERVER = """
 import asyncio, sys
@@ -53,14 +54,25 @@ async def main():
 
 asyncio.run(main())
 """
+# As `bootsrv push` starts it: the system's Python, isolated.
+PYTHON = ["/usr/bin/python3", "-I", "-S", "-c"]
 NODE = """
-import json, sys
+import json, sys, threading, time
+sys.path.insert(0, sys.argv[3])
 from pathlib import Path
+memory = [0]
+def watch():  # what is ours: mapped files are the page cache's
+    while True:
+        rows = open("/proc/self/status").read().splitlines()
+        memory[0] = max(memory[0], *(int(row.split()[1]) for row in rows if row.startswith("RssAnon")))
+        time.sleep(0.02)
+threading.Thread(target=watch, daemon=True).start()
 from images.agent.update.run import Update
 from images.agent.update.task import parse_task
 report = Update(Path(sys.argv[1]), parse_task(json.loads(sys.argv[2])), lambda row: None).run()
-report["peak"] = next(row.split()[1] for row in open("/proc/self/status") if row.startswith("VmHWM"))
-print(json.dumps({k: v for k, v in report.items() if k != "left"}))
+report["memory_mib"] = memory[0] >> 10
+kept = ("made", "removed", "fetched", "patched", "drift", "seconds", "memory_mib")
+print(json.dumps({key: report[key] for key in kept if key in report}))
 """
 RSYNCD = "use chroot = no\nuid = 0\ngid = 0\n[root]\npath = {root}\nread only = yes\n"
 
@@ -118,7 +130,7 @@ def ours(folder: Path, store: ImageStore, level: int) -> tuple[Cost, Cost, Cost]
             if not (folder / name).exists():
                 machine(folder / name, store)
             costs.append(
-                measured([sys.executable, "-c", NODE, str(folder / name), json.dumps(task)], server.pid)
+                measured([*PYTHON, NODE, str(folder / name), json.dumps(task), HERE], server.pid)
             )
         return costs[0], costs[1], costs[2]
     finally:

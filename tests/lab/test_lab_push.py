@@ -120,3 +120,27 @@ def test_a_machine_that_loses_the_server_returns(cluster: Cluster, running: str)
     assert ask(cluster, "n1", f"test -e {EDITION} || echo gone") == "gone"
     ask(cluster, "n1", "cp /root/home.conf /etc/bootsrv/home.conf")
     assert push(cluster, "n1", "--image", running, "--confirm", "2")["n1"]["drift"] == 0
+
+
+BROKEN = """
+cd /etc/systemd/system && mkdir -p local-fs.target.requires
+printf '[Mount]\\nWhat=none\\nWhere=/srv/none\\nType=tmpfs\\nOptions=nonsense\\n' >srv-none.mount
+ln -s ../srv-none.mount local-fs.target.requires/
+"""
+
+
+@pytest.mark.slow
+def test_a_version_that_ends_in_the_emergency_shell_is_taken_back(cluster: Cluster, running: str) -> None:
+    """Nobody can log in to it and it reports nothing, so it has to go back by itself, and starts again."""
+    made = cluster.lab.service.cli("image", "edit", running, "--", "sh", "-c", BROKEN, timeout=300)
+    assert made.startswith("debian@2")
+    before = ask(cluster, "n1", "cat /proc/sys/kernel/random/boot_id")
+    with pytest.raises(LabError, match=r"returned|not confirmed"):
+        cluster.lab.service.cli(
+            "push", "n1", "--image", "debian@2", "--confirm", "1", "--reboot", timeout=800
+        )
+    assert "emergency mode" in cluster.uefi.console.tail(4000)
+    assert ask(cluster, "n1", "cat /proc/sys/kernel/random/boot_id") != before
+    assert ask(cluster, "n1", "test -e /etc/systemd/system/srv-none.mount || echo gone") == "gone"
+    node = cluster.node(cluster.uefi)
+    assert node is not None and node.running == running

@@ -114,6 +114,43 @@ def test_a_failure_on_the_node_is_told_in_its_words(
     assert verbs.watch.latest(node=node)[-1].kind == "push.failed"
 
 
+def test_only_the_machines_own_word_confirms(
+    verbs: Appliance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A report of its boot is not yet a promise to stay; one as the old version is the end of it."""
+    node = running(verbs)
+    fake_ssh(tmp_path, monkeypatch, 'echo \'{"step": "done", "made": 1}\'\n')
+    monkeypatch.setattr(Remote, "own_address", lambda self: "10.77.0.1")
+    [step] = verbs.pushes.plan([node], Wanted())
+    said: list[dict[str, Any]] = []
+    monkeypatch.setattr("bootsrv.appliance.push.POLL_SECONDS", 0.01)
+
+    def home(*data: dict[str, Any]) -> None:
+        for each in data:
+            verbs.registry.events.add(1.0, "home", "", None, node.id, each)
+
+    real = verbs.pushes._agent
+
+    def then(data: list[dict[str, Any]]) -> None:
+        said[:] = data
+        monkeypatch.setattr(verbs.pushes, "_agent", agent)
+
+    def agent(*arguments: Any) -> Mapping[str, Any]:
+        report = real(*arguments)
+        timer = threading.Timer(0.1, home, said)
+        timer.start()
+        return report
+
+    new, old = {"image": "debian@2"}, {"image": "debian@1"}
+    then([new, {**new, "confirmed": True}])
+    verbs.pushes.push(step, Wanted(confirm=1), lambda said: None)
+    then([new, old])
+    with pytest.raises(BootsrvError, match="n1: returned to debian@1"):
+        verbs.pushes.push(step, Wanted(confirm=1), lambda said: None)
+    then([new])
+    verbs.pushes.push(step, Wanted(reboot=True), lambda said: None)
+
+
 def test_a_push_token_opens_only_what_is_pushed(config: Config, verbs: Appliance) -> None:
     site = HouseSite(config, verbs.registry, verbs.images, catalogue(config), Peers(verbs.registry))
     one, two = (verbs.images.resolve(f"debian@{n}") for n in (1, 2))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from nastytree import snapshot
 from pushhouse import House, comparable
 
 from images.agent.update import journal, settle, stage, state, unit
+from images.agent.update import resume as resuming
 from images.agent.update.folders import Folders
 from images.agent.update.resume import resume
 
@@ -230,8 +232,41 @@ def test_a_machine_that_calls_home_is_confirmed(
         assert resume(house.root, every=0.05) == "confirmed"
         server.shutdown()
     assert Home.said[-1]["image"] == ["a@2"] and "returned" not in Home.said[-1]
+    assert Home.said[-1]["confirmed"] == ["1"]
     assert not house.state.stage.exists() and resume(house.root) == "settled"
     assert (house.root / "usr/bin/tool").read_bytes() == b"tool 2"
+
+
+def test_a_boot_that_does_not_come_to_its_end_is_not_healthy(
+    tmp_path: Path, trees: tuple[Path, Path], first: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine was restarted into an emergency shell: the server answers, and still it returns."""
+    house = make(tmp_path, "emergency", first)
+    program = tmp_path / "bin/systemctl"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\n[ "$1" = is-system-running ] && cat "$STATE"\nexit 0\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    monkeypatch.setenv("STATE", str(tmp_path / "state"))
+    monkeypatch.setattr(resuming, "BOOT_ID", tmp_path / "boot_id")
+    monkeypatch.setattr(resuming, "call_home", lambda root, **more: True)
+    (tmp_path / "boot_id").write_text("another boot\n")
+    (tmp_path / "state").write_text("maintenance\n")
+    house.push(confirm=0.01)
+    assert resume(house.root, every=0.05) == "returned" and look(house.root) == look(trees[0])
+    (tmp_path / "state").write_text("degraded\n")
+    house.push(confirm=0.01)
+    assert resume(house.root, every=0.05) == "confirmed"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd reads its own units")
+def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+    path = tmp_path / unit.UNIT
+    path.write_text(unit.TEXT.replace("ExecStart=/usr/bin/python3", "ExecStart=/bin/true"))
+    command = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and unit.UNIT not in done.stderr, done.stderr
+    assert unit.WANTS.startswith("/etc/systemd/system/sysinit.target.wants/")
 
 
 def make(tmp_path: Path, name: object, first: House) -> House:
