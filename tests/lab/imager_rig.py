@@ -158,8 +158,11 @@ class Rig:
             "none",
             "-monitor",
             "none",
+            "-chardev",
+            f"socket,id=s,path={self.work}/serial.sock,server=on,wait=off,"
+            f"logfile={self.work}/serial-{int(imager)}.log,logappend=off",
             "-serial",
-            f"file:{self.work}/serial-{int(imager)}.log",
+            "chardev:s",
         ]
         door = f"hostfwd=tcp:127.0.0.1:{SSH_PORT}-:22"
         command += ["-netdev", f"user,id=n,ipv6=off,{door}"]

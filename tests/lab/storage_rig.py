@@ -7,6 +7,7 @@ and what the running system says of its storage.
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -71,10 +72,23 @@ class StorageRig(Rig):
         self.stop()
         return last
 
-    def run(self, without: int | None = None, command: str = ASK) -> str:
-        """Starts it from its disks, waits for its call, asks it something, and switches it off."""
+    def type(self, after: str, text: str) -> None:
+        """A line on its keyboard, once the console asks for it."""
+        serial = self.work / "serial-0.log"
+        self.until(lambda: serial.exists() and after.encode() in serial.read_bytes(), 240)
+        with socket.socket(socket.AF_UNIX) as keyboard:
+            keyboard.connect(str(self.work / "serial.sock"))
+            keyboard.sendall(text.encode() + b"\n")
+            time.sleep(1.0)
+
+    def run(self, without: int | None = None, command: str = ASK, typed: bool = False) -> str:
+        """Starts it from its disks, waits for its call, asks it something, and switches it off. `typed`:
+        somebody opens its disk.
+        """
         homes = len(self.server.homes)
         self.start(imager=False, without=without)
+        if typed:
+            self.type("Please unlock disk", DISK_KEY)
         self.until(lambda: len(self.server.homes) > homes, 300)
         said = self.ask(f"{command}; sync")
         self.stop()
@@ -99,7 +113,7 @@ def story(rig: StorageRig, steps: list[Any]) -> list[Any]:
     return [
         rig.image(step.pop("image"), finish="poweroff", **step)
         if "image" in step
-        else rig.run(step["run"], step.get("command", ASK))
+        else rig.run(step["run"], step.get("command", ASK), step.get("typed", False))
         for step in steps
     ]
 

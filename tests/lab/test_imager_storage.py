@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(1500)]
 
 BIOS, ESP = {"role": "bios"}, {"role": "esp", "size": "64M"}
 BOOT = {"role": "boot", "size": "300M"}
+DATA = {"role": "data", "disks": ["data"]}
 
 
 def disks(count: int) -> list[dict[str, Any]]:
@@ -129,3 +130,40 @@ def test_a_reimage_that_was_cut_goes_on_with_what_is_there(tmp_path: Path) -> No
     assert again["data"]["fetched"] < first["data"]["fetched"] / 4
     assert again["data"]["seeded"] > again["data"]["bytes"] / 2
     assert system.startswith("second") and ".bootsrv-old" not in system
+
+
+@pytest.mark.slow
+def test_a_typed_passphrase_opens_the_root(tmp_path: Path) -> None:
+    rows = [BIOS, BOOT, {"role": "root", "size": "grow", "luks": "passphrase", "fs": "xfs"}]
+    steps = [{"image": {"partitions": rows}}, {"run": None, "typed": True}]
+    said = told(tmp_path, "typed", "bios", "3G", steps)
+    imaged, system = said["found"]
+    assert imaged["kind"] == "deploy.done", imaged["text"]
+    assert system.startswith("/dev/mapper/crypt-root") and " xfs" in system.splitlines()[0]
+    assert said["keys"] == 0, "nobody asked the server"
+
+
+@pytest.mark.slow
+def test_shares_and_vfat_on_disks_by_size_and_position(tmp_path: Path) -> None:
+    """The system on the second disk by its place; a data disk by its size; parts of both in percent."""
+    layout = {
+        "disks": [{"name": "system", "position": 2}, {"name": "data", "min_size": "3500M"}],
+        "partitions": [
+            {**BIOS, "disks": ["system"]}, {**ESP, "disks": ["system"]},
+            {"role": "swap", "size": "5%", "disks": ["system"]},
+            {"role": "root", "size": "grow", "fs": "ext4", "disks": ["system"]},
+            {**DATA, "size": "25%", "fs": "vfat", "mount": "/exchange", "label": "XCHG"},
+            {**DATA, "size": "grow", "fs": "btrfs", "mount": "/srv"},
+        ],
+    }  # fmt: skip
+    ask = (
+        "findmnt -nro SOURCE,FSTYPE /; findmnt -nro SOURCE,FSTYPE /exchange; findmnt -nro SOURCE,FSTYPE /srv;"
+        " lsblk -bnro NAME,SIZE; cat /proc/swaps; systemctl --failed --no-legend"
+    )
+    steps = [{"image": layout}, {"run": None, "command": ask}]
+    imaged, system = told(tmp_path, "mixed", "uefi", "2G,3G,4G", steps)["found"]
+    assert imaged["kind"] == "deploy.done", imaged["text"]
+    assert system.splitlines()[:3] == ["/dev/vdb4 ext4", "/dev/vdc1 vfat", "/dev/vdc2 btrfs"]
+    sizes = dict(line.split() for line in system.splitlines() if line.startswith("vd"))
+    assert int(sizes["vdb3"]) == (3 << 30) * 5 // 100 >> 20 << 20 and int(sizes["vdc1"]) == 1 << 30
+    assert "/dev/vdb3" in system and "failed" not in system
