@@ -15,7 +15,6 @@ import base64
 import binascii
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from images.errors import BadInput
@@ -67,8 +66,7 @@ class Entry(NamedTuple):
         return "/" + self.path.decode("utf-8", "backslashreplace")
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(NamedTuple):
     """The first line. `parent` and version ids are sha256 hex of a manifest's text; `created` is epoch
     seconds.
     """
@@ -81,7 +79,7 @@ class Header:
     kind: str = "tree"
     files: int = 0
     bytes: int = 0  # logical size of all files, holes not counted
-    meta: Mapping[str, Any] = field(default_factory=dict)  # os_release, kernel_args, recipe, architecture ...
+    meta: Mapping[str, Any] = {}  # os_release, kernel_args, recipe, architecture ...
     hash: str = HASH
     format: int = FORMAT
 
@@ -106,7 +104,7 @@ def to_bytes(text: str) -> bytes:
 
 def write_header(header: Header) -> bytes:
     """The header as its line, newline included."""
-    return _line(asdict(header))
+    return _line(header._asdict())
 
 
 def write_entry(entry: Entry) -> bytes:

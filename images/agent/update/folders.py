@@ -16,7 +16,7 @@ from typing import Optional
 
 DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-KEPT = 200
+KEPT = 500  # of the 1,024 that a process may have
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 

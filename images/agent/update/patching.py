@@ -13,9 +13,8 @@ import mmap
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import IO, Dict, List, NamedTuple, Optional, Set
+from typing import IO, TYPE_CHECKING, Dict, List, NamedTuple, Optional, Set
 
 from images.agent.client import Client
 from images.agent.update.folders import Folders
@@ -26,6 +25,9 @@ from images.manifest import Entry, parse_entry, to_bytes
 from images.patchset import HEAD, MAGIC, rows
 from images.repack import Recipe, compress
 from images.zstd import decompress_into, decompress_patch, decompress_stream
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 AHEAD = 4 << 20  # bytes fetched at once
 WORKERS = 2  # threads that pack a file again
@@ -48,7 +50,7 @@ class PatchSet:
         self._client, self._id, self._tree, self._base = client, id, tree, base
         self._wanted: List[Patch] = []
         self._held, self._at = b"", 0
-        self._beside = ThreadPoolExecutor(1, thread_name_prefix="repack")
+        self._pool: Optional[ThreadPoolExecutor] = None
         self.fetched = 0  # bytes
 
     def slow(self, entries: Sequence[Entry]) -> Set[bytes]:
@@ -73,7 +75,17 @@ class PatchSet:
 
     def close(self) -> None:
         """Nothing is made any more."""
-        self._beside.shutdown(wait=True)
+        if self._pool is not None:
+            self._pool.shutdown(wait=True)
+
+    @property
+    def _beside(self) -> ThreadPoolExecutor:
+        """The thread that packs."""
+        if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor  # only here: most updates have no need of it
+
+            self._pool = ThreadPoolExecutor(1, thread_name_prefix="repack")
+        return self._pool
 
     @cached_property
     def _found(self) -> Dict[bytes, Patch]:
