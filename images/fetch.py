@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Protocol
 
 from images.errors import BadInput, ChunkCorrupt, ImageError
-from images.fetch_plan import GAP, Range, Step, Window, plan
+from images.fetch_plan import CACHE, GAP, WINDOW, Range, Step, Window, plan
 from images.locator import RAW, ZSTD, Frame, Locator
 from images.zstd import decompress
 
@@ -40,16 +40,20 @@ class ChunkSource(Protocol):
 class PackSource:
     """Chunks out of packs, by their locator. Several streams at once are fine; each has its own memory."""
 
-    def __init__(self, locator: Locator, get_range: GetRange, gap: int = GAP) -> None:
-        """`gap`: bytes between two frames that are rather fetched and dropped than asked for separately."""
+    def __init__(
+        self, locator: Locator, get_range: GetRange, gap: int = GAP, window: int = WINDOW, cache: int = CACHE
+    ) -> None:
+        """`gap`: bytes between two frames that are rather fetched and dropped than asked for separately;
+        `window`, `cache`: bytes, as in fetch_plan.
+        """
         self.locator = locator
-        self._gap = gap
+        self._gap, self._window, self._cache = gap, window, cache
         self._get_range = get_range
         self.fetched = 0  # bytes asked of `get_range` so far
 
     def stream(self, ids: Iterable[bytes]) -> Iterator[bytes]:
         """Each chunk's bytes in order. Raises ChunkMissing, ChunkCorrupt, or what `get_range` raises."""
-        ahead = _Ahead(plan(ids, self.locator, gap=self._gap), self._fetch)
+        ahead = _Ahead(plan(ids, self.locator, self._window, self._cache, self._gap), self._fetch)
         unpacked: dict[int, bytes] = {}
         try:
             for window, data in ahead:

@@ -30,12 +30,15 @@ KEEP = 0.6  # a pack of which less is used is rewritten
 
 
 class GcReport(NamedTuple):
-    """What was done: packs marked for deletion, rewritten, deleted; bytes given back now."""
+    """What was done: packs marked for deletion, rewritten, deleted; bytes given back now, and bytes of packs
+    that are marked and wait for their time.
+    """
 
     condemned: int
     rewritten: int
     deleted: int
     freed: int
+    waiting: int = 0
 
 
 def collect(store: Shelf, progress: Progress, grace: float) -> GcReport:
@@ -56,7 +59,8 @@ def collect(store: Shelf, progress: Progress, grace: float) -> GcReport:
         gone = delete_due(store, time.time(), grace, sessions.oldest(store.sessions))
         _sweep(store)
         freed = sum(sizes.get(pack.hex(), 0) for pack in gone)
-        return GcReport(len(unused) + len(thin), len(thin), len(gone), freed)
+        waiting = sum(sizes.get(pack.hex(), 0) for pack in marked(store.condemned))
+        return GcReport(len(unused) + len(thin), len(thin), len(gone), freed, waiting)
 
 
 def _live(store: Shelf, progress: Progress) -> set[bytes]:

@@ -5,6 +5,7 @@ The store is opened at the first verb that needs it: most commands never do.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from bootsrv.appliance.errors import translated
 from bootsrv.config import Config
 from bootsrv.errors import BootsrvError, Conflict, Invalid, NotFound
-from bootsrv.model import BootMode, Node
+from bootsrv.model import BootMode, Node, NodeState
 from bootsrv.registry.registry import Registry
 from images.progress import Progress, silent
 from images.versions import Version
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from images.store import ImageStore
     from images.tree_writer import Written
     from images.verify import Problem
+
+
+GRACE = 3600.0  # seconds between marking what nobody needs and deleting it
 
 
 class Images:
@@ -226,9 +230,12 @@ class Images:
         return gone
 
     def gc(self, progress: Progress = silent) -> GcReport:
-        """Give back the room of what no version uses."""
+        """Give back the room of what no version uses; not while a node is imaged, since that one may take
+        longer than the grace that what is marked gets.
+        """
+        imaging = any(node.state is NodeState.IMAGING for node in self._registry.nodes.list())
         with translated():
-            return self.store().gc(progress)
+            return self.store().gc(progress, math.inf if imaging else GRACE)
 
     def verify(self, progress: Progress = silent, repair: bool = False) -> Iterator[Problem]:
         """Check every byte of the store; yields what is wrong and what to do about it."""

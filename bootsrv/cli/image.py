@@ -181,6 +181,8 @@ def gc(context: Context, json_: bool) -> None:
         show_json(done._asdict())
         return
     click.echo(f"{human(done.freed)} freed: {done.deleted} packs deleted, {done.rewritten} rewritten")
+    if done.waiting:
+        click.echo(f"{human(done.waiting)} more in an hour: a machine may still be fetching that", err=True)
 
 
 @image.command()

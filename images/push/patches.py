@@ -28,6 +28,7 @@ from images import repack
 from images.compress import zstd_frame
 from images.disk import create, publish_file, temp_path, write_file
 from images.errors import BadInput
+from images.fetch import PackSource
 from images.locator import Locator
 from images.manifest import to_text
 from images.patchset import HEAD, MAGIC
@@ -40,8 +41,9 @@ from images.store import ImageStore
 LEVEL = 9
 WORTH = 0.95  # a patch must be this much smaller than the file by itself
 THREADS = 2
-SMALL = 4 << 20  # bytes of either file: up to here both are held in memory
-HELD = 32 << 20  # bytes of small files that wait for their patch
+SMALL = 2 << 20  # bytes of either file: up to here both are held in memory
+WINDOW, CACHE = 1 << 20, 8 << 20  # bytes of packs at once, and of unpacked frames: they are on our own disk
+HELD = 12 << 20  # bytes of small files that wait for their patch
 PACKED, UNPACKED = 256 << 10, 192 << 20  # bytes: which zstd files are looked into
 _ONE_AT_A_TIME = Lock()  # of the large ones
 KEPT = 16  # sets kept in the folder
@@ -149,7 +151,9 @@ class _Maker:
     def _contents(self, version: str, files: list[File | None]) -> Iterator[bytes | Scratch]:
         """Of each file its bytes, or a scratch where these are many."""
         ids = (id for file in files if file is not None for id in file.chunks())
-        stream = self._store.source(version).stream(ids)
+        locator = Locator.parse(self._store.locator(version))
+        source = PackSource(locator, self._store.read_range, window=WINDOW, cache=CACHE)
+        stream = source.stream(ids)
         for file in files:
             pieces = (next(stream) for _ in file.chunks()) if file is not None else iter(())
             if file is not None and file.size > SMALL:

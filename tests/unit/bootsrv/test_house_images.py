@@ -4,11 +4,12 @@ armed."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from imagestore import publish
+from imagestore import noise, publish
 
 from bootsrv.appliance.appliance import Appliance
 from bootsrv.appliance.nodes import Wanted
@@ -76,3 +77,18 @@ def test_what_could_not_be_mended_is_one(verbs: Appliance, config: Config) -> No
     code, out, _ = run(config, "verify", "--repair")
     assert code == 1
     assert out.splitlines()[-1].endswith("could not be mended")
+
+
+def test_room_is_not_given_back_while_a_machine_is_imaged(
+    verbs: Appliance, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bootsrv.appliance.images.GRACE", 0.0)
+    publish(verbs.images.store(), "gone", {"etc/x": noise(200_000, 9)})
+    verbs.images.remove("gone")
+    node = verbs.nodes.add(Wanted(name="busy", macs=["52:54:00:00:00:99"]))
+    verbs.registry.nodes.save(replace(node, state=NodeState.IMAGING))
+    assert run(config, "gc", "--json")[0] == 0
+    _, said, _ = run(config, "gc", "--json")
+    assert json.loads(said)["freed"] == 0 and json.loads(said)["waiting"] > 150_000
+    verbs.registry.nodes.save(replace(verbs.nodes.show("busy"), state=NodeState.RUNNING))
+    assert verbs.images.gc().freed > 150_000
