@@ -15,6 +15,7 @@ import base64
 import binascii
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from sys import intern
 from typing import Any, NamedTuple
 
 from images.errors import BadInput
@@ -28,6 +29,9 @@ _SIZE = 2**63 - 1
 _TIME = 2**63 * 10**9 - 1  # nanoseconds: seconds are 64 bits
 _KEYS = {"path", "type", "mode", "uid", "gid", "user", "group", "mtime", "size"}
 _KEYS |= {"target", "rdev", "xattrs", "extents", "chunks"}
+
+
+NONE: Mapping[str, bytes] = {}  # shared by all that have none
 
 
 class Chunk(NamedTuple):
@@ -56,7 +60,7 @@ class Entry(NamedTuple):
     size: int = 0
     target: bytes = b""
     rdev: tuple[int, int] | None = None
-    xattrs: Mapping[str, bytes] = {}
+    xattrs: Mapping[str, bytes] = NONE
     extents: tuple[tuple[int, int], ...] | None = None
     chunks: tuple[Chunk, ...] = ()
 
@@ -207,16 +211,20 @@ def _entry(row: dict[str, Any]) -> Entry:
         mode=_natural(row.get("mode", 0)),
         uid=_natural(row.get("uid", 0)),
         gid=_natural(row.get("gid", 0)),
-        user=row.get("user", ""),
-        group=row.get("group", ""),
+        user=intern(row.get("user", "")),  # one of few, held by each of many entries
+        group=intern(row.get("group", "")),
         mtime_ns=int(row.get("mtime", 0)),
         size=_natural(row.get("size", 0)),
         target=to_bytes(row.get("target", "")),
         rdev=None if rdev is None else (_natural(rdev[0]), _natural(rdev[1])),
-        xattrs={str(k): base64.b64decode(v, validate=True) for k, v in row.get("xattrs", {}).items()},
+        xattrs=_xattrs(row["xattrs"]) if "xattrs" in row else NONE,
         extents=None if extents is None else tuple((_natural(a), _natural(b)) for a, b in extents),
         chunks=tuple(_chunk(digest, length) for digest, length in row.get("chunks", ())),
     )
+
+
+def _xattrs(row: dict[str, Any]) -> Mapping[str, bytes]:
+    return {str(k): base64.b64decode(v, validate=True) for k, v in row.items()}
 
 
 def _natural(value: Any) -> int:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from images.errors import BadInput
-from images.manifest import Entry
+from images.manifest import NONE, Entry
 
 EXCLUDES = ("/proc/*", "/sys/*", "/dev/*", "/run/*", "/tmp/*", "/var/tmp/*", "/lost+found")  # noqa: S108
 _DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -151,13 +151,15 @@ def xattrs(fd: int, name: bytes) -> Mapping[str, bytes]:
     """Of an open object, or by name below an open directory for what must not be opened."""
     where: int | bytes = b"/proc/self/fd/%d/%s" % (fd, name) if name else fd
     follow = not name
-    found: dict[str, bytes] = {}
     try:
         keys = os.listxattr(where, follow_symlinks=follow)
     except OSError as err:
         if err.errno in _NO_XATTRS:
-            return found
+            return NONE
         raise
+    if not keys:
+        return NONE
+    found: dict[str, bytes] = {}
     for key in keys:
         try:
             found[key] = os.getxattr(where, key, follow_symlinks=follow)

@@ -48,6 +48,17 @@ class Difference(NamedTuple):
     known: Known
     read: int  # bytes of files read to find out
 
+    def numbers(self) -> Dict[str, int]:
+        """As a report tells them."""
+        return {
+            "made": len(self.fresh), "attributes": len(self.attributes), "removed": len(self.gone),
+        }  # fmt: skip
+
+    def forget(self) -> None:
+        """All is in the journal now: of many names that is much."""
+        for names in (self.fresh, self.attributes, self.gone):
+            names.clear()
+
     @property
     def total(self) -> int:
         """How many names differ."""
@@ -116,7 +127,8 @@ class Compare:
             self._keep(path, info, digest)
         else:
             self._keep(path, info, None)
-            self._out.attributes.append(Differ(entry, attributes=True))
+            light = entry._replace(chunks=(), extents=None)  # what it holds is right, and no longer needed
+            self._out.attributes.append(Differ(light, attributes=True))
 
     def _make(self, entry: Entry, missing: bool = False) -> None:
         self._fresh[entry.path] = entry.type

@@ -15,6 +15,7 @@ import errno
 import json
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional
 
@@ -25,6 +26,8 @@ from images.errors import ImageError
 from images.manifest import Entry, parse_entry, to_bytes, to_text, write_entry
 from images.tree_reader import xattrs
 from images.tree_writer import name_attributes, set_attributes
+
+END = b"end\n"
 
 
 class Step(NamedTuple):
@@ -48,7 +51,12 @@ class Journal(NamedTuple):
 
 def write(path: Path, journal: Journal) -> None:
     """On disk when this returns."""
-    lines = [json.dumps(journal.about)]
+    write_whole(path, _lines(journal))
+
+
+def _lines(journal: Journal) -> Iterator[bytes]:
+    """One at a time: there may be a step for each of a million names."""
+    yield json.dumps(journal.about).encode("ascii") + b"\n"
     for step in journal.steps:
         row: Dict[str, Any] = {"kind": step.kind, "path": to_text(step.path)}
         if step.folder:
@@ -56,19 +64,32 @@ def write(path: Path, journal: Journal) -> None:
         for key, entry in (("old", step.old), ("new", step.new)):
             if entry is not None:
                 row[key] = _bare(entry)
-        lines.append(json.dumps(row))
-    write_whole(path, ("\n".join([*lines, "end"]) + "\n").encode("ascii"))
+        yield json.dumps(row).encode("ascii") + b"\n"
+    yield END
 
 
 def read(path: Path) -> Optional[Journal]:
     """The journal; None when there is none. Raises ImageError when it is damaged."""
+    about = head(path)
+    if about is None:
+        return None
+    with path.open("rb") as file:
+        next(file)
+        return Journal(about, [_step(json.loads(line)) for line in file if line != END])
+
+
+def head(path: Path) -> Optional[Dict[str, Any]]:
+    """What a journal says about itself, without its steps. Returns and raises as `read`."""
     try:
-        lines = path.read_bytes().splitlines()
+        file = path.open("rb")
     except FileNotFoundError:
         return None
-    if not lines or lines[-1] != b"end":
-        raise ImageError(f"{path} is damaged; image this machine anew")
-    return Journal(json.loads(lines[0]), [_step(json.loads(line)) for line in lines[1:-1]])
+    with file:
+        first = file.readline()
+        file.seek(max(0, file.seek(0, os.SEEK_END) - len(END) - 1))
+        if not file.read().endswith(b"\n" + END):
+            raise ImageError(f"{path} is damaged; image this machine anew")
+    return dict(json.loads(first))
 
 
 def _bare(entry: Entry) -> str:

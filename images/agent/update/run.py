@@ -76,7 +76,7 @@ class Update:
             manifest = self._store.wanted()
             over = self._overlay(manifest)
             if self._is_already(manifest, over):
-                return self._report(Difference([], [], [], [], {}, 0), 0, completed)
+                return self._report(Difference([], [], [], [], {}, 0).numbers(), 0, completed)
             base = lines_of(self._store.base())
             source = self._store.source()
             self._share(over, base, manifest, source)
@@ -86,14 +86,15 @@ class Update:
             self._say({"step": "compared", "differ": found.total, "read": found.read})
             if not found.total:
                 self._unchanged(manifest, found, over)
-                return self._report(found, 0, completed)
+                return self._report(found.numbers(), 0, completed)
+            numbers = found.numbers()
             settling = Settling(self.root, self._tree, self.state)
             settling.arm()
             about = self._stage_and_write(manifest, found, base, over, source, dirs)
             self._say({"step": "switch", **about})
             about.update(settling.switch())
             self._remember(over, found.known)
-            return self._report(found, about["fetched"], completed, about)
+            return self._report(numbers, about["fetched"], completed, about)
 
     # --- the parts
 
@@ -200,6 +201,7 @@ class Update:
         stage = Stage(self._tree)
         staged = stage.make(order, supply.stream(), self._progress)
         seeds.close()
+        base.clear()
         made = steps(self._tree, stage, found, staged, dirs)
         places = sorted({stage.place_for(step.path) for step in made if step.folder})
         for step in made:
@@ -213,6 +215,7 @@ class Update:
             "fetched": source.fetched + patches.fetched, "local": seeds.read, "patched": supply.patched,
         }  # fmt: skip
         write(self.state.journal, Journal(about, made))
+        found.forget()
         return about
 
     def _progress(self, done: int, total: "int | None", what: str) -> None:
@@ -233,12 +236,11 @@ class Update:
         self._left = found
 
     def _report(
-        self, found: Difference, fetched: int, completed: str, about: "Dict[str, Any] | None" = None
+        self, numbers: Dict[str, int], fetched: int, completed: str, about: "Dict[str, Any] | None" = None
     ) -> Dict[str, Any]:
         left = getattr(self, "_left", None)
         return {
-            **(about or {}), "step": "done", "ref": self.task.ref, "made": len(found.fresh),
-            "attributes": len(found.attributes), "removed": len(found.gone), "fetched": fetched,
+            **(about or {}), "step": "done", "ref": self.task.ref, **numbers, "fetched": fetched,
             "drift": left.total if left is not None else 0, "completed": completed,
             "left": _listed(left)[:20] if left is not None else [],
             "seconds": round(time.monotonic() - self._began, 2),

@@ -22,6 +22,7 @@ from images.errors import ImageError
 from images.manifest import to_bytes
 
 HOME_CONF = "/etc/bootsrv/home.conf"
+NOTHING = "there is no update to complete or to take back"
 SWITCH, WAIT, BACK, SETTLE = "switch", "wait", "back", "settle"
 
 
@@ -42,8 +43,7 @@ class Settling:
 
     def about(self) -> Dict[str, Any]:
         """What the journal says about its update; {} when there is none."""
-        found = journal.read(self._state.journal)
-        return found.about if found is not None else {}
+        return journal.head(self._state.journal) or {}
 
     def arm(self) -> None:
         """From now on a boot completes what it finds begun."""
@@ -90,10 +90,12 @@ class Settling:
 
     def settle(self) -> None:
         """What is kept of the other version goes away."""
-        made = self._journal()
+        about = self.about()
+        if not about:
+            raise ImageError(NOTHING)
         write_whole(self._state.phase, SETTLE.encode())
         stage = Stage(self._tree)
-        for place in made.about["places"]:
+        for place in about["places"]:
             stage.clear(to_bytes(place))
         self._tree.forget()
         for path in (self._state.journal, self._state.phase, self._state.previous, self._state.fetched_base):
@@ -118,7 +120,7 @@ class Settling:
     def _journal(self) -> journal.Journal:
         found = journal.read(self._state.journal)
         if found is None:
-            raise ImageError("there is no update to complete or to take back")
+            raise ImageError(NOTHING)
         return found
 
     def _name(self, ref: str) -> None:

@@ -15,7 +15,7 @@ import hashlib
 import marshal
 import os
 from pathlib import Path
-from typing import Dict, NamedTuple, Optional, Tuple
+from typing import Dict, Iterable, NamedTuple, Optional, Tuple, Union
 
 from images.errors import ImageError
 from images.sealed import SealedManifest, open_sealed
@@ -113,12 +113,12 @@ class State:
         write_whole(self._cache, marshal.dumps((FORMAT, cache.id, cache.lists, whole, known)))
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: Union[bytes, Iterable[bytes]]) -> None:
     """Replaces a file as a whole; on disk when this returns."""
     temporary = path.with_name(path.name + ".new")
     with temporary.open("wb") as file:
         os.fchmod(file.fileno(), 0o600)
-        file.write(data)
+        file.writelines([data] if isinstance(data, bytes) else data)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
