@@ -154,7 +154,7 @@ class PackageCache(Section, frozen=True):
 
 class Nbd(Section, frozen=True):
     """Roots as network block devices. `cache_size`: bytes of disk for unpacked blocks that all nodes share;
-    `processes`: 0: half as many as there are processors, at most four."""
+    `processes`: 0: as many as there are processors, at most four."""
 
     enabled: bool = True
     port: int = 10809

@@ -142,7 +142,7 @@ async def _tidy(work: _Work) -> None:
 
 
 def _others(config: Config) -> list[Child]:
-    count = config.nbd.processes or min(4, max(1, (os.cpu_count() or 1) // 2))
+    count = config.nbd.processes or min(4, os.cpu_count() or 1)
     command = ["setpriv", "--pdeathsig", "KILL", "--", "env"]
     run = [sys.executable, "-m", "bootsrv.exports", "--config", str(config.path.absolute())]
     return [Child(f"exports {n}", [*command, f"{NUMBER}={n}", *run]) for n in range(1, count)]

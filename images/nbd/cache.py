@@ -23,7 +23,8 @@ from pathlib import Path
 from images.disk import temp_path
 from images.errors import ImageError
 
-BLOCK = 4096
+BLOCK_BITS = 12
+BLOCK = 1 << BLOCK_BITS
 SHIFT = 26
 SEGMENT = 1 << SHIFT
 BLOCKS = SEGMENT // BLOCK

@@ -14,7 +14,7 @@ from images.nbd.outbox import Outbox
 from images.nbd.session import Asked, Session
 from images.nbd.transmission import Threads, Transmission
 
-READ = 64 << 10  # bytes taken at once
+READ, LITTLE = 64 << 10, 2 << 10  # bytes taken at once; from who asks one question after the other
 MOST_WAITING = 1024  # requests of one client that are not answered yet, before no more are read
 
 
@@ -37,6 +37,7 @@ class Client:
         self.since, self.ref = 0.0, ""
         self.deciding = False
         self._over = False
+        self._read = LITTLE
         self.out.add(wire.greeting())
 
     @property
@@ -70,6 +71,20 @@ class Client:
             self.transmission.take(data)
         else:
             self._send(self.session.feed(data))
+
+    def quick(self) -> bool:
+        """Read and answer, after the handshake; False when more is to be looked after than that."""
+        assert self.transmission is not None
+        try:
+            data = self.sock.recv(self._read)
+        except BlockingIOError:
+            return True
+        if not data:
+            self._over = True
+            return False
+        self._read = READ if len(data) == self._read else LITTLE
+        self.transmission.take(data)
+        return not self.out and not self.transmission.ended
 
     def decided(self, result: tuple[bytes, Asked | None]) -> None:
         """What the session says to the server's answer."""

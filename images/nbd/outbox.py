@@ -60,19 +60,18 @@ class Outbox:
             return False
         return True
 
-    def send_now(self, parts: list[bytes]) -> None:
-        """Bytes that are to go at once; what the socket does not take waits. Only while nothing waits."""
+    def send_now(self, data: memoryview) -> None:
+        """Bytes in somebody's buffer: they go at once, or are copied and wait behind what waits already."""
+        if self._queue:
+            self._queue.append(bytes(data))
+            return
         try:
-            sent = self._sock.sendmsg(parts)
+            sent = self._sock.send(data)
         except BlockingIOError:
             sent = 0
         self.sent += sent
-        for part in parts:
-            if sent >= len(part):
-                sent -= len(part)
-            else:
-                self._queue.append(memoryview(part)[sent:] if sent else part)
-                sent = 0
+        if sent < len(data):
+            self._queue.append(bytes(data[sent:]))
 
     def _send_file(self, item: tuple[HasFile, int, int]) -> None:
         file, offset, length = item

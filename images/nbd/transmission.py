@@ -14,19 +14,31 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from images.nbd import session, wire
-from images.nbd.cache import BLOCK, SEGMENT, SHIFT
+from images.nbd.cache import BLOCK_BITS, SEGMENT, SHIFT
 from images.nbd.device import Device, Part
 from images.nbd.layer import SECTOR, Layer, LayerFull
 from images.nbd.outbox import Outbox
 from images.nbd.session import Export
 from images.nbd.wire import Command, Error, Request, WireError
 
-SMALL = 1 << 20  # up to here an answer is copied, and goes out with its neighbours
-TOGETHER = 256 << 10  # bytes of small answers in one system call
+SMALL = 256 << 10  # bytes: up to here an answer is copied, and goes out with its neighbours
+_ROOM = 320 << 10  # bytes of answers in one system call
+_BUFFER = bytearray(_ROOM)  # for all clients: there is one event loop in a process
+_VIEW = memoryview(_BUFFER)
+_INSIDE = SEGMENT - 1
 _UNPACK = wire.REQUEST.unpack_from
-_HEAD = wire.REQUEST.size
+_HEAD, _SIMPLE_HEAD, _DATA_HEAD = wire.REQUEST.size, wire.SIMPLE.size, wire.DATA.size
+_LARGEST_HEAD = max(_SIMPLE_HEAD, _DATA_HEAD)
 _SIMPLE, _DATA = wire.SIMPLE.pack, wire.DATA.pack
-_LAST = BLOCK - 1
+_SIMPLE_INTO, _DATA_INTO = wire.SIMPLE.pack_into, wire.DATA.pack_into
+
+
+def _pack_simple(at: int, cookie: int, offset: int, length: int) -> None:
+    _SIMPLE_INTO(_BUFFER, at, wire.SIMPLE_MAGIC, 0, cookie)
+
+
+def _pack_data(at: int, cookie: int, offset: int, length: int) -> None:
+    _DATA_INTO(_BUFFER, at, wire.CHUNK_MAGIC, wire.DONE, wire.CHUNK_DATA, cookie, length + 8, offset)
 
 
 class Threads(Protocol):
@@ -115,49 +127,48 @@ class Transmission:
         """Answer requests until one has data behind it; how far that went."""
         out, simple = self._out, self.device is not None and self.layer is None
         size, segments = self.export.size, self.device.segments if self.device is not None else {}
-        now: list[bytes] = []
-        held = count = total = 0
+        head, pack = (_DATA_HEAD, _pack_data) if self._structured else (_SIMPLE_HEAD, _pack_simple)
+        full = 0  # bytes in the buffer
         while end - place >= _HEAD:
             magic, flags, command, cookie, offset, length = row = _UNPACK(data, place)
             place += _HEAD
             if magic != wire.REQUEST_MAGIC:
                 raise WireError("a request without its magic")
+            if full + _LARGEST_HEAD + length > _ROOM and full:
+                out.send_now(_VIEW[:full])
+                full = 0
             if simple and not command and not flags and 0 < length <= SMALL and offset + length <= size:
-                segment, inside = segments.get(offset >> SHIFT), offset & SEGMENT - 1
+                segment, inside = segments.get(offset >> SHIFT), offset & _INSIDE
                 stop = inside + length
-                if (
-                    segment is not None
-                    and stop <= SEGMENT
-                    and not out
-                    and segment.marks.find(b"\0", inside // BLOCK, (stop + _LAST) // BLOCK) < 0
-                ):
-                    if self._structured:
-                        now.append(_DATA(wire.CHUNK_MAGIC, 1, 1, cookie, length + 8, offset))
-                    else:
-                        now.append(_SIMPLE(wire.SIMPLE_MAGIC, 0, cookie))
-                    now.append(os.pread(segment.fd, length, inside))
-                    segment.touched = True
-                    held += length
-                    count += 1
-                    if self.note is not None:
-                        self.note(offset, length)
-                    if held >= TOGETHER:
-                        out.send_now(now)
-                        total, held, now = total + held, 0, []
-                    continue
-            if now:
-                out.send_now(now)
-                total, held, now = total + held, 0, []
+                if segment is not None and stop <= SEGMENT and not out:
+                    first, last = inside >> BLOCK_BITS, stop - 1 >> BLOCK_BITS
+                    marks = segment.marks
+                    if marks[first] if first == last else marks.find(b"\0", first, last + 1) < 0:
+                        pack(full, cookie, offset, length)
+                        full += head
+                        os.preadv(segment.fd, [_VIEW[full : full + length]], inside)
+                        full += length
+                        segment.touched = True
+                        self._count(offset, length)
+                        continue
+            if full:
+                out.send_now(_VIEW[:full])
+                full = 0
             self._request(Request._make(row))
             if self._write is not None or self.ended:
                 break
             if simple:
                 out.send()
-        if now:
-            out.send_now(now)
-        self.counts.reads += count
-        self.counts.read_bytes += total + held
+        if full:
+            out.send_now(_VIEW[:full])
         return place
+
+    def _count(self, offset: int, length: int) -> None:
+        counts = self.counts
+        counts.reads += 1
+        counts.read_bytes += length
+        if self.note is not None:
+            self.note(offset, length)
 
     # -- all the others
 
@@ -176,10 +187,7 @@ class Transmission:
         elif error:
             self._error(request.cookie, error)
         elif command == Command.READ:
-            self.counts.reads += 1
-            self.counts.read_bytes += request.length
-            if self.note is not None:
-                self.note(request.offset, request.length)
+            self._count(request.offset, request.length)
             if not self._read(request):
                 self.counts.misses += 1
         elif command == Command.CACHE and self.layer is None:

@@ -75,6 +75,13 @@ class _Reader:
         self._next += count
         self.sock.sendall(b"".join(self._requests[n % total] for n in range(first, first + count)))
 
+    def leave(self) -> None:
+        """Take what is still under way, and say goodbye: nbdkit ends when clients vanish."""
+        while self.bytes < self._next * (HEAD + self.length):
+            self.readable()
+        self.sock.sendall(REQUEST.pack(0x25609513, 0, 2, 0, 0, 0))
+        self.sock.close()
+
     def readable(self) -> int:
         """How many answers are complete now that were not."""
         before = self.bytes // (HEAD + self.length)
@@ -109,9 +116,42 @@ def load(port: int, export: str, clients: int, depth: int, length: int, order: s
                 done += count
                 reader.ask(count)
     spent = time.perf_counter() - started
-    for sock, _ in pairs:
-        sock.close()
+    for reader in readers.values():
+        reader.leave()
     return done / spent
+
+
+def replay(port: int, export: str, clients: int, trace: list[tuple[int, int]]) -> tuple[float, float]:
+    """Each client reads the trace, one request after the other. Seconds until all are done; of one read."""
+    watch, state = select.epoll(), {}
+    for _ in range(clients):
+        sock, _ = attach(port, export)
+        state[sock.fileno()] = [sock, 0, HEAD + trace[0][1]]
+        watch.register(sock.fileno(), select.EPOLLIN)
+    started, running = time.perf_counter(), clients
+    for sock, _, _ in state.values():
+        sock.sendall(REQUEST.pack(0x25609513, 0, 0, 0, *trace[0]))
+    while running:
+        for fd, _ in watch.poll(60):
+            one = state[fd]
+            got = one[0].recv_into(SINK, min(len(SINK), one[2]), socket.MSG_TRUNC)
+            if not got:
+                raise OSError("the server closed the connection")
+            one[2] -= got
+            if one[2]:
+                continue
+            one[1] += 1
+            if one[1] == len(trace):
+                watch.unregister(fd)
+                running -= 1
+                continue
+            one[2] = HEAD + trace[one[1]][1]
+            one[0].sendall(REQUEST.pack(0x25609513, 0, 0, one[1], *trace[one[1]]))
+    spent = time.perf_counter() - started
+    for sock, _, _ in state.values():
+        sock.sendall(REQUEST.pack(0x25609513, 0, 2, 0, 0, 0))
+        sock.close()
+    return spent, spent / len(trace)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,9 @@ PACKAGES = {
     "borg": "borgbackup",
     "partclone.ext4": "partclone",
     "rsync": "rsync",
+    "nbdkit": "nbdkit",
+    "nbd-server": "nbd-server",
+    "nbdcopy": "libnbd-bin",
 }
 _PLACES = ("usr/sbin", "usr/bin", "sbin", "bin")
 _SYSTEM = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"

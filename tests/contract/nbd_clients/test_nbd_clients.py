@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import struct
 import subprocess
 import threading
 import time
@@ -115,8 +116,6 @@ def test_many_at_once_read_the_same(house: House, home: Path) -> None:
 
 
 def test_a_client_that_asks_and_never_reads_costs_nothing(house: House, home: Path) -> None:
-    import struct
-
     peer, good = Peer(house.port, "disk@1"), Peer(house.port, "disk@1")
     good.read(0, DISK)
     before = memory(house)
@@ -126,6 +125,26 @@ def test_a_client_that_asks_and_never_reads_costs_nothing(house: House, home: Pa
             peer.sock.sendall(struct.pack(">IHHQQI", 0x25609513, 0, 0, 7, 0, DISK) * 100)
     assert good.read(100, 100) == (home / "disk").read_bytes()[100:200]
     assert memory(house) - before < 8 << 20
+
+
+def test_answers_to_a_slow_reader_keep_their_order(house: House, home: Path) -> None:
+    """Answers of all sizes, more than the socket takes at once: some go at once, some wait."""
+    wanted, chance = (home / "disk").read_bytes(), random.Random(8)
+    peer = Peer(house.port, "disk@1")
+    for _ in range(3):
+        asked = []
+        for cookie in range(300):
+            length = chance.choice([512, 4096, 65_536, 131_072, 262_144, 300_000])
+            asked.append((cookie, chance.randrange(DISK - length), length))
+        for cookie, offset, length in asked:
+            peer.sock.sendall(struct.pack(">IHHQQI", 0x25609513, 0, 0, cookie, offset, length))
+        answered = dict.fromkeys(range(300))
+        while answered:
+            magic, error, cookie = struct.unpack(">IIQ", peer.take(16))
+            assert (magic, error) == (0x67446698, 0)
+            _, offset, length = asked[cookie]
+            assert peer.take(length) == wanted[offset : offset + length]
+            del answered[cookie]
 
 
 def memory(house: House) -> int:
