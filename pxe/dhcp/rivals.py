@@ -35,9 +35,12 @@ class Rivals:
             zone = self._zones.local(port.interface.name, port.addresses)
             if zone is not None and zone.subnet.mode is Mode.AUTHORITATIVE:
                 names.append(port.interface.name)
-        ours = [own.ip for port in self._ports for own in port.addresses]
-        found = await asyncio.gather(*(probe.probe(name, self._seconds, ours) for name in names))
+        found = await asyncio.gather(*(probe.probe(name, self._seconds, self._ours()) for name in names))
         return [server for servers in found for server in servers]
+
+    def _ours(self) -> list[IPv4Address]:
+        """We may be on one wire with two interfaces, and answer on both."""
+        return [own.ip for port in self._ports for own in port.addresses]
 
     async def watch(self, every: float = EVERY_SECONDS) -> None:
         """Somebody may plug in another server at any time; then machines get its addresses, and no boot."""
@@ -54,5 +57,7 @@ class Rivals:
     def heard_of(self, server: IPv4Address, interface: str) -> None:
         """A client chose another server: sooner news than a look's, and the only news of one that answers
         certain machines only, or behind a relay."""
+        if server in self._ours():
+            return
         text = f"a machine on {interface} took the address of a DHCP server at {server} instead of ours"
         self._alarm("alarm.foreign", text)

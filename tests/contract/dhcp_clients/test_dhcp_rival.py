@@ -4,11 +4,14 @@ own looking and by what machines say."""
 from __future__ import annotations
 
 import time
+from ipaddress import IPv4Address, IPv4Interface
+from types import SimpleNamespace
 
 from dhcp_wire import NETNS, Wire, eventually, need, run, wire
 
 from pxe.dhcp import rivals
 from pxe.dhcp.server import DhcpConfig
+from pxe.dhcp.zones import Zones
 
 __all__ = ["wire"]  # the fixture
 pytestmark = NETNS
@@ -48,6 +51,16 @@ def test_a_machine_that_takes_its_address_tells_us_at_once(wire: Wire) -> None:
     assert "10.93.0.201 obtained" in wire.on_client(need("udhcpc"), *once)
     (alarm,) = eventually(lambda: wire.events("alarm.foreign"))
     assert "a machine on br0 took the address of a DHCP server at 10.93.0.66" in alarm["text"]
+
+
+def test_our_own_other_interface_is_no_rival() -> None:
+    port = SimpleNamespace(addresses=(IPv4Interface("10.93.0.2/24"),))
+    told: list[str] = []
+    rivals_ = rivals.Rivals([port], Zones([], ""), 1.0, lambda _kind, text: told.append(text))  # type: ignore[list-item]
+    rivals_.heard_of(IPv4Address("10.93.0.2"), "br0")
+    assert told == []
+    rivals_.heard_of(IPv4Address("10.93.0.3"), "br0")
+    assert len(told) == 1
 
 
 def test_by_default_it_is_known_within_a_minute() -> None:
