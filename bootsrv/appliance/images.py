@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from bootsrv.config import Config
 from bootsrv.errors import BootsrvError, Conflict, Invalid, NotFound
 from bootsrv.model import BootMode, Node, NodeState
 from bootsrv.registry.registry import Registry
+from images.errors import ImageNotFound
 from images.progress import Progress, silent
 from images.versions import Version
 
@@ -96,15 +97,18 @@ class Images:
         return names()
 
     def import_recipe(
-        self, name: str, recipe: str, comment: str = "", progress: Progress = silent
-    ) -> Version:
-        """Build a recipe (by name, or a file of one's own) as the next version of `name`. Needs root;
-        minutes."""
+        self, name: str, recipe: str, comment: str = "", progress: Progress = silent,
+        untouched: Sequence[str] = (),
+    ) -> Version:  # fmt: skip
+        """Build a recipe (by name, or a file of one's own) as the next version of `name`. `untouched` as in
+        `import_source`. Needs root; minutes.
+        """
         from images.importing.recipe_build import import_recipe
 
         wanted: str | Path = Path(recipe) if "/" in recipe or recipe.endswith(".toml") else recipe
         with translated():
-            return import_recipe(self.store(), name, wanted, comment, progress=progress)
+            meta = self._lists(name, untouched)
+            return import_recipe(self.store(), name, wanted, comment, meta, progress)
 
     def import_source(
         self,
@@ -114,12 +118,14 @@ class Images:
         excludes: Sequence[str] = (),
         progress: Progress = silent,
         disk: bool = False,
+        untouched: Sequence[str] = (),
     ) -> Version:
         """A directory, an archive, a container image, a squashfs, an ISO or a disk as the next version of
         `name`.
 
         `excludes` (for directories) are added to what is never imported: /proc, /sys, sockets and so on.
-        `disk`: it is a disk, whatever it looks like.
+        `disk`: it is a disk, whatever it looks like. `untouched`: patterns that pushes to machines with this
+        image leave alone; those of the version before stay.
         """
         from images.importing.auto import import_image
         from images.importing.from_disk import import_disk
@@ -129,8 +135,18 @@ class Images:
             if disk:
                 return import_disk(self.store(), name, source, comment, progress=progress)
             return import_image(
-                self.store(), name, source, comment, excludes=(*EXCLUDES, *excludes), progress=progress
-            )
+                self.store(), name, source, comment, self._lists(name, untouched),
+                excludes=(*EXCLUDES, *excludes), progress=progress,
+            )  # fmt: skip
+
+    def _lists(self, name: str, untouched: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """What travels with an image from version to version, as meta."""
+        try:
+            before = self.store().resolve(name).meta.get("update_excludes") or ()
+        except ImageNotFound:
+            before = ()
+        patterns = [*dict.fromkeys([*map(str, before), *untouched])]
+        return {"update_excludes": patterns} if patterns else {}
 
     def tag(self, ref: str, tag: str) -> Version:
         """Point NAME@TAG at a version."""

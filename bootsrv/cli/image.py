@@ -34,6 +34,10 @@ for command in (capture, image_work.diff, image_work.edit, image_work.export, im
 @click.option("--recipe", help="Build it from packages: a recipe's name (see `image recipes`) or a file.")
 @click.option("--comment", default="", help="A line for the list.")
 @click.option("--exclude", "excludes", multiple=True, metavar="PATTERN", help="Leave out (directories only).")
+@click.option(
+    "--exclude-update", "untouched", multiple=True, metavar="PATTERN",
+    help="What pushes to machines with this image are not to touch; stays with the image.",
+)  # fmt: skip
 @click.option("--disk", is_flag=True, help="SOURCE is a disk of any system, even if it looks like no disk.")
 @as_json
 @pass_context
@@ -44,6 +48,7 @@ def import_(
     recipe: str | None,
     comment: str,
     excludes: tuple[str, ...],
+    untouched: tuple[str, ...],
     disk: bool,
     json_: bool,
 ) -> None:
@@ -60,10 +65,10 @@ def import_(
     verbs = context.appliance.images
     with progress_of(f"importing {name}") as told:
         if recipe is not None:
-            made = verbs.import_recipe(name, recipe, comment, told)
+            made = verbs.import_recipe(name, recipe, comment, told, untouched)
         else:
             assert source is not None
-            made = verbs.import_source(name, source, comment, excludes, told, disk)
+            made = verbs.import_source(name, source, comment, excludes, told, disk, untouched)
     if json_:
         show_json(version_record(made))
         return

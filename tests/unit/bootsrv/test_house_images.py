@@ -92,3 +92,18 @@ def test_room_is_not_given_back_while_a_machine_is_imaged(
     assert json.loads(said)["freed"] == 0 and json.loads(said)["waiting"] > 150_000
     verbs.registry.nodes.save(replace(verbs.nodes.show("busy"), state=NodeState.RUNNING))
     assert verbs.images.gc().freed > 150_000
+
+
+def test_what_pushes_leave_alone_stays_with_the_image(
+    verbs: Appliance, config: Config, tmp_path: Path
+) -> None:
+    source = tmp_path / "root"
+    (source / "etc").mkdir(parents=True)
+    (source / "etc/x").touch()
+    words = ("import", "golden", str(source), "--json")
+    assert run(config, *words, "--exclude-update", "/opt/local/*")[0] == 0
+    (source / "etc/y").touch()
+    _, said, _ = run(config, *words, "--exclude-update", "/etc/motd")
+    assert json.loads(said)["meta"]["update_excludes"] == ["/opt/local/*", "/etc/motd"]
+    header = verbs.images.store().manifest("golden").header
+    assert header.meta["update_excludes"] == ["/opt/local/*", "/etc/motd"], "machines read it there"
