@@ -54,6 +54,12 @@ class Client:
         return _rate(self.requests, self.misses)
 
 
+def hit_rate(clients: Iterable[Client]) -> float | None:
+    """Of several connections together."""
+    seen = list(clients)
+    return _rate(sum(one.requests for one in seen), sum(one.misses for one in seen))
+
+
 @dataclass(frozen=True, slots=True)
 class Served:
     """A version, over all processes."""

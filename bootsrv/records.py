@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bootsrv.appliance.exports import Machine
 from bootsrv.model import AnswerText, BootMode, Event, GroupBoot, Node, Root
 from bootsrv.registry.upkeep import Room
 from bootsrv.timeline import Boot, Progress
@@ -72,6 +73,11 @@ def group_record(name: str, options: Mapping[str, Any], nodes: int, boot: GroupB
 
 def room_record(room: Room) -> Record:
     return {"used": room.used, "size": room.size, "at": room.at}
+
+
+def served_record(machine: Machine) -> Record:
+    names = ("since", "connected", "sent", "received", "written", "limit", "hit_rate")
+    return {name: getattr(machine, name) for name in names}
 
 
 def _root(root: Root) -> Record:

@@ -37,6 +37,7 @@ from bootsrv.records import (
     node_record,
     progress_record,
     room_record,
+    served_record,
     version_record,
 )
 from webui.context import appliance
@@ -156,7 +157,10 @@ def _identified(node: Node, body: NodeBody) -> Record:
 def _full(node: Node) -> Record:
     room = appliance().roots.room(node)
     told = room_record(room) if room is not None else None
-    return node_record(node) | {"room": told, "identities": appliance().identities.record(node)}
+    machine = appliance().exports.of(node)
+    served = served_record(machine) if machine is not None else None
+    known = appliance().identities.record(node)
+    return node_record(node) | {"room": told, "served": served, "identities": known}
 
 
 def _whole(name: str, default: int) -> int:

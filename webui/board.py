@@ -73,7 +73,7 @@ def machine(number: int) -> ResponseReturnValue:
         "node.html",
         section="board.machines",
         node=node,
-        rooted=rootforms.told(node, appliance().roots.room(node)),
+        rooted=rootforms.told(node, appliance().roots.room(node), appliance().exports.of(node)),
         drift=appliance().pushes.last_drift(node),
         identities=[f"{kind}={value}" for kind, value in appliance().identities.of(node)],
         boots=[flight.drawn(boot, at) for boot in watch.boots(node, BOOTS)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bootsrv.appliance.exports import Machine
 from bootsrv.appliance.nodes import Wanted
 from bootsrv.model import BootMode, Node, RootKind, Writes
 from bootsrv.registry.upkeep import Room
@@ -63,7 +64,7 @@ def wanted(form: Form) -> tuple[Wanted, list[str]]:
     return asked, emptied
 
 
-def told(node: Node, room: Room | None) -> list[str]:
+def told(node: Node, room: Room | None, machine: Machine | None) -> list[str]:
     """Lines for the node's own page; none for one that boots from its disk and always did. `room`: how full
     its write layer was."""
     lines = []
@@ -78,6 +79,10 @@ def told(node: Node, room: Room | None) -> list[str]:
             lines[0] = now
     if room is not None:
         lines.append(f"Has written {size(room.used)} of {size(room.size)}")
+    if machine is not None and machine.sent is not None:
+        share = f", {machine.hit_rate:.0%} from the cache" if machine.hit_rate is not None else ""
+        gone = "" if machine.connected else "; not connected"
+        lines.append(f"Was sent {size(machine.sent)}{share}{gone}")
     return lines
 
 

@@ -35,6 +35,7 @@ class Machine:
     received: int | None = None
     written: int | None = None
     limit: int | None = None
+    hit_rate: float | None = None  # of what it read, the share that was in the server's cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,17 @@ class Exports:
             else Exported(ref, kind, "ready", machines=tuple(_machine(node, ref) for node in nodes))
             for (ref, kind), nodes in sorted(used.items())
         ]
+
+    def of(self, node: Node) -> Machine | None:
+        """One node and the root it has now; None for one that was not booted diskless."""
+        if node.rooted is None:
+            return None
+        ref, kind = node.rooted.image, node.rooted.root.kind
+        if kind is RootKind.NFS:
+            return _nfs_machine(node, ref, status.read(self._config))
+        if kind is RootKind.NBD:
+            return _nbd_machine(node, ref, exportstate.exports(self._config))
+        return _machine(node, ref)
 
     def show(self, ref: str) -> Sequence[Exported]:
         """All kinds of one version. Raises NotFound."""
@@ -123,6 +135,7 @@ def _nbd_machine(node: Node, ref: str, nbd: exportstate.State) -> Machine:
         plain.node, plain.name, plain.address, plain.since, any(one.export.startswith(ref) for one in seen),
         sum(one.read for one in seen), sum(one.written for one in seen),
         nbd.kept.get(node.id, 0) if writes else None, (node.rooted.root.limit or LIMIT) if writes else None,
+        exportstate.hit_rate(seen),
     )  # fmt: skip
 
 

@@ -190,7 +190,7 @@ def list_(context: Context, nodes: str | None, unknown: bool, everything: bool, 
 @pass_context
 def show(context: Context, name: str, json_: bool) -> None:
     """One node: what it is, what it runs, what it is made of."""
-    from bootsrv.records import node_record, room_record
+    from bootsrv.records import node_record, room_record, served_record
 
     found = context.appliance.nodes.show(name)
     record = node_record(found) | {"identities": context.appliance.identities.record(found)}
@@ -198,6 +198,8 @@ def show(context: Context, name: str, json_: bool) -> None:
     record["drift"] = looked.count if looked is not None else None
     room = context.appliance.roots.room(found)
     record["room"] = room_record(room) if room is not None else None
+    machine = context.appliance.exports.of(found)
+    record["served"] = served_record(machine) if machine is not None else None
     if json_:
         show_json(record)
         return
