@@ -12,7 +12,7 @@ from bootsrv.lab.lab import Lab
 from bootsrv.lab.machine import Machine
 from bootsrv.model import Event, Node
 
-BOOT_SECONDS = 300.0
+BOOT_SECONDS = 400.0
 FIRST = 21  # of the addresses
 
 
