@@ -17,8 +17,10 @@ import time
 from bootsrv import child, exportstate
 from bootsrv.config import Config
 from bootsrv.diskless import Shares
+from bootsrv.errors import BootsrvError
 from bootsrv.exportgate import HouseGate, layers_dir, orphans
 from bootsrv.listening import nbd_listens_on
+from bootsrv.model import BootMode, RootKind
 from bootsrv.peers import Peers
 from bootsrv.recorder import Recorder
 from bootsrv.registry.registry import Registry
@@ -30,7 +32,7 @@ from images.shelf import Shelf
 
 log = logging.getLogger(__name__)
 NUMBER = "BOOTSRV_EXPORTS"  # which of several processes this is; not set: the first
-LOOK_SECONDS, TIDY_SECONDS = 5.0, 3600.0
+LOOK_SECONDS, TIDY_SECONDS, NEEDED_SECONDS = 5.0, 3600.0, 1.0
 
 
 async def serve(config: Config, stop: asyncio.Event) -> int:
@@ -41,12 +43,11 @@ async def serve(config: Config, stop: asyncio.Event) -> int:
         return 0
     number = int(os.environ.get(NUMBER, "0"))
     work = _Work(config, number)
-    others = Supervisor(_others(config) if number == 0 else ())
+    others = Supervisor(_others(config) if number == 0 else ())  # of one port and one cache
     tasks: list[asyncio.Task[object]] = []
     try:
         places = work.start()
-        await others.start()
-        running = asyncio.create_task(others.run())
+        running = asyncio.create_task(_when_needed(work, others))
         moved, stopped, broken = (
             asyncio.create_task(one) for one in (_addresses(config, places), stop.wait(), work.ended())
         )
@@ -83,6 +84,7 @@ class _Work:
         self._thread = threading.Thread(target=self._server.run, name="nbd-loop")
         self._told: object = None
         self._told_at = 0.0
+        self._seen: tuple[int, int] | None = None
 
     def start(self) -> list[tuple[str, int]]:
         """Open the sockets and go; where it listens. Raises OSError."""
@@ -125,6 +127,18 @@ class _Work:
             except OSError as error:
                 log.warning("what is exported cannot be told: %s", error)
 
+    def needed(self) -> bool:
+        """Whether a node has its root from here, or gets it at its next boot; asked when somebody changed
+        something."""
+        if (changes := self._registry.changes()) == self._seen:
+            return False
+        self._seen = changes
+        return any(
+            (node.rooted is not None and node.rooted.root.kind is RootKind.NBD)
+            or (node.boots is BootMode.DISKLESS and node.root.kind is RootKind.NBD)
+            for node in self._registry.nodes.list()
+        )
+
     def tidy(self) -> None:
         """Remove what nodes kept that are gone."""
         for gone in orphans(self._config, self._registry.nodes.list()):
@@ -133,6 +147,20 @@ class _Work:
                 discard(gone)
             except OSError as error:
                 log.warning("%s could not be removed: %s", gone, error)
+
+
+async def _when_needed(work: _Work, others: Supervisor) -> None:
+    """Run the other processes, from when there is a node that would use them."""
+    while not others.stopped:
+        if await asyncio.to_thread(work.needed):
+            try:
+                await others.start()
+            except (BootsrvError, OSError) as error:
+                log.error("only one process serves block devices: %s", error)
+                return None
+            return await others.run()
+        await asyncio.sleep(NEEDED_SECONDS)
+    return None
 
 
 async def _tidy(work: _Work) -> None:

@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from bootsrv.child import MOVED, READY_VARIABLE
@@ -46,6 +47,12 @@ class Supervisor:
     def stop(self) -> None:
         """End everything; `run` returns when it has."""
         self._stop.set()
+
+    async def stopped(self, seconds: float) -> bool:
+        """Whether it is told to stop within that time."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
+        return self._stop.is_set()
 
     async def start(self) -> None:
         """Start all and wait until all are ready. Raises BootsrvError naming the one that is not."""

@@ -49,4 +49,5 @@ class Journal(Protocol):
     """Takes notes without delay."""
 
     def record_peer(self, address: str, kind: str, text: str, data: Mapping[str, Any] | None = None) -> None:
-        """Kinds: nbd.opened, nbd.closed, nbd.refused, nbd.damaged, nbd.full."""
+        """Kinds: nbd.opened, nbd.closed, nbd.refused; alarm.image: a chunk is damaged; alarm.writes: a
+        layer is full."""

@@ -318,7 +318,7 @@ class Server:
             if failure is None:
                 self._guarded(client, partial(transmission.again, request))
             else:
-                self.trouble(transmission, "nbd.damaged", str(failure))
+                self.trouble(transmission, "alarm.image", str(failure))
                 self._guarded(client, partial(transmission.failed, request))
 
     def flush(self, transmission: Transmission, request: Request) -> None:

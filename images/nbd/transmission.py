@@ -274,11 +274,11 @@ class Transmission:
         try:
             change(self.layer)
         except LayerFull as limit:
-            self._threads.trouble(self, "nbd.full", f"its layer is full: {limit}")
+            self._threads.trouble(self, "alarm.writes", f"what it keeps is full: {limit}")
             return Error.ENOSPC
         except OSError as error:
             full = error.errno == Error.ENOSPC
-            self._threads.trouble(self, "nbd.full" if full else "nbd.failed", f"its layer: {error}")
+            self._threads.trouble(self, "alarm.writes", f"what it writes cannot be kept: {error}")
             return Error.ENOSPC if full else Error.EIO
         return 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import struct
 import subprocess
@@ -188,7 +189,30 @@ def test_a_full_layer_says_so_and_lives(home: Path, tmp_path: Path) -> None:
         peer.ask(4, 0, 512 << 10)  # TRIM makes room
         peer.write(4 << 20, b"b" * (512 << 10))
         assert peer.read(4 << 20, 512) == b"b" * 512
-        assert [row[1] for row in house.said].count("nbd.full") == 1
+        assert [row[1] for row in house.said].count("alarm.writes") == 1
+
+
+def test_a_damaged_chunk_is_an_error_and_an_alarm(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "store", tmp_path / "store")
+    locator = ImageStore.open(tmp_path / "store").source("disk@1").locator
+    frame = locator.frame(locator.place(0).frame)
+    with (tmp_path / "store/packs" / f"{frame.pack}.pack").open("r+b") as pack:
+        pack.seek(frame.offset + frame.stored // 2)
+        byte = pack.read(1)
+        pack.seek(-1, os.SEEK_CUR)
+        pack.write(bytes([byte[0] ^ 4]))
+    wanted, bad = (home / "disk").read_bytes(), 0
+    with serving(tmp_path / "store", tmp_path / "nbd") as house:
+        peer = Peer(house.port, "disk@1")
+        for offset in range(0, DISK, 65_536):
+            try:
+                assert peer.read(offset, 65_536) == wanted[offset : offset + 65_536]
+            except OSError as error:
+                assert error.errno == 5
+                bad += 1
+        assert 0 < bad < 16
+        alarms = [row for row in house.said if row[1] == "alarm.image"]
+        assert len(alarms) == 1 and "run `bootsrv image verify --repair`" in alarms[0][2]
 
 
 def test_storm_of_writes_survives_kills(home: Path, tmp_path: Path) -> None:
