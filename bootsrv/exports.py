@@ -151,16 +151,15 @@ class _Work:
 
 async def _when_needed(work: _Work, others: Supervisor) -> None:
     """Run the other processes, from when there is a node that would use them."""
-    while not others.stopped:
-        if await asyncio.to_thread(work.needed):
-            try:
-                await others.start()
-            except (BootsrvError, OSError) as error:
-                log.error("only one process serves block devices: %s", error)
-                return None
-            return await others.run()
-        await asyncio.sleep(NEEDED_SECONDS)
-    return None
+    while not await asyncio.to_thread(work.needed):
+        if await others.stopped(NEEDED_SECONDS):
+            return
+    try:
+        await others.start()
+    except (BootsrvError, OSError) as error:
+        log.error("only one process serves block devices: %s", error)
+        return
+    await others.run()
 
 
 async def _tidy(work: _Work) -> None:
