@@ -57,9 +57,14 @@ def serve(config: Config) -> int:
             identity.command(name, [sys.executable, "-m", module, "--config", str(config.path.absolute())]),
         )
         for name, module in MODULES.items()
-        if name != "nfs" or config.nfs.enabled
+        if _needed(name, config)
     ]
     return asyncio.run(_supervise(children))
+
+
+def _needed(name: str, config: Config) -> bool:
+    """Whether this configuration has work for a process."""
+    return {"nfs": config.nfs.enabled, "mirror": bool(config.mirrors)}.get(name, True)
 
 
 def _look_around(config: Config) -> None:
