@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
 import click
@@ -36,25 +36,42 @@ STEPS = {
     "deploy.done": "imaged, restarting",
     "install.started": "its installer fetches its answers",
     "install.done": "installed, restarting",
+    "boot.diskless": "starts its image's kernel",
+    "root.up": "mounting its root",
+    "root.done": "its root is mounted",
     "home": "runs from its own disk",
 }
 
 
-def follow(verbs: Appliance, nodes: Sequence[Node], since: int, timeout: float | None, bars: bool) -> None:
-    """Returns when every node runs, or is off if that is how imaging ends; raises BootsrvError when one
-    failed or the time is over."""
+DISKLESS = {"home": "runs"}
+
+
+def follow(
+    verbs: Appliance,
+    nodes: Sequence[Node],
+    since: int,
+    timeout: float | None,
+    bars: bool,
+    booted: bool = False,
+) -> None:
+    """Returns when every node runs, or is off if that is how imaging ends; with `booted`, when each has
+    called home once more. Raises BootsrvError when one failed or the time is over."""
     waiting = {node.id: node for node in nodes}
     ends = time.monotonic() + timeout if timeout is not None else None
     failed: list[str] = []
     with ExitStack() as stack:
-        show: _Bars | _Lines = _Bars(stack, nodes) if bars else _Lines(nodes)
+        show: _Bars | _Lines = (
+            _Bars(stack, nodes) if bars else _Lines(nodes, {**STEPS, **(DISKLESS if booted else {})})
+        )
         for batch in verbs.watch.follow(since, time.sleep):
             for event in batch:
                 if event.node in waiting:
                     show.step(event)
+                if event.node in waiting and booted and event.kind == "home":
+                    waiting.pop(event.node)
                 if event.node in waiting and event.kind == "node.disarmed":
                     failed.append(f"{waiting.pop(event.node).name}: the arming was taken back")
-            failed += _ended(verbs, waiting) if batch else []
+            failed += _ended(verbs, waiting, booted) if batch else []
             if not waiting:
                 break
             if ends is not None and time.monotonic() > ends:
@@ -64,7 +81,7 @@ def follow(verbs: Appliance, nodes: Sequence[Node], since: int, timeout: float |
         raise BootsrvError("; ".join(failed))
 
 
-def _ended(verbs: Appliance, waiting: dict[int, Node]) -> list[str]:
+def _ended(verbs: Appliance, waiting: dict[int, Node], booted: bool) -> list[str]:
     """Takes the nodes that have come to an end out of `waiting`; what went wrong with them."""
     failed = []
     for node_id in list(waiting):
@@ -73,6 +90,8 @@ def _ended(verbs: Appliance, waiting: dict[int, Node]) -> list[str]:
             failed.append(f"{waiting.pop(node_id).name}: was removed")
         elif node.state is NodeState.FAILED:
             failed.append(f"{waiting.pop(node_id).name}: {node.error}")
+        elif booted:
+            continue
         elif node.state is NodeState.RUNNING or (
             node.state is NodeState.INSTALLED and verbs.config.imager.finish == "poweroff"
         ):
@@ -83,14 +102,15 @@ def _ended(verbs: Appliance, waiting: dict[int, Node]) -> list[str]:
 class _Lines:
     """For logs and pipes: a line for each step, and for each tenth of the bytes."""
 
-    def __init__(self, nodes: Sequence[Node]) -> None:
+    def __init__(self, nodes: Sequence[Node], steps: Mapping[str, str]) -> None:
+        self._steps = steps
         self._names = {node.id: node.name for node in nodes}
         self._tenths: dict[int, int] = {}
 
     def step(self, event: Event) -> None:
         node = event.node or 0
-        text = STEPS.get(event.kind)
-        if event.kind in ("deploy.failed", "install.failed"):
+        text = self._steps.get(event.kind)
+        if event.kind in ("deploy.failed", "install.failed", "root.failed"):
             text = f"failed: {event.text}"
         if event.kind == "install.step":
             text = event.text

@@ -63,7 +63,11 @@ def reimage(
     since = verbs.watch.last_event()
     chosen = verbs.nodes.select(nodes)
     if diskless or local:
-        _roots(context, chosen, image, diskless, given)
+        done = _roots(context, chosen, image, diskless, given)
+        if wait:
+            from bootsrv.cli.following import follow
+
+            follow(verbs, done, since, timeout, bars=on_terminal(), booted=True)
         return
     if cancel:
         done = verbs.deploys.cancel(chosen)
@@ -83,7 +87,7 @@ def reimage(
 
 def _roots(
     context: Context, nodes: Sequence[Node], image: str | None, diskless: bool, given: dict[str, Any]
-) -> None:
+) -> Sequence[Node]:
     from bootsrv.appliance.roots import Wanted
 
     roots = context.appliance.roots
@@ -91,3 +95,4 @@ def _roots(
     for node in done:
         what = f"{node.image} by {node.root.kind}, writes {node.root.writes}" if diskless else "its own disk"
         click.echo(f"{node.name} at its next boot: {what}")
+    return done

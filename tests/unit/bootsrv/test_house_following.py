@@ -88,3 +88,20 @@ def test_gives_up(house: Appliance) -> None:
     node = house.nodes.add(Wanted(name="n1", image="debian"))
     with pytest.raises(BootsrvError, match="not done after 1 s: n1"):
         follow(house, [node], house.watch.last_event(), 1.0, bars=False)
+
+
+def test_a_diskless_boot_ends_with_its_next_call(
+    house: Appliance, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It runs already, with the version it had: that is not what is waited for."""
+    node = house.nodes.add(Wanted(name="n1", image="debian", mode="diskless"))
+    node = house.registry.nodes.save(lifecycle.reported(node, "home", {"image": "debian@1"}))
+    since = house.watch.last_event()
+    thread = play(house, [("root.up", {}), ("root.done", {}), ("home", {"image": "debian@2"})])
+    follow(house, [node], since, 30.0, bars=False, booted=True)
+    thread.join()
+    said = capsys.readouterr().out.splitlines()
+    told = [line.partition("n1: ")[2] for line in said]
+    assert told == ["mounting its root", "its root is mounted", "runs"]
+    with pytest.raises(BootsrvError, match="not done after"):
+        follow(house, [node], house.watch.last_event(), 0.5, bars=False, booted=True)
