@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -209,12 +210,22 @@ def nfs_possible(config: Config) -> Iterator[Finding]:
         )
     for number in (config.nfs.port, config.nfs.mount_port):
         who = holder(Port("tcp", number))
-        if taken(Port("tcp", number)) and not (who or "").startswith("ganesha.nfsd"):
+        if taken(Port("tcp", number)) and not _our_ganesha(config, who or ""):
             yield Finding(
                 Level.WARNING,
                 f"no roots over NFS: TCP port {number} is taken by {who or 'another program'}",
                 "stop it, or set other ports in [nfs]",
             )
+
+
+def _our_ganesha(config: Config, who: str) -> bool:
+    """Whether `holder` named the one that we started: Debian starts another as soon as it is installed."""
+    found = re.search(r"\(process (\d+)\)", who)
+    try:
+        words = Path(f"/proc/{found[1]}/cmdline").read_bytes() if found else b""
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return os.fsencode(config.data_dir / "nfs") in words
 
 
 def firewall_open(config: Config) -> Iterator[Finding]:

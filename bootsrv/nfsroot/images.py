@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 AGAIN_SECONDS = 300.0  # after a failure
 KEEP_SECONDS = 3600.0  # what no node needs: it may be moved back
 SUFFIX = ".erofs"
+FAILED = "failed: "  # how `state` begins of what could not be made
 
 
 class RootImages:
@@ -60,7 +61,7 @@ class RootImages:
         if self._making == version.id:
             return f"{self._percent} % written"
         if version.id in self._failed:
-            return f"failed: {self._failed[version.id][1]}"
+            return FAILED + self._failed[version.id][1]
         return "waits for its turn"
 
     def unneeded(self, needed: Collection[str]) -> list[Path]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from bootsrv.errors import BootsrvError
 from bootsrv.model import Node, RootKind
 from bootsrv.nfsroot import status
 from bootsrv.nfsroot.grants import Grant, Grants
-from bootsrv.nfsroot.images import RootImages
+from bootsrv.nfsroot.images import FAILED, RootImages
 from bootsrv.nfsroot.spaces import Spaces
 from bootsrv.nfsroot.traffic import Counter
 from bootsrv.peers import Peers
@@ -77,6 +77,7 @@ class Keeper:
         self._traffic = Counter()
         self._trouble = ""
         self._told: dict[int, Export] = {}
+        self._failed: set[str] = set()
 
     def once(self) -> None:
         """Look, and do what is due. Raises OSError."""
@@ -97,6 +98,7 @@ class Keeper:
         if self._told:
             self._traffic.see(connections(self._server.port))
         state = {version.ref: text for version in wanted if (text := self._roots.state(version))}
+        self._failures(state)
         self._say(roots, grants, state)
 
     def close(self) -> None:
@@ -161,6 +163,13 @@ class Keeper:
             log.error("%s", text)
             self._registry.events.add(time.time(), ALARM, f"roots over NFS: {text}", None, None)
         self._trouble = text
+
+    def _failures(self, state: Mapping[str, str]) -> None:
+        """A version that could not be written is an alarm, once."""
+        found = {f"{ref} for NFS {text}" for ref, text in state.items() if text.startswith(FAILED)}
+        for text in sorted(found - self._failed):
+            self._registry.events.add(time.time(), ALARM, text, None, None)
+        self._failed = {text for text in self._failed | found if text.partition(" ")[0] in state}
 
     def _say(self, roots: list[status.Root], grants: list[Grant], state: dict[str, str]) -> None:
         now = status.Status(

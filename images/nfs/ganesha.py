@@ -14,7 +14,6 @@ import re
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -145,12 +144,3 @@ class Ganesha:
         with self._told:
             self._told.notify_all()
 
-
-def wait_gone(pid: int, seconds: float) -> bool:
-    """For tests and for who replaces a server: whether that process ended in time."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if not Path(f"/proc/{pid}").exists():
-            return True
-        time.sleep(0.05)
-    return False

@@ -57,7 +57,7 @@ class Serving:
         words = ["ip", "netns", "exec", net.server, "unshare", "--mount", sys.executable, script, str(home)]
         self._process = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
         )  # fmt: skip
 
     def ask(self, verb: str, **facts: Any) -> Any:
@@ -133,6 +133,15 @@ def getattr_status(handle: bytes, source: str) -> int:
     return int(struct.unpack(">I", call(2049, 100003, 1, opaque(handle), source)[:4])[0])
 
 
+def read(handle: bytes, source: str) -> str:
+    """The first bytes of a file, as hex."""
+    answer = call(2049, 100003, 6, opaque(handle) + struct.pack(">QI", 0, 100), source)
+    status = struct.unpack(">I", answer[:4])[0]
+    if status:
+        raise OSError(status, "read")
+    return answer[-100:].hex()
+
+
 def main() -> None:
     """VERB ARGUMENTS...: one JSON answer."""
     verb, *words = sys.argv[1:]
@@ -141,6 +150,8 @@ def main() -> None:
             print(json.dumps(mount(*words).hex()))
         elif verb == "getattr":
             print(json.dumps(getattr_status(bytes.fromhex(words[0]), words[1])))
+        elif verb == "read":
+            print(json.dumps(read(bytes.fromhex(words[0]), words[1])))
         elif verb == "lookup":
             print(json.dumps(lookup(bytes.fromhex(words[0]), words[1], words[2]).hex()))
     except OSError as error:

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import nastytree
+
 from images.erofs.writing import write_image
 from images.errors import ImageError
 from images.nfs import connections, mounted
@@ -31,6 +33,10 @@ class House:
             write_image(shelf.manifest(ref), shelf.source(ref), image)
         mounted.mount_root(image, Path(target))
         self.mounts.append(Path(target))
+
+    def snapshot(self, target: str) -> dict[str, str]:
+        """All that can be known of each name below a mount."""
+        return told(Path(target))
 
     def writes(self, image: str, target: str, limit: int) -> dict[str, int]:
         mounted.mount_writes(Path(image), Path(target), limit)
@@ -58,6 +64,14 @@ class House:
         self.server.close()
         for target in self.mounts:
             mounted.unmount(target)
+
+
+def told(tree: Path) -> dict[str, str]:
+    """A snapshot as JSON keeps it."""
+    rows = nastytree.snapshot(tree)
+    for row in rows.values():
+        row["xattrs"] = sorted(row["xattrs"].items())
+    return {repr(name): repr(sorted(row.items())) for name, row in rows.items()}
 
 
 def main() -> None:

@@ -13,8 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import imagestore
+import nastytree
 import pytest
 from nfs_rig import FRIEND, SERVER, STRANGER, Net, Serving
+from nfs_serve import told
+
+from images.importing.from_directory import import_directory
+from images.store import ImageStore
 
 pytestmark = pytest.mark.netns
 RIG = str(Path(__file__).with_name("nfs_rig.py"))
@@ -69,6 +74,46 @@ def test_a_granted_machine_reads_every_byte(net: Net, home: Path, serving: Servi
     for name, data in FILES.items():
         done = net.run("nfs-cat", url(f"/roots/debian@1/{name}", version))
         assert done.stdout == data, done.stderr
+
+
+def test_the_image_is_the_tree_to_the_last_attribute(net: Net, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    nastytree.build(tree)
+    (tree / "dev").rename(tree / "nodes")  # what is in /dev belongs to no image
+    import_directory(ImageStore.open(tmp_path / "store"), "nasty", tree)
+    (tmp_path / "nfs").mkdir()
+    serving = net.serve(tmp_path / "nfs")
+    try:
+        serving.ask("root", store=str(tmp_path / "store"), ref="nasty@1", target=str(tmp_path / "v1"))
+        seen = serving.ask("snapshot", target=str(tmp_path / "v1"))
+    finally:
+        serving.close()
+    wanted = told(tree)
+    assert seen.keys() == wanted.keys()
+    for name, row in wanted.items():
+        assert seen[name] == row, name
+
+
+def test_a_directory_of_the_server_is_read_as_nobody(net: Net, home: Path, serving: Serving) -> None:
+    (home / "media").mkdir()
+    home.chmod(0o755)
+    for path in (home / "media" / "open", home / "media" / "closed"):
+        path.write_bytes(b"x")
+    (home / "media" / "closed").chmod(0o600)
+    shared = {
+        "id": 7, "directory": str(home / "media"), "path": "/trees/rhel9", "clients": [FRIEND],
+        "squash": True,
+    }  # fmt: skip
+    serving.ask("apply", exports=[shared])
+    assert net.run("nfs-cat", url("/trees/rhel9/open", 3)).stdout == b"x"
+    assert net.run("nfs-cat", url("/trees/rhel9/closed", 3)).returncode != 0
+    handle = bytes.fromhex(by_hand(net, "mount", "/trees/rhel9", FRIEND))
+    server_root = (handle[:-9] + struct.pack("<II", 2, 0) + handle[-1:]).hex()
+    etc = by_hand(net, "lookup", server_root, "etc", FRIEND)
+    if "refused" not in etc:  # this disk's root is inode 2: whoever is nobody there reads no secret
+        shadow = by_hand(net, "lookup", etc, "shadow", FRIEND)
+        assert by_hand(net, "read", shadow, FRIEND) == {"refused": "[Errno 13] read"}
 
 
 def test_another_address_and_another_version_are_refused(net: Net, home: Path, serving: Serving) -> None:

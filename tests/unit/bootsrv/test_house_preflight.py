@@ -125,6 +125,28 @@ def dport(right: object) -> dict[str, Any]:
     return {"match": {"op": "==", "left": {"payload": {"protocol": "udp", "field": "dport"}}, "right": right}}
 
 
+class TestNfs:
+    def test_another_server_has_its_port(self, tmp_path: Path) -> None:
+        with socket.socket() as mine, socket.socket() as other:
+            for each in (mine, other):
+                each.bind(("0.0.0.0", 0))
+                each.listen()
+            port, mount_port = mine.getsockname()[1], other.getsockname()[1]
+            nfs = {"backend": "ganesha", "port": port, "mount_port": mount_port}
+            found = [one.what for one in preflight.nfs_possible(config(tmp_path, nfs=nfs))]
+            assert any(what.startswith(f"no roots over NFS: TCP port {port} is taken by") for what in found)
+            assert any(what.startswith(f"no roots over NFS: TCP port {mount_port} is") for what in found)
+        free = [one.what for one in preflight.nfs_possible(config(tmp_path, nfs=nfs))]
+        assert not any("is taken" in what for what in free)
+
+    def test_the_kernel_is_asked_for_and_does_not_serve(self, tmp_path: Path) -> None:
+        (finding,) = preflight.nfs_possible(config(tmp_path, nfs={"backend": "kernel"}))
+        assert finding.level is Level.WARNING and "nfs-server" in finding.do
+
+    def test_switched_off(self, tmp_path: Path) -> None:
+        assert list(preflight.nfs_possible(config(tmp_path, nfs={"enabled": False}))) == []
+
+
 class TestFirewall:
     PORTS = (67, 69, 8080)
 
