@@ -63,7 +63,7 @@ class Part:
 
 TARGETS = (
     "debian13", "debian12", "ubuntu24.04", "rhel10", "rhel9", "rocky9", "alma9", "fedora42", "rhel8", "rhel7",
-    "rhl7.2", "nocloud",
+    "sles15", "leap15.6", "coreos", "rhl7.2", "nocloud",
 )  # fmt: skip
 _METHODS = (("", "DHCP"), ("static", "Static"), ("bootp", "BOOTP"), ("none", "None"))
 _FILESYSTEMS = (("", "default"), *((name, name) for name in ("ext4", "xfs", "btrfs", "ext3", "vfat", "swap")))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,15 @@ from typing import Any
 from bootsrv.answers.crypt import hashed
 from bootsrv.answers.toml import as_toml
 from bootsrv.errors import BootsrvError, Invalid, NotFound
+from pxe.answers.autoyast.check import check as check_autoyast
+from pxe.answers.autoyast.render import render as render_autoyast
 from pxe.answers.cloud.autoinstall import render as render_autoinstall
 from pxe.answers.cloud.check import check as check_autoinstall
 from pxe.answers.cloud.nocloud import render as render_nocloud
+from pxe.answers.cloud.nocloud_check import check as check_nocloud
 from pxe.answers.errors import Finding, Unfit
+from pxe.answers.ignition.check import check as check_ignition
+from pxe.answers.ignition.render import render as render_ignition
 from pxe.answers.kickstart.importer import Imported, read_kickstart
 from pxe.answers.kickstart.parser import KickstartParser
 from pxe.answers.kickstart.render import render as render_kickstart
@@ -34,6 +39,14 @@ _WRITERS = {
     Dialect.PRESEED: render_preseed,
     Dialect.AUTOINSTALL: render_autoinstall,
     Dialect.NOCLOUD: render_nocloud,
+    Dialect.AUTOYAST: render_autoyast,
+    Dialect.IGNITION: render_ignition,
+}
+_READERS: dict[Dialect, Callable[[str], list[Finding]]] = {
+    Dialect.AUTOINSTALL: check_autoinstall,
+    Dialect.NOCLOUD: check_nocloud,
+    Dialect.AUTOYAST: check_autoyast,
+    Dialect.IGNITION: check_ignition,
 }
 _MOST = 4 << 20  # bytes of one answer file
 
@@ -77,10 +90,8 @@ def validate(text: str, goal: Target, parser: KickstartParser | None = None) -> 
     when it cannot be asked."""
     if goal.dialect is Dialect.PRESEED:
         return tuple(check_preseed(text, goal.major))
-    if goal.dialect is Dialect.AUTOINSTALL:
-        return tuple(check_autoinstall(text))
-    if goal.dialect is not Dialect.KICKSTART:
-        raise Invalid(f"files for {goal.name} cannot be checked; kickstart, preseed, autoinstall can")
+    if reader := _READERS.get(goal.dialect):
+        return tuple(reader(text))
     if goal.parser is None:
         return _by_our_tables(text, goal)
     asked = parser or KickstartParser()
@@ -123,7 +134,7 @@ def render(
         text = _WRITERS[goal.dialect](profile, goal, secrets)
     except Unfit as error:
         return Rendered("", tuple(error.findings))
-    if goal.dialect is Dialect.NOCLOUD or (goal.dialect is Dialect.KICKSTART and goal.parser is None):
+    if goal.dialect is Dialect.KICKSTART and goal.parser is None:
         return Rendered(text, ())
     return Rendered(text, validate(text, goal, parser))
 

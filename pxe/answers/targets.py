@@ -22,6 +22,8 @@ class Dialect(StrEnum):
     PRESEED = "preseed"
     AUTOINSTALL = "autoinstall"
     NOCLOUD = "nocloud"
+    AUTOYAST = "autoyast"
+    IGNITION = "ignition"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Target:
 
     name: str
     dialect: Dialect
-    line: str  # "fedora", "rhel", "debian", "ubuntu", "cloud"
+    line: str  # "fedora", "rhel", "debian", "ubuntu", "suse", "coreos", "cloud"
     version: tuple[int, int]
     parser: str | None = None
 
@@ -46,8 +48,10 @@ _PATTERNS = (
     (re.compile(r"debian-?(\d+)\Z"), "debian"),
     (re.compile(r"ubuntu-?(\d\d)\.(\d\d)\Z"), "ubuntu"),
     (re.compile(r"(cloud-init|nocloud)\Z"), "cloud"),
+    (re.compile(r"(?:sles|sle|leap|opensuse)-?(\d\d)(?:\.(\d))?\Z"), "suse"),
+    (re.compile(r"(coreos|fcos|flatcar)\Z"), "coreos"),
 )
-_RANGE = {"rhel": (3, 11), "fedora": (3, 46), "debian": (10, 13), "ubuntu": (20, 99)}
+_RANGE = {"rhel": (3, 11), "fedora": (3, 46), "debian": (10, 13), "ubuntu": (20, 99), "suse": (12, 15)}
 
 
 def find_target(name: str) -> Target:
@@ -67,13 +71,13 @@ def known_targets() -> str:
     """What can be named, for messages."""
     return (
         "rhl7.2, rhel3 to rhel11 (also rocky9, alma9, ...), fedora3 to fedora46, debian10 to debian13, "
-        "ubuntu24.04, nocloud"
+        "ubuntu24.04, sles12 and 15 (also leap15.6), coreos, flatcar, nocloud"
     )
 
 
 def _target(name: str, line: str, found: re.Match[str]) -> Target:
-    if line == "cloud":
-        return Target(name, Dialect.NOCLOUD, line, (0, 0))
+    if line in ("cloud", "coreos"):
+        return Target(name, Dialect.NOCLOUD if line == "cloud" else Dialect.IGNITION, line, (0, 0))
     major, minor = int(found[1]), int(found[2] or 0) if found.re.groups > 1 else 0
     if line == "rhl":
         return Target(name, Dialect.KICKSTART, "fedora", (OLDEST, major * 10 + minor))
@@ -82,6 +86,8 @@ def _target(name: str, line: str, found: re.Match[str]) -> Target:
         raise SettingError("target", f"{name!r} is out of reach; say {known_targets()}")
     if line == "debian":
         return Target(name, Dialect.PRESEED, line, (major, 0))
+    if line == "suse":
+        return Target(name, Dialect.AUTOYAST, line, (major, minor))
     if line == "ubuntu":
         return Target(name, Dialect.AUTOINSTALL, line, (major, minor))
     parser = f"RHEL{major}" if line == "rhel" else f"F{'C' if major < 7 else ''}{major}"

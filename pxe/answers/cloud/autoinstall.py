@@ -19,6 +19,7 @@ from pxe.answers.shell import account_script, first_boot_script, key_script, ste
 from pxe.answers.targets import Target
 
 Say = Callable[[Finding], None]
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _NOT_HERE: tuple[tuple[str, Callable[[Profile], object], str], ...] = (
     ("selinux", lambda p: p.selinux, "leave it out"),
     ("firewall", lambda p: p.firewall and p.firewall.enabled, "enable ufw in a script"),
@@ -44,7 +45,7 @@ def render(profile: Profile, target: Target, secrets: Mapping[str, str] | None =
 
 def as_cloud_config(values: Mapping[str, Any]) -> str:
     """Plain values as the text that cloud-init reads."""
-    text: str = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=10_000)
+    text: str = yaml.dump(dict(values), Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=10_000)
     return "#cloud-config\n" + text
 
 

@@ -15,7 +15,7 @@ from pxe.answers.network import Interface, Method
 from pxe.answers.profile import Profile
 
 Say = Callable[[Finding], None]
-_MAC = re.compile(r"([0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}\Z")
+MAC = re.compile(r"([0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}\Z")
 _ANY = {"match": {"name": "e*"}}  # whichever card there is
 
 
@@ -59,7 +59,7 @@ def _one(found: dict[str, dict[str, Any]], interface: Interface, where: str, say
         found.setdefault("bridges", {})[device or "br0"] = bridge
     elif device is None or device in ("link", "bootif"):
         found.setdefault("ethernets", {})["any"] = {**_ANY, **values}
-    elif _MAC.match(device):
+    elif MAC.match(device):
         mac = device.lower().replace("-", ":")
         name = "m" + mac.replace(":", "")
         found.setdefault("ethernets", {})[name] = {"match": {"macaddress": mac}, **values}
@@ -73,7 +73,7 @@ def _addresses(interface: Interface, where: str, say: Say) -> dict[str, Any]:
         values["dhcp4"] = True
     if interface.method is Method.STATIC:
         values["dhcp4"] = False
-        length = _length(interface, where, say)
+        length = prefix_of(interface, where, say)
         values["addresses"] = [f"{interface.address}/{length}"]
         if interface.gateway and not interface.no_default_route:
             values["routes"] = [{"to": "0.0.0.0/0", "via": interface.gateway}]
@@ -103,7 +103,8 @@ def _six(values: dict[str, Any], interface: Interface) -> None:
             values.setdefault("routes", []).append({"to": "::/0", "via": interface.ipv6_gateway})
 
 
-def _length(interface: Interface, where: str, say: Say) -> int:
+def prefix_of(interface: Interface, where: str, say: Say) -> int:
+    """Bits of a static address's network."""
     if not interface.address or not interface.netmask:
         say(Finding("a static address needs address and netmask", where))
         return 32

@@ -92,10 +92,8 @@ class Directives:
         refusal = simple.LAYOUTS.refusal("keyboard --xlayouts", self._target)
         if refusal:
             self._say(Finding(refusal, "layouts"))
-        layouts = ",".join(f"'{layout}'" for layout in profile.layouts)
-        return "keyboard", " ".join(
-            ["keyboard", quote(f"--vckeymap={profile.keyboard}"), quote(f"--xlayouts={layouts}")]
-        )
+        layouts = quote(f"--xlayouts={','.join(profile.layouts)}")
+        return "keyboard", " ".join(["keyboard", quote(f"--vckeymap={profile.keyboard}"), layouts])
 
     def _time(self) -> Iterator[Line]:
         profile = self._profile

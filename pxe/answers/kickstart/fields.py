@@ -172,6 +172,8 @@ class Fields:
 
     def _take_langsupport(self, words: Words) -> None:
         values = _LANGSUPPORT.read(words[1:])
+        if not words[1:]:
+            raise Strange("langsupport without a language")
         self._mark("langsupport")
         self._values["more_languages"] = values["more"]
         default = values.get("default")
@@ -184,6 +186,9 @@ class Fields:
             values["layouts"] = tuple(one.strip("'\" ") for one in values["layouts"])
         if "keyboard" not in values:
             raise Strange("keyboard without a console keymap")
+        apart = any(word.startswith("--vckeymap") for word in words)
+        if apart != ("layouts" in values):
+            raise Strange("keyboard with a keymap for the console or for X alone")
         self._once("keyboard", values)
 
     def _take_timezone(self, words: Words) -> None:

@@ -105,7 +105,8 @@ class Form:
             say(Finding(refusal, where))
         for option in self.options:
             value = _value(record, option.field)
-            if value in (None, ()) or (value is False and option.value is not False):
+            says_no = option.kind is Kind.YES_NO or option.value is False
+            if value in (None, ()) or (value is False and not says_no):
                 continue
             new = list(option.words(value))
             refusal = option.age.refusal(f"{self.command} {option.name}", target) if new else None
@@ -126,6 +127,9 @@ class Form:
             else:
                 bare.append(word)
         self._bare(bare, values)
+        for option in self.options:
+            if option.kind is Kind.PRESENCE and option.field in values and option.name not in words:
+                raise Strange(f"{self.command}: what belongs to {option.name}, without it")
         return values
 
     def _option(self, word: str, rest: Iterator[str], values: dict[str, Any]) -> None:
@@ -169,7 +173,10 @@ class Form:
         elif len(bare) > len(fields):
             raise Strange(f"{self.command} {bare[-1]}")
         elif bare:
-            values.update(zip(fields[-len(bare) :], bare, strict=True))
+            given = dict(zip(fields[-len(bare) :], bare, strict=True))
+            if both := given.keys() & values.keys():
+                raise Strange(f"{self.command}: {', '.join(both)} twice")
+            values.update(given)
 
 
 def _value(record: Section, path: str) -> Any:

@@ -40,7 +40,11 @@ def render(profile: Profile, target: Target, secrets: Mapping[str, str] | None =
 
 
 def _directives(profile: Profile, target: Target, say: Callable[[Finding], None]) -> list[str]:
-    named = list(Directives(profile, target, say).lines())
+    kept = {line.split()[0] for one in profile.raw if not one.section for line in one.lines if line.split()}
+    # A kept line of a directive that nothing else of the file said: our own would come after it and win.
+    kept -= set(profile.order)
+    kept |= {"install"} if "upgrade" in kept else set()
+    named = [one for one in Directives(profile, target, say).lines() if one[0] not in kept]
     if profile.order:
         named = _in_order(named, profile.order)
     raw: dict[int, list[str]] = defaultdict(list)

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import urlsplit
 
 from pxe.answers.errors import Finding, Unfit
-from pxe.answers.network import Interface, Method
+from pxe.answers.network import Method
+from pxe.answers.preseed import ifupdown
 from pxe.answers.preseed.disks import disk_answers
 from pxe.answers.preseed.late import late_script, outside_script
 from pxe.answers.profile import Profile, When
@@ -73,14 +74,18 @@ def _answers(profile: Profile, secrets: Mapping[str, str], say: Say) -> Iterator
         yield "clock-setup/ntp-server", "string", profile.ntp_servers[0]
     yield from disk_answers(profile.disks, secrets, say)
     yield from _loader(profile)
-    yield "pkgsel/include", "string", " ".join(dict.fromkeys([*profile.packages.names, "ca-certificates"]))
+    yield "pkgsel/include", "string", _included(profile)
     yield "pkgsel/upgrade", "select", "full-upgrade"
     pre = "".join(step.text for step in profile.scripts if step.when is When.PRE)
     if pre:
         # The installer's own busybox has no base64.
         octal = "".join(f"\\{byte:03o}" for byte in pre.encode())
         yield "preseed/early_command", "string", _fits(f"printf '{octal}' > {_PRE}; sh {_PRE}", say)
-    late = [part for part in (_late(late_script(profile)), _outside(outside_script(profile))) if part]
+    network = ifupdown.script(profile, say) if ifupdown.needed(profile) else ""
+    # netcfg copies its own file into the system after this, so it must be ours as well.
+    ours = "cp /target/etc/network/interfaces /etc/network/interfaces\n" if network else ""
+    steps = (_late(network + late_script(profile)), _outside(ours + outside_script(profile)))
+    late = [part for part in steps if part]
     if late:
         yield "preseed/late_command", "string", _fits("; ".join(late), say)
     yield "finish-install/reboot_in_progress", "note", ""
@@ -88,12 +93,15 @@ def _answers(profile: Profile, secrets: Mapping[str, str], say: Say) -> Iterator
         yield f"debian-installer/exit/{'halt' if profile.finish == 'halt' else 'poweroff'}", "boolean", "true"
 
 
+def _included(profile: Profile) -> str:
+    wanted = [*profile.packages.names, "ca-certificates"]
+    wanted += ifupdown.packages(profile) if ifupdown.needed(profile) else ()
+    return " ".join(dict.fromkeys(wanted))
+
+
 def network_answers(profile: Profile, say: Say) -> Iterator[Answer]:
     """The questions of netcfg, for the file and for the kernel's command line."""
-    interface = profile.network[0] if profile.network else Interface()
-    for number, more in enumerate(profile.network):
-        if more.bond_slaves or more.bridge_slaves or more.vlan is not None or more.team_config:
-            say(Finding("write bonds, bridges and VLANs in a script", f"network[{number}]"))
+    interface = ifupdown.first_card(profile)
     yield "netcfg/choose_interface", "select", interface.device or "auto"
     name = profile.hostname or interface.hostname
     if name:

@@ -80,7 +80,7 @@ def test_the_findings_say_which_layer_a_value_comes_from(verbs, node):
     assert (found.field, found.layer) == ("selinux", "group:rack3")
     with pytest.raises(Unusable) as refused:
         verbs.save("defaults", "[[network]]\nvlan = 7\n", "ada")
-    assert [(one.field, one.layer) for one in refused.value.findings] == [("network[0]", "defaults")]
+    assert [(one.field, one.layer) for one in refused.value.findings] == [("network[0].device", "defaults")]
 
 
 def test_layers_lie_in_their_order(verbs, house, node):

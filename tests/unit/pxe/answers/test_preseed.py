@@ -71,7 +71,8 @@ def test_root_has_no_password_by_default():
     [
         ({"selinux": "enforcing"}, "selinux"),
         ({"firewall": {"enabled": True}}, "firewall"),
-        ({"network": [{"device": "eth3", "vlan": 5}]}, "network[0]"),
+        ({"network": [{"device": "eth0"}, {}]}, "network[1].device"),
+        ({"network": [{"device": "eth0", "vlan": 5, "method": "static"}]}, "network[0]"),
         ({"network": [{"method": "static"}]}, "network[0].address"),
         ({"source": {"url": "ftp://x/y"}}, "source.url"),
         ({"scripts": [{"when": "onerror", "text": "x\n"}]}, "scripts[0]"),

@@ -1,0 +1,1 @@
+"""AutoYaST profiles, for SUSE's installer."""
