@@ -74,7 +74,9 @@ class Client:
 
     def quick(self) -> bool:
         """Read and answer, after the handshake; False when more is to be looked after than that."""
-        assert self.transmission is not None
+        transmission = self.transmission
+        if transmission is None or transmission.waiting or self.out or self._over:
+            return False
         try:
             data = self.sock.recv(self._read)
         except BlockingIOError:
@@ -83,8 +85,8 @@ class Client:
             self._over = True
             return False
         self._read = READ if len(data) == self._read else LITTLE
-        self.transmission.take(data)
-        return not self.out and not self.transmission.ended
+        transmission.take(data)
+        return not self.out and not transmission.ended
 
     def decided(self, result: tuple[bytes, Asked | None]) -> None:
         """What the session says to the server's answer."""

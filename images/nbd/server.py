@@ -86,12 +86,16 @@ class Server:
     def run(self) -> None:
         """Serve. Ends with every connection closed and every layer released."""
         sys.setswitchinterval(0.0005)  # threads that unpack give way to the loop; Python's own choice is 5 ms
-        due, clients = time.monotonic() + TICK, self.clients
+        due, clients, poll = time.monotonic() + TICK, self.clients, self._epoll.poll
         try:
             while not self._stopped:
-                for fd, event in self._epoll.poll(max(0.0, due - time.monotonic())):
+                for fd, event in poll(TICK):
                     if (client := clients.get(fd)) is not None:
-                        self._client(client, event)
+                        try:
+                            if event != _READ or not client.quick():
+                                self._client(client, event)
+                        except (WireError, OSError) as error:
+                            self._close(client, str(error))
                     elif fd in self._listeners:
                         self._accept(self._listeners[fd])
                     elif fd == self._wake:
@@ -151,15 +155,7 @@ class Server:
             self._guarded(client, client.out.send)
 
     def _client(self, client: Client, event: int) -> None:
-        if event == _READ and client.transmission is not None and client.hungry:
-            try:
-                if client.quick():
-                    return
-            except (WireError, OSError) as error:
-                self._close(client, str(error))
-                return
-            self._guarded(client, _nothing)
-        elif event & _READ and client.hungry:
+        if event & _READ and client.hungry:
             self._guarded(client, client.readable)
         elif event & _GONE:
             self._close(client, "gone")

@@ -9,12 +9,12 @@ here blocks for longer than writing to the page cache takes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from images.nbd import session, wire
-from images.nbd.cache import BLOCK_BITS, SEGMENT, SHIFT
+from images.nbd.cache import BLOCK_BITS, SEGMENT, SHIFT, Segment
 from images.nbd.device import Device, Part
 from images.nbd.layer import SECTOR, Layer, LayerFull
 from images.nbd.outbox import Outbox
@@ -84,6 +84,9 @@ class Transmission:
         self.device, self.layer, self.export = device, layer, export
         self._out, self._threads = out, threads
         self._structured, self._allocation = structured, allocation
+        self._head, self._pack = (_DATA_HEAD, _pack_data) if structured else (_SIMPLE_HEAD, _pack_simple)
+        self._simple, self._size = device is not None and layer is None, export.size
+        self._segments: Mapping[int, Segment] = device.segments if device is not None else {}
         self.waiting = 0  # requests that threads are at
         self.ended = False
         self.counts = Counts()
@@ -125,9 +128,8 @@ class Transmission:
 
     def _requests(self, data: bytes, place: int, end: int) -> int:
         """Answer requests until one has data behind it; how far that went."""
-        out, simple = self._out, self.device is not None and self.layer is None
-        size, segments = self.export.size, self.device.segments if self.device is not None else {}
-        head, pack = (_DATA_HEAD, _pack_data) if self._structured else (_SIMPLE_HEAD, _pack_simple)
+        out, simple, size, segments = self._out, self._simple, self._size, self._segments
+        head, pack, counts, note = self._head, self._pack, self.counts, self.note
         full = 0  # bytes in the buffer
         while end - place >= _HEAD:
             magic, flags, command, cookie, offset, length = row = _UNPACK(data, place)
@@ -149,7 +151,10 @@ class Transmission:
                         os.preadv(segment.fd, [_VIEW[full : full + length]], inside)
                         full += length
                         segment.touched = True
-                        self._count(offset, length)
+                        counts.reads += 1
+                        counts.read_bytes += length
+                        if note is not None:
+                            note(offset, length)
                         continue
             if full:
                 out.send_now(_VIEW[:full])
@@ -162,13 +167,6 @@ class Transmission:
         if full:
             out.send_now(_VIEW[:full])
         return place
-
-    def _count(self, offset: int, length: int) -> None:
-        counts = self.counts
-        counts.reads += 1
-        counts.read_bytes += length
-        if self.note is not None:
-            self.note(offset, length)
 
     # -- all the others
 
@@ -187,7 +185,10 @@ class Transmission:
         elif error:
             self._error(request.cookie, error)
         elif command == Command.READ:
-            self._count(request.offset, request.length)
+            self.counts.reads += 1
+            self.counts.read_bytes += request.length
+            if self.note is not None:
+                self.note(request.offset, request.length)
             if not self._read(request):
                 self.counts.misses += 1
         elif command == Command.CACHE and self.layer is None:
