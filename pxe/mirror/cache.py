@@ -136,15 +136,21 @@ class Cache(Lookup):
         return list(self._entries.values())
 
     def fits(self, size: int) -> bool:
-        """Make room for `size` bytes; False when there is none to be had."""
+        """Make room for `size` bytes; False when there is none to be had. Some more is made than needed: to
+        find the longest unused takes a look at every entry."""
         if size > self._limit:
             return False
-        unused = sorted(self._entries.values(), key=self._last_use, reverse=True)
-        while self._used + size > self._limit or self._free(self._root) - size < self._reserve:
-            if not unused:
-                return False
-            self.drop(unused.pop())
-        return True
+        if not self._holds(size):
+            slack = self._limit // 20
+            for cached in sorted(self._entries.values(), key=self._last_use):
+                if self._holds(size, slack):
+                    break
+                self.drop(cached)
+        return self._holds(size)
+
+    def _holds(self, size: int, slack: int = 0) -> bool:
+        free = self._free(self._root) - size - self._reserve
+        return self._used + size + slack <= self._limit and free >= slack
 
     def part(self) -> Path:
         """A place for bytes on their way in."""

@@ -276,6 +276,14 @@ class TestRoom:
         made.close()
         assert Cache(tmp_path / "cache", 350_000, reserve=0).room == made.cache.room
 
+    def test_a_disk_that_others_fill(self, tmp_path: Path) -> None:
+        free = [500]
+        cache = Cache(tmp_path / "cache", 10_000, reserve=1000, free=lambda root: free[0])
+        assert not cache.fits(10)
+        free[0] = 5000
+        assert cache.fits(4000)
+        assert not cache.fits(4001)
+
     def test_too_large_is_passed_on(self, tmp_path: Path, upstream: Upstream) -> None:
         made = Running(tmp_path / "cache", upstream.url, limit=10_000)
         for _ in range(2):
