@@ -250,3 +250,9 @@ def test_another_key(tmp_path: Path) -> None:
     (store.root / "store.pub").write_bytes(os.urandom(32))
     with pytest.raises(SignatureInvalid):
         store.manifest("a")
+
+
+def test_a_name_that_looks_like_a_chunk_is_a_name(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    version = publish(store, "a", {f'["{"a" * 64}",7]': b"one", "etc": b"two"})
+    assert version.bytes == 6 and contents(store, "a")["etc"] == b"two"
