@@ -33,7 +33,6 @@ timezone = "Europe/Prague"
 
 [source]
 url = "http://10.77.0.1:8080/mirror/debian/"
-no_verify = true        # the lab's archive is a part of Debian's, with an index of its own
 
 [disks.automatic]
 type = "plain"
@@ -47,6 +46,11 @@ name = "ada"
 full_name = "Ada Lovelace"
 groups = ["sudo"]
 keys = ["{key}"]
+
+[[scripts]]
+when = "pre"            # the lab's archive is a part of Debian's, with an index and a key of its own
+snippet = "archive-key"
+with = { url = "http://10.77.0.1:8080/mirror/debian" }
 
 [[scripts]]
 when = "post"
