@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from bootsrv import ownfile
 from bootsrv.appliance.appliance import Appliance
 from bootsrv.appliance.nodes import Wanted
-from bootsrv.config import Config, NodeDefaults
+from bootsrv.config import Config
+from bootsrv.config_sections import NodeDefaults
 from bootsrv.dhcpview import HouseBoots
 from bootsrv.knownnodes import KnownNodes
 from bootsrv.peers import Peers
