@@ -28,6 +28,7 @@ from pxe.answers.ignition.render import render as render_ignition
 from pxe.answers.kickstart.importer import Imported, read_kickstart
 from pxe.answers.kickstart.parser import KickstartParser
 from pxe.answers.kickstart.render import render as render_kickstart
+from pxe.answers.places import placed
 from pxe.answers.preseed.check import check as check_preseed
 from pxe.answers.preseed.render import render as render_preseed
 from pxe.answers.profile import Profile, profile_from, profile_values
@@ -136,7 +137,7 @@ def render(
         return Rendered("", tuple(error.findings))
     if goal.dialect is Dialect.KICKSTART and goal.parser is None:
         return Rendered(text, ())
-    return Rendered(text, validate(text, goal, parser))
+    return Rendered(text, tuple(placed(one, text, goal.dialect) for one in validate(text, goal, parser)))
 
 
 def take_over(text: str, goal: str) -> Imported:
