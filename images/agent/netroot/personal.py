@@ -37,6 +37,9 @@ def whole(root: Root, task: Mapping[str, Any], live: bool) -> str:
     _machine_id(root, str(task.get("machine_id") or ""))
     for name in ("/var/lib/systemd/random-seed", "/var/lib/urandom/random-seed"):
         root.remove(name)
+    for name in root.list("/etc/ssh"):
+        if name.startswith("ssh_host_") and name not in (task.get("ssh_host_keys") or {}):
+            root.remove(f"/etc/ssh/{name}")  # the golden machine's, or of a boot before
     if node.root_password_hash is not None:
         root.write("/etc/shadow", shadow(root.read_text("/etc/shadow"), node.root_password_hash))
     if root.is_dir("/etc/cloud"):

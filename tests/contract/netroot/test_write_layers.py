@@ -45,6 +45,7 @@ def tree(tmp_path: Path) -> Path:
         ("etc/hostname", "golden\n"), ("etc/hosts", "127.0.0.1 localhost\n"),
         ("etc/fstab", "UUID=1 / ext4\n"),
         ("home/user/old", "from the image"), ("usr/lib/systemd/systemd", ""), ("etc/ssh/sshd_config", ""),
+        ("etc/ssh/ssh_host_rsa_key", "golden"),
     ):  # fmt: skip
         (lower / name).parent.mkdir(parents=True, exist_ok=True)
         (lower / name).write_text(text)
@@ -151,12 +152,13 @@ def test_a_node_becomes_itself_and_again(tree: Path) -> None:
         read = lambda name: (target / name).read_text()
         print(json.dumps([read("etc/hostname"), read("etc/machine-id").strip(), read("etc/motd"),
                           "n3" in read("etc/hosts"), "UUID" in read("etc/fstab"),
-                          oct((target / "etc/ssh/ssh_host_ed25519_key").stat().st_mode)]))
+                          oct((target / "etc/ssh/ssh_host_ed25519_key").stat().st_mode),
+                          (target / "etc/ssh/ssh_host_rsa_key").exists()]))
         """,
     )
     first, second, files = map(json.loads, said.splitlines())
     assert (first, second) == ([], ["/etc/hosts", "/etc/motd"])
-    assert files == ["n1\n", task["machine_id"], "bye.", True, False, "0o100600"]
+    assert files == ["n1\n", task["machine_id"], "bye.", True, False, "0o100600", False]
 
 
 def test_the_lean_base_runs(tmp_path: Path) -> None:
