@@ -91,7 +91,7 @@ def test_what_is_to_stay_stays(farm: Farm, root: str, writes: str) -> None:
     assert farm.ask(guest, "cat /etc/other 2>/dev/null || true") == ("other" if writes == "keep" else "")
     # Full is full, and the machine lives.
     since = farm.now()
-    said = farm.ask(guest, "dd if=/dev/zero of=/home/large bs=1M count=200 2>&1 || true; sync")
+    said = farm.ask(guest, "dd if=/dev/zero of=/home/large bs=1M count=200 2>&1 || true; sync", 300)
     assert "No space left on device" in said
     full = farm.event(guest, "root.full", since, 90)
     assert "full" in full.text
@@ -125,13 +125,15 @@ def uncached(farm: Farm, *guests: Guest) -> None:
     command = "echo 3 >/proc/sys/vm/drop_caches; cat /usr/lib/x86_64-linux-gnu/*.so* | sha256sum"
     expected = {guest.name: farm.ask(guest, command, 300) for guest in guests}
     assert len(set(expected.values())) == 1
-    farm.lab.service.kill()
     waiting = {}
     for guest in guests:
-        words = farm.lab.service.ssh.command(guest.address, [command])
+        words = farm.lab.service.ssh.command(guest.address, [f"echo ready; sleep 5; {command}"])
         waiting[guest.name] = subprocess.Popen(
             farm.lab.namespace.enter(words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+    for process in waiting.values():
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    farm.lab.service.kill()
     time.sleep(AWAY_SECONDS)
     assert [process.poll() for process in waiting.values()] == [None, None], "they wait"
     farm.lab.service.start()
