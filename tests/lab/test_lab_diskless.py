@@ -21,7 +21,7 @@ from bootsrv.model import NodeState
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(900)]
 LOWER = {"ram": "squashfs", "nfs": "nfs4", "nbd": "erofs"}
-AWAY_SECONDS = 45
+AWAY_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def uncached(farm: Farm, *guests: Guest) -> None:
     assert len(set(expected.values())) == 1
     waiting = {}
     for guest in guests:
-        words = farm.lab.service.ssh.command(guest.address, [f"echo ready; sleep 5; {command}"])
+        words = farm.lab.service.ssh.command(guest.address, [f"echo ready; sleep 25; {command}"])
         waiting[guest.name] = subprocess.Popen(
             farm.lab.namespace.enter(words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
