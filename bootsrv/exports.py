@@ -114,7 +114,7 @@ class _Work:
         exportstate.ended(self._config, self._number)
 
     def _tick(self) -> None:
-        clients, versions = self._server.clients_now(), self._server.served()
+        clients, versions = self._server.tally.clients(), self._server.tally.versions()
         late = time.monotonic() - self._told_at > exportstate.ALIVE_SECONDS
         if late or (clients, versions) != self._told:
             self._told, self._told_at = (clients, versions), time.monotonic()

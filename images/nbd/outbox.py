@@ -60,11 +60,12 @@ class Outbox:
             return False
         return True
 
-    def send_now(self, data: memoryview) -> None:
-        """Bytes in somebody's buffer: they go at once, or are copied and wait behind what waits already."""
+    def send_now(self, data: memoryview) -> int:
+        """Bytes in somebody's buffer: they go at once, or are copied and wait behind what waits already.
+        What is left in the buffer then: 0."""
         if self._queue:
             self._queue.append(bytes(data))
-            return
+            return 0
         try:
             sent = self._sock.send(data)
         except BlockingIOError:
@@ -72,6 +73,7 @@ class Outbox:
         self.sent += sent
         if sent < len(data):
             self._queue.append(bytes(data[sent:]))
+        return 0
 
     def _send_file(self, item: tuple[HasFile, int, int]) -> None:
         file, offset, length = item

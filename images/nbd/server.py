@@ -18,25 +18,23 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple
 
 from images.errors import ImageError
+from images.nbd.admission import Admission, Opened
 from images.nbd.boots import Boots
-from images.nbd.cache import BLOCK
 from images.nbd.client import Client
-from images.nbd.device import Device
 from images.nbd.exports import Exports
 from images.nbd.gate import Gate, Journal, Refused
-from images.nbd.layer import SECTOR, Layer, LayerTaken, open_layer
-from images.nbd.session import Asked, Export
-from images.nbd.transmission import Counts, Transmission
+from images.nbd.layer import Layer
+from images.nbd.session import Asked
+from images.nbd.tally import Tally
+from images.nbd.transmission import Transmission
 from images.nbd.wire import Answer, Error, Request, WireError
 
 log = logging.getLogger(__name__)
 THREADS = 2
 TICK = 1.0
 TELL_AGAIN, MOST_TOLD = 60.0, 10_000
-PATIENCE = 20.0  # seconds that a new connection waits for an older one to let go of the layer
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 6))
 _READ, _WRITE, _GONE = select.EPOLLIN, select.EPOLLOUT, select.EPOLLHUP | select.EPOLLERR
 
@@ -45,7 +43,8 @@ class Server:
     """`run` until `stop`. `tick` is called once a second from the loop."""
 
     def __init__(self, exports: Exports, gate: Gate, journal: Journal) -> None:
-        self._exports, self._gate, self._journal = exports, gate, journal
+        self._exports, self._journal = exports, journal
+        self._admission = Admission(exports, gate)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="nbd")
         self._slow = ThreadPoolExecutor(4, thread_name_prefix="nbd-ask")  # opens exports, waits for disks
         self._epoll = select.epoll()
@@ -57,7 +56,7 @@ class Server:
         self._done: deque[Callable[[], None]] = deque()
         self._bringing: dict[tuple[str, tuple[int, int]], list[tuple[Transmission, Request]]] = {}
         self._by_transmission: dict[Transmission, Client] = {}
-        self._past: dict[str, Counts] = {}  # of clients that have left, by version
+        self.tally = Tally(self.clients.values, exports.cached)
         self._told: dict[tuple[str, str], float] = {}
         self._stopped = False
         self._boots = Boots(exports.root / "traces", self._slow, lambda: self._stopped)
@@ -107,30 +106,6 @@ class Server:
                     self._look()
         finally:
             self._end()
-
-    # -- what it is up to, for who tells others
-
-    def clients_now(self) -> list[tuple[str, str, float, int, int, int, int]]:
-        """(address, export, since, bytes read, bytes written, reads, misses) of each that has an export."""
-        rows = []
-        for client in self.clients.values():
-            if (one := client.transmission) is not None:
-                counts = one.counts
-                row = counts.read_bytes, counts.written_bytes, counts.reads, counts.misses
-                rows.append((client.peer, client.name, client.since, *row))
-        return rows
-
-    def served(self) -> dict[str, tuple[int, int, int, int]]:
-        """By version: bytes read, reads and misses since the start, bytes in the cache."""
-        totals = {ref: (row.read_bytes, row.reads, row.misses) for ref, row in self._past.items()}
-        for client in self.clients.values():
-            if client.transmission is not None and client.ref:
-                row, past = client.transmission.counts, totals.get(client.ref, (0, 0, 0))
-                totals[client.ref] = (
-                    past[0] + row.read_bytes, past[1] + row.reads, past[2] + row.misses,
-                )  # fmt: skip
-        cached = self._exports.cached() if totals else {}
-        return {ref: (*row, cached.get(ref, 0)) for ref, row in totals.items()}
 
     # -- sockets
 
@@ -198,10 +173,8 @@ class Server:
         self._boots.left(transmission)
         if transmission.layer is not None:
             self._slow.submit(_release, transmission.layer)
+        self.tally.left(client)
         counts = transmission.counts
-        past = self._past.setdefault(client.ref, Counts())
-        past.reads, past.misses = past.reads + counts.reads, past.misses + counts.misses
-        past.read_bytes += counts.read_bytes
         self._journal.record_peer(
             client.peer, "nbd.closed", f"left {client.name}" + (f": {why}" if why else ""),
             {"export": client.name, "read": counts.read_bytes, "written": counts.written_bytes,
@@ -214,34 +187,10 @@ class Server:
         """Whether it may have that export: asked in a thread."""
 
         def work() -> None:
-            until = time.monotonic() + PATIENCE
-            opened: Opened | Exception
-            while True:
-                try:
-                    opened = self._open(client.peer, asked.name)
-                except LayerTaken as error:
-                    if time.monotonic() < until and not self._stopped:
-                        time.sleep(0.1)
-                        continue
-                    opened = error
-                except (ImageError, OSError) as error:
-                    opened = error
-                break
+            opened = self._admission.ask(client.peer, asked.name, lambda: self._stopped)
             self._later(lambda: self._decide(client, asked, opened))
 
         self._slow.submit(work)
-
-    def _open(self, peer: str, name: str) -> Opened:
-        grant = self._gate.grant(peer, name)
-        device = self._exports.device(grant.ref)
-        if grant.place is None:
-            return Opened(grant.ref, Export(device.size), device, None)
-        if device.volume.head:  # a tree: what is written lies on a device of its own
-            size = grant.place.limit // BLOCK * BLOCK
-            layer = open_layer(grant.place.folder / "kept", "", size, 2 * size)
-            return Opened(grant.ref, Export(layer.size, True, SECTOR), None, layer)
-        layer = open_layer(grant.place.folder / device.id[:16], device.id, device.size, grant.place.limit)
-        return Opened(grant.ref, Export(device.size, True, SECTOR), device, layer)
 
     def _decide(self, client: Client, asked: Asked, opened: Opened | Exception) -> None:
         if client.sock.fileno() < 0:
@@ -379,15 +328,6 @@ class Server:
         self._slow.shutdown()
         self._epoll.close()
         os.close(self._wake)
-
-
-class Opened(NamedTuple):
-    """What a client was allowed."""
-
-    ref: str
-    export: Export
-    device: Device | None
-    layer: Layer | None
 
 
 def _nothing() -> None:

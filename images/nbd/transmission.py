@@ -136,9 +136,8 @@ class Transmission:
             place += _HEAD
             if magic != wire.REQUEST_MAGIC:
                 raise WireError("a request without its magic")
-            if full + _LARGEST_HEAD + length > _ROOM and full:
-                out.send_now(_VIEW[:full])
-                full = 0
+            if full and full + _LARGEST_HEAD + length > _ROOM:
+                full = out.send_now(_VIEW[:full])
             if simple and not command and not flags and 0 < length <= SMALL and offset + length <= size:
                 segment, inside = segments.get(offset >> SHIFT), offset & _INSIDE
                 stop = inside + length
@@ -157,8 +156,7 @@ class Transmission:
                             note(offset, length)
                         continue
             if full:
-                out.send_now(_VIEW[:full])
-                full = 0
+                full = out.send_now(_VIEW[:full])
             self._request(Request._make(row))
             if self._write is not None or self.ended:
                 break
