@@ -2,8 +2,8 @@
 
 A tar in zstd: `backup.json`, the configuration, the data directory, and last `sums.json`, the SHA-256 of
 every file: what has no end is no backup. The registry is copied as of one moment, the lease journal after it
-(it may know more, never less), and of the store what its catalogue names (images.snapshot). Left out is what
-a server makes by itself: `run/`, and every folder that a CACHEDIR.TAG marks as a cache.
+(it may know more, never less), and of the store what its catalogue names (images.snapshot). Left out are
+what a server makes again by itself and what diskless nodes write: file systems that are in use.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ from images.store import ImageStore
 
 FORMAT = 1
 ABOUT, SUMS, CONFIG, DATA = "backup.json", "sums.json", "config/bootsrv.toml", "data"
-CACHE_TAG = "CACHEDIR.TAG"
-_SPECIAL = ("run", "store", JOURNAL)  # the journal: after the registry
+_MADE_AGAIN = ("run", "cache", "patches", "netroot", "nbd")
+_OF_NODES = ("layers", "nfs")
+_SPECIAL = ("store", JOURNAL, *_MADE_AGAIN, *_OF_NODES)  # the journal: after the registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +93,6 @@ def _below(path: Path, name: str) -> Iterator[tuple[str, Path]]:
     if path.is_symlink() or not path.is_dir():
         if path.is_symlink() or path.is_file():  # nobody backs up a socket
             yield name, path
-        return
-    if (path / CACHE_TAG).exists():
         return
     yield name, path
     for inner in sorted(path.iterdir()):

@@ -48,10 +48,9 @@ def config(tmp_path: Path) -> Config:
     (config.data_dir / "public" / "sub").mkdir(parents=True)
     (config.data_dir / "public" / "sub" / "file").write_text("hello")
     (config.data_dir / "public" / "link").symlink_to("sub/file")
-    for cache in ("mirror", "run"):
+    for cache in ("cache", "run"):
         (config.data_dir / cache).mkdir()
         (config.data_dir / cache / "big").write_bytes(bytes(100))
-    (config.data_dir / "mirror" / "CACHEDIR.TAG").touch()
     return config
 
 
@@ -79,7 +78,7 @@ def test_a_new_machine_becomes_the_old_server(config: Config, tmp_path: Path) ->
     assert (new.data_dir / "public" / "link").read_text() == "hello"
     assert (new.data_dir / "keys" / "ssh_ed25519").read_text() == "secret"
     assert (new.data_dir / "keys").stat().st_mode & 0o777 == 0o700
-    assert not (new.data_dir / "mirror").exists() and not (new.data_dir / "run").exists()
+    assert not (new.data_dir / "cache").exists() and not (new.data_dir / "run").exists()
     assert not list(new.store_dir.glob("temp/*"))
 
 
