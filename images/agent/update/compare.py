@@ -88,7 +88,7 @@ class Compare:
         self._tree, self._base, self._known = tree, base, known
         self._excluded, self._checksum = excluded, checksum
         self._inodes: Dict[Tuple[int, int], bytes] = {}  # files with several names: whose they are
-        self._kept: Dict[bytes, Tuple[int, int]] = {}  # primary names that stay, by path
+        self._kept: Dict[bytes, Tuple[int, int]] = {}  # names that stay of files with several, by path
         self._fresh: Dict[bytes, str] = {}  # what will be made, and its type
         self._out = Difference([], [], [], [], {}, 0)
         self._read = 0
@@ -137,7 +137,7 @@ class Compare:
     def _keep(self, path: bytes, info: os.stat_result, digest: Optional[bytes]) -> None:
         if info.st_nlink > 1 and not stat.S_ISDIR(info.st_mode):
             self._inodes.setdefault((info.st_dev, info.st_ino), path)
-        self._kept[path] = (info.st_dev, info.st_ino)
+            self._kept[path] = (info.st_dev, info.st_ino)
         if digest is not None:
             self._out.known[path] = (*stamp(info), digest)
 
@@ -152,7 +152,8 @@ class Compare:
 
     def _hardlink(self, entry: Entry, info: os.stat_result, digest: bytes) -> None:
         target = self._kept.get(entry.target)
-        if target is None and entry.target not in self._fresh:  # excluded: whatever it is, we link to it
+        # Excluded, or a file with this one name: whatever it is, we link to it.
+        if target is None and entry.target not in self._fresh:
             there = self._tree.stat(entry.target)
             target = (there.st_dev, there.st_ino) if there is not None else (info.st_dev, info.st_ino)
         if target == (info.st_dev, info.st_ino):
