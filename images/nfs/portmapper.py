@@ -16,6 +16,10 @@ from images.nfs.server import tool
 log = logging.getLogger(__name__)
 SOCKETS = ("/run/rpcbind.sock", "/var/run/rpcbind.sock")
 START_SECONDS = 5.0
+# It becomes another user and so forgets that it is to end with its parent. A process that does not forget is
+# the first one of a namespace, and the kernel ends all of that with it.
+WITH_US = ("setpriv", "--pdeathsig", "KILL", "--", "unshare", "--pid", "--fork", "--kill-child", "--")
+WAIT = ("timeout", "0")
 
 
 class Portmapper:
@@ -34,7 +38,7 @@ class Portmapper:
             return False
         Path("/run/rpcbind").mkdir(mode=0o755, exist_ok=True)  # its state; made at boot where systemd is
         self._process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "--", program, "-f", "-w"],
+            [*WITH_US, *WAIT, program, "-f", "-w"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         until = time.monotonic() + START_SECONDS
@@ -49,7 +53,7 @@ class Portmapper:
     def close(self) -> None:
         """End ours."""
         if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
+            self._process.kill()
             self._process.wait()
         self._process = None
 
