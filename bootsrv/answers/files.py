@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from pxe.answers.autoyast.check import check as check_autoyast
 from pxe.answers.autoyast.render import render as render_autoyast
 from pxe.answers.cloud.autoinstall import render as render_autoinstall
 from pxe.answers.cloud.check import check as check_autoinstall
+from pxe.answers.cloud.nocloud import meta_data, network_config
 from pxe.answers.cloud.nocloud import render as render_nocloud
 from pxe.answers.cloud.nocloud_check import check as check_nocloud
 from pxe.answers.errors import Finding, Unfit
@@ -58,6 +59,7 @@ class Rendered:
 
     text: str
     findings: tuple[Finding, ...]
+    beside: Mapping[str, str] = field(default_factory=dict)  # other files, by name: NoCloud has three
 
     @property
     def good(self) -> bool:
@@ -137,7 +139,13 @@ def render(
         return Rendered("", tuple(error.findings))
     if goal.dialect is Dialect.KICKSTART and goal.parser is None:
         return Rendered(text, ())
-    return Rendered(text, tuple(placed(one, text, goal.dialect) for one in validate(text, goal, parser)))
+    found = tuple(placed(one, text, goal.dialect) for one in validate(text, goal, parser))
+    return Rendered(text, found, _beside(profile) if goal.dialect is Dialect.NOCLOUD else {})
+
+
+def _beside(profile: Profile) -> dict[str, str]:
+    name = profile.hostname or "localhost"
+    return {"meta-data": meta_data(name, name), "network-config": network_config(profile)}
 
 
 def take_over(text: str, goal: str) -> Imported:

@@ -108,9 +108,10 @@ def import_(file: Path, goal: str, out: Path | None) -> None:
 @click.option("--for", "goal", metavar="TARGET", default="", help="Of a FILE: else what it says itself.")
 @_profile
 @click.option("--with-secrets", is_flag=True, help="As it is served; else secrets are masked.")
+@click.option("--part", metavar="NAME", help="Of NoCloud: meta-data or network-config, not user-data.")
 @pass_context
 def render(
-    context: Context, what: str | None, goal: str, profile: str | None, with_secrets: bool
+    context: Context, what: str | None, goal: str, profile: str | None, with_secrets: bool, part: str | None
 ) -> None:  # fmt: skip
     """Write the answers of a NODE, or of a profile FILE (TOML), and have them checked by what will read them.
 
@@ -132,7 +133,11 @@ def render(
     _show(done.findings, "", err=True)
     if not done.good:
         raise click.exceptions.Exit(1)
-    click.echo(done.text, nl=False)
+    if part is not None and part not in done.beside:
+        raise Invalid(
+            f"there is no part {part!r} beside this file: {', '.join(done.beside) or 'it is the only one'}"
+        )
+    click.echo(done.beside[part] if part is not None else done.text, nl=False)
 
 
 @answers.command()

@@ -37,6 +37,7 @@ def render(profile: Profile, target: Target, secrets: Mapping[str, str] | None =
         for number, step in enumerate(profile.scripts)
         if step.when not in (When.POST, When.FIRST_BOOT)
     ]
+    netplan(profile, findings.append)  # the file beside it must be good, too
     if findings:
         raise Unfit(findings)
     return as_cloud_config(_user_data(profile))

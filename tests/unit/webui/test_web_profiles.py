@@ -143,6 +143,8 @@ def test_a_preview_is_for_the_node_that_was_chosen(admin, web: House) -> None:
     assert "get_hostname string n2" in part and "<html" not in part
     part = admin.post("/profiles/preview", {**sent, "v.selinux": "enforcing"}).text
     assert 'data-field="selinux"' in part
+    part = admin.post("/profiles/preview", {**sent, "v.target": "nocloud"}).text
+    assert "network-config" in part and "local-hostname: n1" in part
 
 
 def test_secrets_go_in_and_never_out(admin, web: House) -> None:

@@ -151,3 +151,16 @@ def plain(value):
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     return value
+
+
+def test_nocloud_has_three_files(run, tmp_path):
+    file = tmp_path / "image.toml"
+    network = '[[network]]\ndevice = "eth0"\nmethod = "static"\naddress = "10.0.0.2"\n'
+    file.write_text(f'target = "nocloud"\nhostname = "n1"\n{network}netmask = "255.0.0.0"\n')
+    assert run("render", file).output.startswith("#cloud-config\n")
+    assert "10.0.0.2/8" in run("render", file, "--part", "network-config").output
+    assert "local-hostname: n1" in run("render", file, "--part", "meta-data").output
+    assert "no part 'x'" in run("render", file, "--part", "x").output
+    file.write_text(f'target = "nocloud"\n{network}')
+    refused = run("render", file)
+    assert refused.exit_code == 1 and "network[0]: a static address needs" in refused.output
