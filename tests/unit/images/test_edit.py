@@ -133,7 +133,8 @@ def test_interrupted_it_leaves_no_mounts_and_no_processes(store: ImageStore, tmp
         f" folder=Path({str(tmp_path / 'work')!r}))"
     )
     for how in (signal.SIGINT, signal.SIGKILL):
-        words, quiet = [sys.executable, "-c", code], subprocess.DEVNULL
+        # A shell's background job ignores Ctrl-C, and so would all that it starts.
+        words, quiet = ["env", "--default-signal=INT", sys.executable, "-c", code], subprocess.DEVNULL
         child = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=quiet)
         assert child.stdout is not None and child.stdout.readline() == b"up\n"
         child.send_signal(how)

@@ -166,8 +166,10 @@ def test_one_window_is_fetched_ahead_and_no_more(store: ImageStore, monkeypatch:
     assert calls <= 3, "used, waiting, under way"
     before = threading.active_count()
     stream.close()  # type: ignore[attr-defined]
-    time.sleep(0.8)
-    assert threading.active_count() < before
+    end = time.monotonic() + 20
+    while threading.active_count() >= before:
+        assert time.monotonic() < end, "its thread goes with it"
+        time.sleep(0.02)
 
 
 def test_locators_that_are_none(store: ImageStore) -> None:
