@@ -101,7 +101,11 @@ class HouseSite:
             if node is not None and node.rooted is not None and plan.action is not bootplan.Action.DISKLESS:
                 node = self._registry.nodes.save(lifecycle.unrooted(node))
             if plan.action is bootplan.Action.DISKLESS and node is not None:
-                return self._diskless(plan, note_sighting(self._registry, mac, now, arch), mac, base, again)
+                node = note_sighting(self._registry, mac, now, arch)
+                if arch is not None and architecture(arch).cpu not in IMAGER_RUNS_ON:
+                    reason = f"roots are for x86 machines, and this is {architecture(arch).name}"
+                    return scripts.unready(node, mac, again, reason)
+                return self._diskless(plan, node, mac, base, again)
             if plan.action is bootplan.Action.INSTALLER:
                 node = note_sighting(self._registry, mac, now, arch)
                 same = scripts.RETRY in query and node.armed is not None and node.armed.attempts > 0

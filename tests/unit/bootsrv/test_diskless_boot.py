@@ -126,6 +126,13 @@ class TestScript:
         assert reason in boots.script()
         assert house.nodes.show("n1").error == reason
 
+    def test_a_machine_of_another_kind_is_told_so(self, house: Appliance, boots: House) -> None:
+        node(house)
+        boots.prepared()
+        said = boots.site.boot_script(MAC, {"server": "10.77.0.1", "arch": "11"}, PEER)
+        assert isinstance(said, str) and "roots are for x86 machines" in said
+        assert house.nodes.show("n1").rooted is None
+
     def test_its_own_console_counts(self, house: Appliance, boots: House) -> None:
         node(house)
         boots.prepared()
