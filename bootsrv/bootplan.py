@@ -80,10 +80,10 @@ def _diskless(node: Node) -> BootPlan:
     if node.image is None:
         return BootPlan(Action.IMAGER, "set to boot diskless, but it has no image", Purpose.HOLD)
     root = node.root
-    how = "root in memory" if root.kind is RootKind.RAM else f"root over {str(root.kind).upper()}"
+    how = "in memory" if root.kind is RootKind.RAM else f"over {str(root.kind).upper()}"
     kept = {Writes.DISCARD: "nothing is kept", Writes.KEEP: "what it writes is kept"}
     text = kept.get(root.writes, f"kept: {', '.join(root.paths) or 'no path is named'}")
-    return BootPlan(Action.DISKLESS, f"diskless, {node.image}: {how}, {text}", image=node.image, root=root)
+    return BootPlan(Action.DISKLESS, f"{node.image} as root {how}, {text}", image=node.image, root=root)
 
 
 def _unknown(discover: bool) -> BootPlan:

@@ -145,7 +145,7 @@ class HouseSite:
         node = self._registry.nodes.save(lifecycle.rooted(node, version.ref, plan.root, now))
         self._registry.upkeep.set_room(node.id, None)
         token = self._registry.tokens.issue("boot", mac, now, BOOT_SECONDS, {"url": base})
-        text = f"boots {version.ref} diskless, kernel {ready.kernel}: {plan.reason}"
+        text = f"boots {version.ref} diskless, with kernel {ready.kernel}: {plan.reason}"
         data = {"image": version.ref, "root": str(plan.root.kind), "writes": str(plan.root.writes)}
         self._registry.events.add(now, "boot.diskless", text, mac, node.id, data)
         args = str(version.meta.get("kernel_args") or "")

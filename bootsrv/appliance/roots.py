@@ -78,6 +78,8 @@ class Roots:
     def apply(self, node: Node) -> Sequence[str]:
         """Lay what this server has for a running diskless node over its root once more; the paths that were
         different. Raises Conflict, BootsrvError with the node's own words."""
+        if node.rooted is None:
+            raise Conflict(f"{node.name} was not booted diskless")
         remote = self._remote(node)
         base = f"http://{remote.own_address()}:{self._config.http.port}"
         tasks = RootTasks(self._config, self._registry, self._images, None, self._clock)

@@ -140,7 +140,7 @@ class TestPlan:
         node = replace(self.NODE, diskless=Diskless(RootKind.NFS, Writes.PATHS, ("/home",)))
         plan = decide(node)
         assert (plan.action, plan.image, plan.root) == (Action.DISKLESS, "debian", node.root)
-        assert plan.reason == "diskless, debian: root over NFS, kept: /home"
+        assert plan.reason == "debian as root over NFS, kept: /home"
 
     def test_an_imaging_comes_first(self) -> None:
         assert decide(lifecycle.arm(self.NODE, "debian@2", 1.0)).purpose is Purpose.DEPLOY
