@@ -110,6 +110,7 @@ def test_a_power_cut_in_the_switch_is_completed_by_the_next_boot(cluster: Cluste
 @pytest.mark.slow
 def test_a_machine_that_loses_the_server_returns(cluster: Cluster, running: str) -> None:
     """Its way home is cut right after the switch, so it goes back by itself."""
+    push(cluster, "n1", "--image", running)
     script = (
         "while [ ! -e /var/lib/bootsrv/push/phase ]; do sleep 0.2; done;"
         " sed -i s,^url=.*,url=http://10.77.0.1:9/home, /etc/bootsrv/home.conf"
@@ -132,6 +133,7 @@ ln -s ../srv-none.mount local-fs.target.requires/
 @pytest.mark.slow
 def test_a_version_that_ends_in_the_emergency_shell_is_taken_back(cluster: Cluster, running: str) -> None:
     """Nobody can log in to it and it reports nothing, so it has to go back by itself, and starts again."""
+    push(cluster, "n1", "--image", running)
     made = cluster.lab.service.cli("image", "edit", running, "--", "sh", "-c", BROKEN, timeout=300)
     assert made.startswith("debian@2")
     before = ask(cluster, "n1", "cat /proc/sys/kernel/random/boot_id")
