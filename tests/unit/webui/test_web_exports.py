@@ -1,0 +1,85 @@
+"""What diskless machines have as their root: on the page, over REST and in the shell, all three kinds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from click.testing import CliRunner
+from flask import Flask
+from webhouse import House, add
+
+from bootsrv import exportstate
+from bootsrv.cli.context import Context
+from bootsrv.cli.export import export
+from bootsrv.model import Node, Root, Rooted, RootKind, Writes
+from bootsrv.nfsroot import status
+from bootsrv.nfsroot.grants import Grant
+from bootsrv.nfsroot.status import Status, Traffic, WriteSpace
+
+
+def boot(house: House, node: Node, ref: str, kind: RootKind, writes: Writes = Writes.DISCARD) -> Node:
+    rooted = Rooted(ref, Root(kind, writes), 1_790_000_000.0)
+    return house.appliance.registry.nodes.save(replace(node, rooted=rooted))
+
+
+def furnish(house: House) -> None:
+    """n1 over NFS with a place to write, n2 by NBD, n3 in memory."""
+    config = house.appliance.config
+    for folder in (config.run_dir, exportstate.folder(config)):
+        folder.mkdir(parents=True, exist_ok=True)
+    n1 = boot(house, add(house, "n1"), "debian@1", RootKind.NFS, Writes.KEEP)
+    n2 = boot(house, add(house, "n2"), "debian@1", RootKind.NBD)
+    boot(house, add(house, "n3"), "compute@7", RootKind.RAM)
+    address = str(n1.address)
+    told = Status(
+        "ganesha", 2049, 20048, ("4.2", "3"), roots=(status.Root("debian@1", f"{1:064x}", "/r/1", 5 << 20),),
+        writes=(WriteSpace(n1.id, "/w/1", 3 << 20, 64 << 20),),
+        grants=(Grant(n1.id, "n1", address, "debian@1", 1.0, True, None),),
+        traffic=(Traffic(address, True, 7 << 20, 1 << 10),),
+    )  # fmt: skip
+    status.write(config, told)
+    client = exportstate.Client(str(n2.address), "debian@1", 1.0, read=9 << 20)
+    exportstate.write(config, 0, [client], {"debian@1": exportstate.Served(cached=2 << 20)})
+
+
+def test_over_rest(admin, house: House, app: Flask) -> None:  # type: ignore[no-untyped-def]
+    assert admin.get("/api/v1/exports").json == {"exports": []}
+    furnish(house)
+    found = admin.get("/api/v1/exports").json["exports"]
+    rows = {(row["image"], row["kind"]): row for row in found}
+    assert set(rows) == {("compute@7", "ram"), ("debian@1", "nbd"), ("debian@1", "nfs")}
+    nfs = rows["debian@1", "nfs"]
+    assert (nfs["server"], nfs["path"], nfs["bytes"]) == ("ganesha v4.2 v3", "/r/1", 5 << 20)
+    (n1,) = nfs["machines"]
+    assert (n1["name"], n1["connected"], n1["sent"], n1["written"]) == ("n1", True, 7 << 20, 3 << 20)
+    (n2,) = rows["debian@1", "nbd"]["machines"]
+    assert (n2["name"], n2["connected"], n2["sent"], n2["limit"]) == ("n2", True, 9 << 20, None)
+    (n3,) = rows["compute@7", "ram"]["machines"]
+    assert (n3["connected"], n3["sent"]) == (None, None)
+    assert len(admin.get("/api/v1/exports/debian@1").json["exports"]) == 2
+    assert admin.get("/api/v1/exports/debian@2").status_code == 404
+    assert app.test_client().get("/api/v1/exports").status_code == 401
+
+
+def test_on_the_page(admin, house: House) -> None:  # type: ignore[no-untyped-def]
+    assert "No machine is diskless" in admin.get("/exports").text
+    furnish(house)
+    page = admin.get("/exports").text
+    assert "debian@1" in page and "ganesha v4.2 v3" in page and "connected" in page
+    assert 'href="/exports"' in admin.get("/images").text
+
+
+def test_in_the_shell(house: House) -> None:
+    context = Context(str(house.config_file))
+    context.__dict__["appliance"] = house.appliance
+    empty = CliRunner().invoke(export, ["list"], obj=context)
+    assert empty.exit_code == 0
+    furnish(house)
+    listed = CliRunner().invoke(export, ["list"], obj=context).output.splitlines()
+    assert listed[0].split() == ["IMAGE", "ROOT", "STATE", "MACHINES", "CONNECTED", "DISK", "SENT"]
+    assert len(listed) == 4
+    shown = CliRunner().invoke(export, ["show", "debian@1"], obj=context).output
+    assert "/r/1" in shown and "n1" in shown and "n2" in shown and "n3" not in shown
+    whole = json.loads(CliRunner().invoke(export, ["list", "--json"], obj=context).output)
+    assert {row["image"] for row in whole} == {"debian@1", "compute@7"}
