@@ -45,7 +45,8 @@ def check(text: str) -> list[Finding]:
 
 def read(text: str) -> tuple[Any, dict[tuple[Any, ...], int]]:
     """A YAML file's plain values, and their lines by their paths. Raises yaml.YAMLError."""
-    return yaml.load(text, LOADER), lines_of(yaml.compose(text, LOADER))  # noqa: S506 - a safe one
+    lines = lines_of(yaml.compose(text, LOADER))
+    return yaml.load(text, LOADER), lines  # noqa: S506 - a safe one
 
 
 def header_wrong(text: str) -> Finding | None:
@@ -64,13 +65,23 @@ def finding_of(error: Any, lines: dict[tuple[Any, ...], int], below: tuple[str, 
     return Finding(error.message, field=".".join(map(str, path)), line=lines.get(near, 0))
 
 
-def lines_of(node: Any, path: tuple[Any, ...] = ()) -> dict[tuple[Any, ...], int]:
-    """Where each value starts, by its path."""
-    found = {path: node.start_mark.line + 1} if node is not None else {}
+def lines_of(
+    node: Any, path: tuple[Any, ...] = (), above: tuple[int, ...] = (), seen: set[int] | None = None
+) -> dict[tuple[Any, ...], int]:
+    """Where each value starts, by its path; of an anchor that is used often, at its first use. Raises
+    yaml.YAMLError for one that holds itself."""
+    seen = set() if seen is None else seen
+    if id(node) in above:
+        raise yaml.YAMLError("an anchor holds itself")
+    if node is None or id(node) in seen:
+        return {}
+    seen.add(id(node))
+    found, inside = {path: node.start_mark.line + 1}, (*above, id(node))
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            found |= lines_of(value, (*path, key.value))
+            name = key.value if isinstance(key, yaml.ScalarNode) else ""
+            found |= lines_of(value, (*path, name), inside, seen)
     elif isinstance(node, yaml.SequenceNode):
         for number, value in enumerate(node.value):
-            found |= lines_of(value, (*path, number))
+            found |= lines_of(value, (*path, number), inside, seen)
     return found
