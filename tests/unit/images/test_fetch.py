@@ -150,8 +150,7 @@ def test_errors_of_the_transport_reach_the_reader(store: ImageStore) -> None:
         list(PackSource(locator, store.read_range).stream([bytes(32)]))
 
 
-def test_one_window_is_fetched_ahead_and_no_more(store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("images.fetch_plan.plan.__defaults__", (30_000, 60_000, 0))
+def test_one_window_is_fetched_ahead_and_no_more(store: ImageStore) -> None:
     locator, ids, _ = setup(store)
     calls = 0
 
@@ -160,7 +159,7 @@ def test_one_window_is_fetched_ahead_and_no_more(store: ImageStore, monkeypatch:
         calls += 1
         return store.read_range(pack, start, length)
 
-    stream = PackSource(locator, get_range).stream(ids)
+    stream = PackSource(locator, get_range, gap=0, window=30_000, cache=60_000).stream(ids)
     next(stream)
     time.sleep(0.3)
     assert calls <= 3, "used, waiting, under way"
