@@ -25,6 +25,7 @@ from bootsrv.peers import Peers
 from bootsrv.recorder import Recorder
 from bootsrv.registry.registry import Registry
 from bootsrv.supervisor import Child, Supervisor
+from images.errors import ImageError
 from images.nbd.exports import Exports
 from images.nbd.layer import discard
 from images.nbd.server import Server
@@ -140,7 +141,11 @@ class _Work:
         )
 
     def tidy(self) -> None:
-        """Remove what nodes kept that are gone."""
+        """Remove what nodes kept that are gone, and what was made of versions that are."""
+        try:
+            self._exports.tidy()
+        except (ImageError, OSError) as error:
+            log.warning("what was made of old versions could not be removed: %s", error)
         for gone in orphans(self._config, self._registry.nodes.list()):
             log.info("%s: its node is gone", gone)
             try:

@@ -60,6 +60,16 @@ class Exports:
             self._looked, self._used = time.monotonic(), self.cache.used()
         return {ref: self._used.get(id, 0) for id, ref in list(self._names.items())}
 
+    def tidy(self) -> None:
+        """Remove what was made of versions that are gone and that nobody has open here. Raises OSError."""
+        known = {version.id for version in self._shelf.versions()} | set(self._open)
+        for folder in ("volumes", "traces"):
+            for path in (self.root / folder).iterdir():
+                if path.name.partition(".")[0] not in known:
+                    path.unlink(missing_ok=True)
+        for id in self.cache.used().keys() - known:
+            self.cache.forget(id)
+
     def devices(self) -> list[Device]:
         """Those that are open."""
         return list(self._open.values())

@@ -107,6 +107,23 @@ def test_the_same_version_is_the_same_device(tmp_path: Path) -> None:
     assert building.opened(store, id, tmp_path).size > 2_000_000  # made again
 
 
+def test_nothing_is_left_of_a_version_that_is_gone(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    publish(store, "a", FILES)
+    publish(store, "b", {"one": noise(5000, 9)})
+    exports, device = opened(store, tmp_path / "nbd", "a@1")
+    read(device, 0, device.size)
+    exports.device("b@1")
+    store.remove("a@1")
+    exports.tidy()  # somebody has it open
+    assert len(exports.cache.used()) == 1
+    later = Exports(store, tmp_path / "nbd", 1 << 30)
+    later.tidy()
+    assert not later.cache.used()
+    left = {path.name.partition(".")[0] for path in (tmp_path / "nbd/volumes").iterdir()}
+    assert left == {store.resolve("b").id}
+
+
 def test_what_cannot_be_exported_is_said(tmp_path: Path) -> None:
     store = make(tmp_path)
     version = publish(store, "a", FILES)
