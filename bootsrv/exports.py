@@ -33,7 +33,7 @@ from images.shelf import Shelf
 
 log = logging.getLogger(__name__)
 NUMBER = "BOOTSRV_EXPORTS"  # which of several processes this is; not set: the first
-LOOK_SECONDS, TIDY_SECONDS, NEEDED_SECONDS = 5.0, 3600.0, 1.0
+LOOK_SECONDS, TIDY_SECONDS, NEEDED_SECONDS = 5.0, 3600.0, 10.0
 
 
 async def serve(config: Config, stop: asyncio.Event) -> int:
