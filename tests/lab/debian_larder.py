@@ -14,7 +14,7 @@ import hashlib
 import lzma
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from bootsrv.signing import ArchiveKey
@@ -41,6 +41,10 @@ LOADED = (
     "partman-base", "partman-basicmethods", "partman-efi", "partman-ext3", "partman-partitioning",
     "partman-target", "pkgsel", "tzsetup-udeb", "user-setup-udeb",
 )  # fmt: skip
+BRIEF = (
+    "user-setup-udeb", "disk-detect", "partman-auto", "partman-base", "partman-basicmethods", "partman-ext3",
+    "partman-partitioning", "partman-efi",
+)  # fmt: skip
 # Of what Debian calls important: without the rest, a machine that is emulated is installed in half the time.
 IMPORTANT = frozenset((
     "adduser", "apt", "cpio", "debian-archive-keyring", "dhcpcd-base", "ifupdown", "init", "iproute2", "kmod",
@@ -58,7 +62,8 @@ Stanza = dict[str, str]
 
 
 def larder(kept: Path) -> Path:
-    """The archive's directory, made if it is not there yet. `kept`/installer has the netboot files."""
+    """The archive's directory, made if it is not there yet. `kept`/installer has the netboot files, and
+    `kept`/brief an index with only as much of the installer as makes partitions."""
     archive = kept / "archive"
     if (archive / "dists").exists():
         return archive
@@ -76,6 +81,9 @@ def larder(kept: Path) -> Path:
         place.parent.mkdir(parents=True, exist_ok=True)
         path.rename(place)
     _index(archive, [_less(stanza) for stanza, _ in packages.values()], udebs)
+    known = {stanza["Package"]: stanza for stanza in udebs}
+    few = _loaded(known, BRIEF) | {udebs[0]["Package"]}
+    _index(kept / "brief", [], [known[name] for name in sorted(few)])
     shutil.rmtree(work)
     return archive
 
@@ -125,7 +133,7 @@ def _installer(work: Path, archive: Path, images: Path, debs: dict[str, Path]) -
         if "Kernel-Version" not in stanza and not any(word in stanza["Package"] for word in NOT_NEEDED)
     }
     found = [_modules(work, archive, release, debs)]
-    for name in sorted(_loaded(known) - inside):
+    for name in sorted(_loaded(known, LOADED) - inside):
         stanza = known[name]
         if name in MADE:
             found.append(_made(work, archive, stanza, [debs[deb] for deb in MADE[name]]))
@@ -134,13 +142,13 @@ def _installer(work: Path, archive: Path, images: Path, debs: dict[str, Path]) -
     return found
 
 
-def _loaded(known: dict[str, Stanza]) -> set[str]:
+def _loaded(known: dict[str, Stanza], wanted: Collection[str]) -> set[str]:
     """What the installer loads here, and what that needs."""
     provided: dict[str, list[str]] = {}
     for name, stanza in known.items():
         for word in _names(stanza.get("Provides", "")):
             provided.setdefault(word, []).append(name)
-    waiting = [name for name in LOADED if name in known]
+    waiting = [name for name in wanted if name in known]
     found: set[str] = set()
     while waiting:
         name = waiting.pop()
@@ -148,7 +156,7 @@ def _loaded(known: dict[str, Stanza]) -> set[str]:
             found.add(name)
             for need in _names(known[name].get("Depends", "")):
                 givers = [need] if need in known else provided.get(need, [])
-                waiting += givers[:1] if not set(givers) & set(LOADED) else []
+                waiting += givers[:1] if not set(givers) & set(wanted) else []
     return found
 
 

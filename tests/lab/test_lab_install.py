@@ -30,6 +30,7 @@ PROFILE = """\
 target = "debian13"
 language = "en_US.UTF-8"
 timezone = "Europe/Prague"
+no_ntp = true
 
 [source]
 url = "http://10.77.0.1:8080/mirror/debian/"
@@ -50,7 +51,7 @@ keys = ["{key}"]
 [[scripts]]
 when = "pre"            # the lab's archive is a part of Debian's, with an index and a key of its own
 snippet = "archive-key"
-with = { url = "http://10.77.0.1:8080/mirror/debian" }
+with = {{ url = "http://10.77.0.1:8080/mirror/debian" }}
 
 [[scripts]]
 when = "post"
@@ -67,10 +68,10 @@ QUESTION = "Prompt: '?' for help"
 class Field:
     """A lab with a server that has a tree, a mirror and a profile."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, brief: bool) -> None:
         self.lab = lab
         archive = larder(KEPT)
-        self.upstream = Upstream(lab.namespace, archive)
+        self.upstream = Upstream(lab.namespace, archive, *([KEPT / "brief"] if brief else []))
         with lab.service.config.open("a") as config:
             config.write(f'\n[mirrors.debian]\nupstream = "{self.upstream.url}"\n')
         lab.service.cli("tree", "import", str(KEPT / "installer"), "--name", "trixie")
@@ -112,9 +113,9 @@ class Field:
 
 
 @pytest.fixture
-def field() -> Iterator[Field]:
+def field(request: pytest.FixtureRequest) -> Iterator[Field]:
     with Lab() as lab:
-        made = Field(lab)
+        made = Field(lab, brief="partitions" in request.node.name)
         try:
             yield made
         finally:
@@ -129,6 +130,7 @@ def started(field: Field, firmware: Firmware) -> Machine:
     return machine
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_installer_takes_all_answers_and_reaches_partitions(field: Field) -> None:
     machine = started(field, Firmware.UEFI)
