@@ -1,4 +1,4 @@
-"""One guest without a disk in every run: its root is a network block device, and it is itself."""
+"""One guest without a disk beside the others: its root is a network block device, and it is itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from labhouse import Cluster
 from bootsrv.lab.firmware import Firmware
 from bootsrv.model import NodeState
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_it_runs_without_a_disk(cluster: Cluster) -> None:
