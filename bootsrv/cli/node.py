@@ -330,7 +330,7 @@ def _wanted(given: dict[str, Any]) -> Wanted:
 
 def _told(nodes: list[Node], done: str = "registered") -> None:
     for found in nodes:
-        armed = f", armed for {found.armed.image}" if found.armed else ""
+        armed = f", armed for {found.armed.what}" if found.armed else ""
         address = f" at {found.address}" if found.address else ""
         click.echo(f"{found.name} {done}{address}{armed}")
 

@@ -77,7 +77,7 @@ def reimage(
         done = verbs.deploys.reimage(chosen, image, wipe)
     for node in done:
         click.echo(
-            f"{node.name} {'armed for ' + node.armed.image if node.armed else 'no longer armed'}", err=wait
+            f"{node.name} {'armed for ' + node.armed.what if node.armed else 'no longer armed'}", err=wait
         )
     if wait:
         from bootsrv.cli.following import follow
