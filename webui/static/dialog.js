@@ -90,6 +90,8 @@ export function startDialogs() {
     if (!form.matches("form[data-dialog]")) return;
     event.preventDefault();
     const query = new URLSearchParams(new FormData(form, event.submitter));
-    openDialog(`${event.submitter?.formAction || form.action}?${query}`);
+    // A button without a formaction of its own says the page's address there, not the form's.
+    const button = event.submitter?.hasAttribute("formaction") ? event.submitter : null;
+    openDialog(`${button?.formAction ?? form.action}?${query}`);
   });
 }

@@ -136,10 +136,14 @@ def test_interrupted_it_leaves_no_mounts_and_no_processes(store: ImageStore, tmp
         # A shell's background job ignores Ctrl-C, and so would all that it starts.
         words, quiet = ["env", "--default-signal=INT", sys.executable, "-c", code], subprocess.DEVNULL
         child = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=quiet)
-        assert child.stdout is not None and child.stdout.readline() == b"up\n"
-        child.send_signal(how)
-        child.stdout.close()
-        child.wait()
+        try:
+            assert child.stdout is not None and child.stdout.readline() == b"up\n"
+            child.send_signal(how)
+            child.stdout.close()
+            child.wait(60)
+        finally:
+            child.kill()
+            child.wait()
         deadline = time.monotonic() + 30
         while nap.encode() in b"".join(_commands()) and time.monotonic() < deadline:
             time.sleep(0.01)
