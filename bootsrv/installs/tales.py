@@ -32,6 +32,8 @@ MENU = {
 }  # fmt: skip
 _SELECTED = re.compile(r"INFO: Menu item '([a-z0-9-]{1,40})' selected")
 _BROKEN = re.compile(r"WARNING \*\*: Configuring '([a-z0-9-]{1,40})' failed with error code (\d{1,3})")
+# What waits for a person to press a key, long before the menu says so.
+_STUCK = re.compile(r"error: exiting on error (\S{1,100})|error: (Running 'grub-install.{1,200})")
 _BACK = "10"  # debconf: the user went back; the menu goes on with something else
 _ANACONDA = (
     (re.compile(r"Installing boot loader|Task started: Install boot ?loader", re.I), "boot loader"),
@@ -109,6 +111,9 @@ def line(program: str, text: str) -> Tale | None:
             error = f"{found[1]} failed with error code {found[2]}; its log says why"
             return Tale("install.failed", f"{name}: {error}", {"step": name, "error": error})
         return None
+    if program in ("base-installer", "grub-installer") and (found := _STUCK.match(text)):
+        error = f"{found[1] or found[2]}; its log says why"
+        return Tale("install.failed", f"{program}: {error}", {"step": program, "error": error})
     if program in ("anaconda", "org.fedoraproject.Anaconda", "packaging", "program", "storage"):
         if _ANACONDA_FAILED.search(text):
             return Tale("install.failed", text[:300], {"step": "anaconda", "error": text[:300]})

@@ -47,7 +47,8 @@ BRIEF = (
 )  # fmt: skip
 # Of what Debian calls important: without the rest, a machine that is emulated is installed in half the time.
 IMPORTANT = frozenset((
-    "adduser", "apt", "cpio", "debian-archive-keyring", "dhcpcd-base", "ifupdown", "init", "iproute2", "kmod",
+    "adduser", "apt", "cpio", "debconf-i18n", "debian-archive-keyring", "dhcpcd-base", "ifupdown", "init",
+    "iproute2", "kmod",
     "netbase", "procps", "systemd", "systemd-sysv", "tasksel", "tasksel-data", "udev",
 ))  # fmt: skip
 NOT_NEEDED = ("xfs", "jfs", "iscsi", "btrfs", "cros", "cdrom", "crypto", "brltty", "espeakup")

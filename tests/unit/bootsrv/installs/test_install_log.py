@@ -107,6 +107,8 @@ def test_silence_is_a_failure_after_a_while(made: House, kept: InstallLog) -> No
     ("main-menu", "WARNING **: Configuring 'netcfg' failed with error code 10", None, ""),
     ("main-menu", "WARNING **: Menu item 'netcfg' failed.", None, ""),
     ("partman", "INFO: Menu item 'pkgsel' selected", None, ""),
+    ("base-installer", "error: exiting on error base-installer/no_codename", "install.failed", "no_codename"),
+    ("base-installer", "warning: it goes on", None, ""),
     ("anaconda", "Task started: Install the payload (1/3)", "install.step", "packages"),
     ("anaconda", "Thread Failed: AnaInstallThread", "install.failed", "Thread Failed: AnaInstallThread"),
 ])  # fmt: skip

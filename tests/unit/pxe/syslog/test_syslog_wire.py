@@ -20,6 +20,8 @@ SEEN = [
         1, 6, "INFO: Menu item 'network-preseed' selected", "main-menu", "322", "", "Nov 28 06:37:40")),
     (b"<6>Nov 28 06:38:32 kernel: [  120.058436] anna[2583]: segfault at 40", Message(
         0, 6, "[  120.058436] anna[2583]: segfault at 40", "kernel", "", "", "Nov 28 06:38:32")),
+    (b"<13>Nov 28 08:04:51 base-installer: error: exiting on error base-installer/x", Message(
+        1, 5, "error: exiting on error base-installer/x", "base-installer", "", "", "Nov 28 08:04:51")),
     # rsyslog, as Anaconda's has it
     (b"<13>Nov 28 06:57:46 n1 anaconda[1890]: Thread Done: AnaTask", Message(
         1, 5, "Thread Done: AnaTask", "anaconda", "1890", "n1", "Nov 28 06:57:46")),
