@@ -63,10 +63,10 @@ by_curl() {
 }
 
 by_python() {
-    BOOTSRV_BODY=$1 BOOTSRV_CONF=$conf python3 -c '
+    BOOTSRV_BODY=$1 BOOTSRV_URL=$url BOOTSRV_CONF=$conf python3 -c '
 import os, urllib.request
 conf = dict(line.rstrip("\n").split("=", 1) for line in open(os.environ["BOOTSRV_CONF"]))
-request = urllib.request.Request(conf["url"], os.environ["BOOTSRV_BODY"].encode())
+request = urllib.request.Request(os.environ["BOOTSRV_URL"], os.environ["BOOTSRV_BODY"].encode())
 request.add_header("Authorization", "Bearer " + conf["token"])
 urllib.request.urlopen(request, timeout=20).read()
 '

@@ -37,9 +37,8 @@ def server():
         running.shutdown()
 
 
-@pytest.mark.parametrize("tool", ["curl", "python3", "bash", "wget"])
-def test_calls_home_with_whatever_there_is(tmp_path, server, tool):
-    port, calls = server
+def run_with(tool, tmp_path, port, text):
+    """Run a script of ours where that is the only program that speaks HTTP."""
     if shutil.which(tool) is None:
         pytest.fail(f"{tool} is needed for this test")
     bin_ = tmp_path / "bin"
@@ -49,12 +48,20 @@ def test_calls_home_with_whatever_there_is(tmp_path, server, tool):
         (bin_ / name).symlink_to(real)
     conf = tmp_path / "home.conf"
     conf.write_text(f"url=http://127.0.0.1:{port}/node/v1/home\ntoken=se=cret\nimage=debian+x@3\n")
-    script = home.SCRIPT_TEXT.replace("conf=/etc/bootsrv/home.conf", f"conf={conf}")
-    (tmp_path / "script").write_text(script)
-    done = subprocess.run(
+    (tmp_path / "script").write_text(text.replace("conf=/etc/bootsrv/home.conf", f"conf={conf}"))
+    return subprocess.run(
         [shutil.which("dash") or "sh", str(tmp_path / "script")],
         env={"PATH": str(bin_)}, timeout=40, capture_output=True, text=True,
     )  # fmt: skip
+
+
+TOOLS = pytest.mark.parametrize("tool", ["curl", "python3", "bash", "wget"])
+
+
+@TOOLS
+def test_calls_home_with_whatever_there_is(tmp_path, server, tool):
+    port, calls = server
+    done = run_with(tool, tmp_path, port, home.SCRIPT_TEXT)
     assert done.returncode == 0, done.stderr
     assert len(calls) == 2
     path, token, body = calls[-1]
@@ -64,6 +71,15 @@ def test_calls_home_with_whatever_there_is(tmp_path, server, tool):
     assert (
         said["hostname"] == os.uname().nodename and float(said["uptime"]) > 0 and len(said["boot_id"]) == 36
     )
+
+
+@TOOLS
+def test_a_script_that_says_something_else_is_heard_elsewhere(tmp_path, server, tool):
+    port, calls = server
+    more = "url=${url%/home}/room\nsend used=1 || send used=2\n"
+    done = run_with(tool, tmp_path, port, home.FUNCTIONS + more)
+    assert done.returncode == 0, done.stderr
+    assert calls[-1] == ("/node/v1/room", "Bearer se=cret", "used=2")
 
 
 def test_install_on_systemd_keeps_the_token_to_root(tmp_path):
