@@ -51,9 +51,10 @@ class Boot:
         self.step = "writes"
         self._writes(task)
         self.step = "files"
-        self._files(task, live=kind != "ram" or task["root"]["writes"] != "discard")
+        live = kind != "ram" or task["root"]["writes"] != "discard"
+        self._files(task, live)
         self.step = "start"
-        self._leave(task)
+        self._leave(task, live)
 
     def take_back(self) -> None:
         """The last one first."""
@@ -180,11 +181,8 @@ class Boot:
         if init is None:
             raise BadInput(f"there is no init in {task['image']['ref']}")
         (layers.HOME / "init").write_text(f"{init}\n")
-        if not live:  # the system brings its card up itself, from the beginning
-            subprocess.run(["busybox", "killall", "udhcpc"], check=False, stderr=subprocess.DEVNULL)
-            subprocess.run(["busybox", "ip", "addr", "flush", "dev", self.card], check=False)
 
-    def _leave(self, task: Mapping[str, Any]) -> None:
+    def _leave(self, task: Mapping[str, Any], live: bool) -> None:
         assert self.reporter is not None
         seconds = round(uptime(), 1)
         self.reporter.event("root.done", f"its root is ready after {seconds} s", uptime=seconds)
@@ -192,6 +190,9 @@ class Boot:
         if self.devices:
             nbd.keep(self.devices)
         self.console.status(f"starting {task['image']['ref']}")
+        if not live:  # the system brings its card up itself, from the beginning; nothing is told after this
+            subprocess.run(["busybox", "killall", "udhcpc"], check=False, stderr=subprocess.DEVNULL)
+            subprocess.run(["busybox", "ip", "addr", "flush", "dev", self.card], check=False)
 
 
 def parameters(cmdline: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ import pytest
 import zstandard
 
 from images import signature
+from images.agent.netroot import __main__ as netroot_main
 from images.agent.netroot import blocks, sealed
 from images.errors import BadInput, ChunkCorrupt, ImageNotFound, SignatureInvalid
 from images.imager.cpio import archive, directory, file
@@ -293,3 +294,26 @@ class TestSealed:
         for odd in ({}, {"signed": 1}, {**answer, "signature": "xyz"}):
             with pytest.raises(BadInput):
                 sealed.opened(odd, "token", PUBLIC)
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_what_a_boot_did_is_told_before_its_card_goes_down(monkeypatch, live):
+    done = []
+
+    class Heard:
+        def event(self, kind, *_, **__):
+            done.append(kind)
+
+        def flush(self, timeout):
+            done.append("flush")
+
+    class Quiet:
+        def status(self, *_):
+            pass
+
+    boot = netroot_main.Boot({"url": "http://10.0.0.1:8080"}, Quiet())
+    boot.reporter, boot.card = Heard(), "eth7"
+    monkeypatch.setattr(netroot_main.subprocess, "run", lambda words, **_: done.append(" ".join(words[1:])))
+    boot._leave({"image": {"ref": "debian@1"}}, live)
+    down = [] if live else ["killall udhcpc", "ip addr flush dev eth7"]
+    assert done == ["root.done", "flush", *down]
