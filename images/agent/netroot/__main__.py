@@ -193,6 +193,8 @@ class Boot:
         if not live:  # the system brings its card up itself, from the beginning; nothing is told after this
             subprocess.run(["busybox", "killall", "udhcpc"], check=False, stderr=subprocess.DEVNULL)
             subprocess.run(["busybox", "ip", "addr", "flush", "dev", self.card], check=False)
+            # udev renames no card that is up, and systemd-networkd then waits for the new name forever.
+            subprocess.run(["busybox", "ip", "link", "set", "dev", self.card, "down"], check=False)
 
 
 def parameters(cmdline: str) -> dict[str, str]:

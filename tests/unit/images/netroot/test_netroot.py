@@ -315,5 +315,5 @@ def test_what_a_boot_did_is_told_before_its_card_goes_down(monkeypatch, live):
     boot.reporter, boot.card = Heard(), "eth7"
     monkeypatch.setattr(netroot_main.subprocess, "run", lambda words, **_: done.append(" ".join(words[1:])))
     boot._leave({"image": {"ref": "debian@1"}}, live)
-    down = [] if live else ["killall udhcpc", "ip addr flush dev eth7"]
+    down = [] if live else ["killall udhcpc", "ip addr flush dev eth7", "ip link set dev eth7 down"]
     assert done == ["root.done", "flush", *down]
