@@ -74,6 +74,14 @@ class Farm:
             )
             time.sleep(0.5)
 
+    def room(self, guest: Guest, seconds: float = 60.0) -> int:
+        """Bytes that its write layer holds, as the machine itself told it."""
+        deadline = time.monotonic() + seconds
+        while (room := self.lab.service.listing("node", "show", guest.name)["room"]) is None:
+            assert time.monotonic() < deadline, f"{guest.name} never told how full its write layer is"
+            time.sleep(1.0)
+        return int(room["size"])
+
     def ask(self, guest: Guest, command: str, timeout: float = 90.0) -> str:
         """What a command prints there, as root over SSH."""
         return self.lab.service.ssh.run(guest.address, command, timeout=timeout).strip()

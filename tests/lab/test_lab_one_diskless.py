@@ -25,6 +25,7 @@ def test_it_runs_without_a_disk(cluster: Cluster) -> None:
         assert farm.ask(guest, "findmnt -no FSTYPE /run/bootsrv/lower") == "erofs"
         assert farm.ask(guest, "dpkg -s coreutils | grep ^Status") == "Status: install ok installed"
         assert farm.ask(guest, "systemctl --failed --no-legend") == ""
+        assert farm.room(guest) > 0
     finally:
         guest.machine.cut()
         cluster.lab.service.cli("node", "remove", guest.name)

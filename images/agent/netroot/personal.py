@@ -23,6 +23,7 @@ from images.errors import BadInput
 
 HEADER = "# Written by bootsrv at each boot of this machine.\n"
 
+KEEP_NAME = "/etc/systemd/network/04-bootsrv.link"
 MOST_FILES = 4096
 _MODE = re.compile(r"[0-7]{3,4}\Z")
 
@@ -90,6 +91,9 @@ def _files(task: Mapping[str, Any]) -> dict[str, tuple[bytes, int | None]]:
 def _network(root: Root, node: Identity) -> str:
     """The card that the root comes over keeps its address, whatever the image's software thinks of it."""
     style = detect(root)
+    # udev renames no card that is up, and systemd-networkd then waits for the new name forever.
+    kept = f"[Match]\nPermanentMACAddress={node.mac}\nType=ether\n\n[Link]\nNamePolicy=keep\n"
+    root.write(KEEP_NAME, HEADER + kept, 0o644)
     if style in ("networkd", "netplan") and node.method != "untouched":
         done = configure(root, node)
         files = (networkd if style == "networkd" else netplan)(node)

@@ -153,12 +153,13 @@ def test_a_node_becomes_itself_and_again(tree: Path) -> None:
         print(json.dumps([read("etc/hostname"), read("etc/machine-id").strip(), read("etc/motd"),
                           "n3" in read("etc/hosts"), "UUID" in read("etc/fstab"),
                           oct((target / "etc/ssh/ssh_host_ed25519_key").stat().st_mode),
-                          (target / "etc/ssh/ssh_host_rsa_key").exists()]))
+                          (target / "etc/ssh/ssh_host_rsa_key").exists(),
+                          "NamePolicy=keep" in read("etc/systemd/network/04-bootsrv.link")]))
         """,
     )
     first, second, files = map(json.loads, said.splitlines())
     assert (first, second) == ([], ["/etc/hosts", "/etc/motd"])
-    assert files == ["n1\n", task["machine_id"], "bye.", True, False, "0o100600", False]
+    assert files == ["n1\n", task["machine_id"], "bye.", True, False, "0o100600", False, True]
 
 
 def test_the_lean_base_runs(tmp_path: Path) -> None:
