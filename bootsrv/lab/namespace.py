@@ -11,6 +11,7 @@ Field fact: the parent-death signal follows the *thread* that forked; make a Nam
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -26,6 +27,7 @@ from bootsrv.lab.errors import LabError, LabTimeout
 
 ADDRESS = IPv4Interface("10.77.0.1/24")
 TOOLS = ("unshare", "nsenter", "setpriv", "ip", "mount")
+GONE_SECONDS = 10.0  # that the kernel may take over a killed process
 
 
 class Namespace:
@@ -146,8 +148,24 @@ class Inside:
     def kill(self) -> None:
         """Take its life, as a power cut would; returns when it is gone."""
         if self.poll() is None:
-            self._nsenter.kill()  # the parent-death signal does the rest
+            self._kill_child()
+            self._nsenter.kill()
         self._nsenter.wait()
+
+    def _kill_child(self) -> None:
+        """And wait until it is gone: until then it holds what it had open, as a tap."""
+        try:
+            child = os.pidfd_open(self.pid)
+        except (LabError, ProcessLookupError):  # it has ended meanwhile
+            return
+        try:
+            signal.pidfd_send_signal(child, signal.SIGKILL)
+            if not select.select([child], [], [], GONE_SECONDS)[0]:
+                raise LabTimeout(f"a killed process was not gone within {GONE_SECONDS:.0f} s")
+        except ProcessLookupError:
+            return
+        finally:
+            os.close(child)
 
 
 def _check_host() -> None:
