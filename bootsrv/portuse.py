@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import socket
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 LISTEN = "0A"  # TCP_LISTEN in include/net/tcp_states.h
@@ -60,7 +61,8 @@ def is_bootsrv(pid: int, proc: Path = Path("/proc")) -> bool:
         words = (proc / str(pid) / "cmdline").read_bytes().split(b"\0")
     except (FileNotFoundError, ProcessLookupError):
         return False
-    return bool({b"bootsrv.packets", b"bootsrv.files"} & set(words))
+    modules = (module for flag, module in pairwise(words) if flag == b"-m")
+    return any(module.startswith(b"bootsrv.") or module == b"webui" for module in modules)
 
 
 def _inodes(table: Path, port: Port) -> list[str]:

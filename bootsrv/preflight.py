@@ -252,7 +252,7 @@ def firewall_open(config: Config) -> Iterator[Finding]:
 
 
 def other_servers(config: Config) -> Iterator[Finding]:
-    """As authority we are alone; as proxy we are not. Takes two seconds for each interface."""
+    """As authority we are alone; as proxy we are not. Takes up to four seconds for each interface."""
     modes = {subnet.mode for subnet in config.subnets}
     if not config.dhcp.enabled or not modes:
         return

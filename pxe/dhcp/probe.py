@@ -30,6 +30,10 @@ _FILTER = (
 )  # fmt: skip
 
 
+SECONDS = 4.0  # dnsmasq offers an address only after it has pinged it for three
+OTHERS_SECONDS = 0.5  # what more servers get after the first
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A server that answered."""
@@ -42,10 +46,13 @@ class Found:
         return f"a DHCP server at {self.server} answers on {self.interface} (it offered {self.offered})"
 
 
-async def probe(interface: str, seconds: float = 2.0, ignore: Collection[IPv4Address] = ()) -> list[Found]:
+async def probe(
+    interface: str, seconds: float = SECONDS, ignore: Collection[IPv4Address] = ()
+) -> list[Found]:
     """Servers that offer an address on this interface, except those in `ignore` and our own addresses.
 
-    Asks twice within `seconds`, for one question may get lost. Raises OSError (no such interface, no right).
+    Asks twice within `seconds`, for one question may get lost; is done soon after the first answer. Raises
+    OSError (no such interface, no right).
     """
     card = interfaces.read(interface)
     ours = {own.ip for own in card.addresses} | set(ignore)
@@ -67,6 +74,7 @@ async def probe(interface: str, seconds: float = 2.0, ignore: Collection[IPv4Add
             answer = _offer(data, xid)
             if answer is not None and answer[0] not in ours:
                 found[answer[0]] = Found(interface, *answer)
+                ends = min(ends, loop.time() + OTHERS_SECONDS)
     return list(found.values())
 
 

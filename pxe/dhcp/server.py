@@ -19,6 +19,7 @@ from pxe.dhcp.checks import Checks, Held
 from pxe.dhcp.outcome import Note, Outcome, Step
 from pxe.dhcp.pace import FULL, Pace
 from pxe.dhcp.ports import Boots, Hosts, Journal, Leases
+from pxe.dhcp.probe import SECONDS
 from pxe.dhcp.replies import ESSENTIAL, Reply
 from pxe.dhcp.responder import Responder
 from pxe.dhcp.rivals import EVERY_SECONDS, Rivals
@@ -48,7 +49,7 @@ class DhcpConfig:
     port: int = 67
     proxy_port: int = 4011  # 0: none
     force: bool = False  # serve as authority even though another server answers
-    probe_seconds: float = 2.0  # how long start() listens for another server; 0: never probe
+    probe_seconds: float = SECONDS  # how long start() listens for another server; 0: never probe
     watch_seconds: float = EVERY_SECONDS  # from one look for another server to the next
     check_seconds: float = (
         CHECK_SECONDS  # how long an address nobody holds is looked for before it is offered; 0: not

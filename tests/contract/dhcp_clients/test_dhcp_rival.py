@@ -3,6 +3,7 @@ own looking and by what machines say."""
 
 from __future__ import annotations
 
+import sys
 import time
 from ipaddress import IPv4Address, IPv4Interface
 from types import SimpleNamespace
@@ -26,7 +27,7 @@ def plug_in(wire: Wire, *options: str) -> None:
     run("ip", "-n", rival, "link", "set", "eth0", "up")
     wire.inside(
         rival, need("dnsmasq"), "-k", "--user=root", "--conf-file=/dev/null", "--port=0", "--interface=eth0",
-        "--bind-interfaces", "--dhcp-authoritative", "--no-ping", "--log-facility=-",
+        "--bind-interfaces", "--dhcp-authoritative", "--log-facility=-",
         f"--dhcp-leasefile={wire.tmp}/rival.leases", f"--pid-file={wire.tmp}/rival.pid", *options,
     )  # fmt: skip
     eventually(lambda: ":67 " in run("ip", "netns", "exec", rival, "ss", "-Hlnu"))
@@ -35,7 +36,7 @@ def plug_in(wire: Wire, *options: str) -> None:
 def test_it_is_looked_for_again_and_again(wire: Wire) -> None:
     wire.serve(config={"probe_seconds": 1.0, "watch_seconds": 2.0})
     assert not wire.events("alarm.foreign")
-    plug_in(wire, "--dhcp-range=10.93.0.200,10.93.0.210,1h")
+    plug_in(wire, "--no-ping", "--dhcp-range=10.93.0.200,10.93.0.210,1h")
     began = time.monotonic()
     (alarm,) = eventually(lambda: wire.events("alarm.foreign"), 30)
     assert "a DHCP server at 10.93.0.66 answers on br0" in alarm["text"]
@@ -43,10 +44,19 @@ def test_it_is_looked_for_again_and_again(wire: Wire) -> None:
     assert len(wire.events("alarm.foreign")) == 1  # told once a minute, not at each look
 
 
+def test_one_that_pings_before_it_offers_is_waited_for(wire: Wire) -> None:
+    """As dnsmasq does for three seconds, unless it is told otherwise."""
+    plug_in(wire, "--dhcp-range=10.93.0.200,10.93.0.210,1h")
+    code = "import asyncio; from pxe.dhcp.probe import probe; print(asyncio.run(probe('br0')))"
+    said = run("ip", "netns", "exec", wire.server, sys.executable, "-c", code)
+    assert "server=IPv4Address('10.93.0.66')" in said
+
+
 def test_a_machine_that_takes_its_address_tells_us_at_once(wire: Wire) -> None:
     """It answers this one machine only, so that no probe of ours would find it."""
     wire.serve(pools=[])
-    plug_in(wire, "--dhcp-range=10.93.0.0,static,1h", "--dhcp-host=52:54:00:aa:00:01,10.93.0.201")
+    one = "--dhcp-host=52:54:00:aa:00:01,10.93.0.201"
+    plug_in(wire, "--no-ping", "--dhcp-range=10.93.0.0,static,1h", one)
     once = ("-f", "-q", "-n", "-t", "9", "-T", "1", "-i", "eth0", "-s", "/bin/true")
     assert "10.93.0.201 obtained" in wire.on_client(need("udhcpc"), *once)
     (alarm,) = eventually(lambda: wire.events("alarm.foreign"))
