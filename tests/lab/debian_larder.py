@@ -45,12 +45,6 @@ BRIEF = (
     "user-setup-udeb", "disk-detect", "partman-auto", "partman-base", "partman-basicmethods", "partman-ext3",
     "partman-partitioning", "partman-efi",
 )  # fmt: skip
-# Of what Debian calls important: without the rest, a machine that is emulated is installed in half the time.
-IMPORTANT = frozenset((
-    "adduser", "apt", "cpio", "debconf-i18n", "debian-archive-keyring", "dhcpcd-base", "ifupdown", "init",
-    "iproute2", "kmod",
-    "netbase", "procps", "systemd", "systemd-sysv", "tasksel", "tasksel-data", "udev",
-))  # fmt: skip
 NOT_NEEDED = ("xfs", "jfs", "iscsi", "btrfs", "cros", "cdrom", "crypto", "brltty", "espeakup")
 MODULES = (
     "fs/ext4", "fs/jbd2", "fs/mbcache.ko", "fs/fat", "fs/nls", "fs/efivarfs", "fs/isofs", "lib", "crypto",
@@ -81,7 +75,7 @@ def larder(kept: Path) -> Path:
         place = archive / stanza["Filename"]
         place.parent.mkdir(parents=True, exist_ok=True)
         path.rename(place)
-    _index(archive, [_less(stanza) for stanza, _ in packages.values()], udebs)
+    _index(archive, [stanza for stanza, _ in packages.values()], udebs)
     known = {stanza["Package"]: stanza for stanza in udebs}
     few = _loaded(known, BRIEF) | {udebs[0]["Package"]}
     _index(kept / "brief", [], [known[name] for name in sorted(few)])
@@ -208,12 +202,6 @@ def _built(root: Path, archive: Path, stanza: Stanza) -> Stanza:
     subprocess.run(command, check=True, capture_output=True)
     data = (archive / name).read_bytes()
     return {**fields, "Filename": name, "Size": str(len(data)), "SHA256": hashlib.sha256(data).hexdigest()}
-
-
-def _less(stanza: Stanza) -> Stanza:
-    if stanza.get("Priority") != "important" or stanza["Package"] in IMPORTANT:
-        return stanza
-    return {**stanza, "Priority": "optional"}
 
 
 def _index(archive: Path, debs: list[Stanza], udebs: list[Stanza]) -> None:
