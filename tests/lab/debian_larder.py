@@ -209,7 +209,8 @@ def _index(archive: Path, debs: list[Stanza], udebs: list[Stanza]) -> None:
     place = archive / "dists" / SUITE
     sums = []
     for part, stanzas in (("main/binary-amd64", debs), ("main/debian-installer/binary-amd64", udebs)):
-        text = "\n".join("".join(f"{k}: {v}\n" for k, v in one.items()) for one in stanzas).encode()
+        # The blank line behind the last one, too: without it debootstrap does not find that package.
+        text = "".join("".join(f"{k}: {v}\n" for k, v in one.items()) + "\n" for one in stanzas).encode()
         release = f"Archive: {SUITE}\nComponent: main\nArchitecture: amd64\n".encode()
         (place / part).mkdir(parents=True)
         for name, data in (("Packages", text), ("Packages.gz", gzip.compress(text, mtime=0)),
