@@ -15,7 +15,7 @@ import hashlib
 import os
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,9 @@ from typing import Any
 
 from images import chunker
 from images.compress import compress
+from images.fetch import PackSource
+from images.locator import Locator
+from images.locator_writer import build
 from images.manifest import Chunk
 from images.pack import PackWriter, Trailer
 from images.publish import publish
@@ -151,6 +154,15 @@ class Session:
         """Make every chunk taken so far durable, whatever becomes of this session. Raises OSError."""
         self._packs.flush()
         self._note()
+
+    def read(self, chunks: Iterable[Chunk]) -> bytes:
+        """The bytes of chunks that this session took. Raises ChunkMissing, OSError."""
+        ids = [chunk.id for chunk in chunks]
+        if not ids:
+            return b""
+        self.keep()
+        locator, _ = build("", ids, self._index)
+        return b"".join(PackSource(Locator.parse(locator), self.store.read_range).stream(ids))
 
     def put_stream(self, read: chunker.Read) -> tuple[Chunk, ...]:
         """Store everything `read` gives, cut by content. Memory stays small whatever its size."""

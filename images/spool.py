@@ -11,7 +11,7 @@ Law: what comes out obeys manifest.py: sorted, each parent a directory, the firs
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from images.errors import BadInput
@@ -34,8 +34,9 @@ class Spool:
         """Forget everything."""
         self._file.close()
 
-    def add(self, entry: Entry, through_links: bool = False) -> None:
+    def add(self, entry: Entry, through_links: bool = False) -> int:
         """Put an entry (no hard link) at its path; what was there goes, but a directory keeps its content.
+        The answer is its record, for `get` and `amend`.
 
         `through_links`: a parent that is a symlink leads to where it points inside the tree, as unpacking an
         archive does (a layer that adds lib/x where lib is a link to usr/lib). Raises BadInput for unsafe
@@ -48,12 +49,13 @@ class Spool:
         self._replace(entry.path, keep_content=entry.type == "dir")
         key = order(entry.path)
         self._file.seek(self._end)
-        self._names[key] = self._end
+        record = self._names[key] = self._end
         self._end += self._file.write(write_entry(entry))
         if entry.type == "dir":
             self._dirs.add(key)
         elif entry.type == "symlink":
             self._symlinks[key] = entry.target
+        return record
 
     def link(self, path: bytes, target: bytes, through_links: bool = False) -> None:
         """Make `path` another name of what `target` is now. Raises BadInput when there is no such file."""
@@ -90,8 +92,31 @@ class Spool:
             self._forget(name)
 
     def has(self, path: bytes) -> bool:
-        """Whether the tree has that name now."""
-        return order(path) in self._names
+        """Whether the tree has that name now, be it only by what lies below it."""
+        key = order(path)
+        return key in self._names or any(name.startswith(key + b"\0") for name in self._names)
+
+    def record(self, path: bytes) -> int | None:
+        """What the name points to, links followed, for `get` and `amend`; None: there is no such name."""
+        return self._names.get(order(self.resolve_parent(path + b"/x")[:-2]))
+
+    def get(self, record: int) -> Entry:
+        """The entry as it was added."""
+        self._file.seek(record)
+        return parse_entry(self._file.readline())
+
+    def named(self) -> set[int]:
+        """The records that a name points to now."""
+        return set(self._names.values())
+
+    def amend(self, entries: Mapping[int, Entry]) -> None:
+        """Give records another content, for all their names."""
+        places: dict[int, int] = {}
+        for record, entry in entries.items():
+            places[record] = self._end
+            self._file.seek(self._end)
+            self._end += self._file.write(write_entry(entry))
+        self._names = {key: places.get(record, record) for key, record in self._names.items()}
 
     def resolve_parent(self, path: bytes) -> bytes:
         """The path with every parent that is a symlink replaced by where it leads. Raises BadInput for
@@ -122,7 +147,9 @@ class Spool:
         return b"/".join(done)
 
     def entries(self) -> Iterator[Entry]:
-        """All entries in manifest order. Parents that never came are made: root-owned, mode 755, time 0."""
+        """All entries in manifest order. Parents that never came are made: root-owned, mode 755, as old as
+        the newest of what is directly in them (so that the same archive makes the same tree, at any time).
+        """
         return (parse_entry(line) for line in self.lines())
 
     def lines(self) -> Iterator[bytes]:
@@ -149,10 +176,19 @@ class Spool:
                 if parent in self._dirs or parent in missing:
                     break
                 missing.add(parent)
-        for key in sorted(missing):
+        newest = dict.fromkeys(missing, 0)
+        for key, record in self._names.items():
+            parent = key.rpartition(b"\0")[0]
+            if key and parent in newest:
+                newest[parent] = max(newest[parent], self.get(record).mtime_ns)
+        for key in sorted(missing, reverse=True):  # what is below comes first
+            path = key.replace(b"\0", b"/")
             if key in self._names:
-                raise BadInput(f"/{key!r} is no directory but has content")
-            self.add(Entry(key.replace(b"\0", b"/"), "dir", mode=0o755))
+                raise BadInput(f"{Entry(path, 'dir').name} is no directory but has content")
+            parent = key.rpartition(b"\0")[0]
+            if key and parent in newest:
+                newest[parent] = max(newest[parent], newest[key])
+            self.add(Entry(path, "dir", mode=0o755, mtime_ns=newest[key]))
 
     def _replace(self, path: bytes, keep_content: bool) -> None:
         key = order(path)

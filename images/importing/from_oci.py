@@ -140,6 +140,7 @@ def import_oci(
             for number, (file, digest) in enumerate(layers, 1):
                 intake.tell(f"layer {number} of {len(layers)}")
                 reader.layer(blobs, file, digest)
+            reader.settle()
             facts = {"oci": {key: config[key] for key in ("architecture", "os", "created") if key in config}}
             return intake.publish(name, comment, {**facts, **(meta or {})})
 
@@ -150,7 +151,7 @@ class _LayerReader(TarReader):
         hasher = hashlib.sha256()
         with blobs.open(file) as raw:
             stream = Peeked(raw, hasher)
-            self.read(stream, f"layer {file}")
+            self.take(stream, f"layer {file}")
             stream.drain()
         if digest and hasher.hexdigest() != digest:
             raise BadInput(f"layer {file} is damaged: it does not match its digest")

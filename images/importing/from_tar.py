@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 from images.errors import BadInput
-from images.importing.acl import acl_xattr
+from images.importing.acl_names import AclNames
 from images.importing.intake import Intake
 from images.importing.streams import DAMAGED, TRIPS, Peeked, Tail, decompressed
 from images.manifest import Entry
@@ -68,11 +68,19 @@ class TarReader:
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
-        self._users: dict[str, int] = {}  # names to numbers as the members told them
-        self._groups: dict[str, int] = {}
+        self._acls = AclNames(intake)
 
     def read(self, stream: Peeked, what: str) -> None:
-        """Take all members. Raises BadInput for an archive that is damaged or none."""
+        """Take one whole archive. Raises BadInput for one that is damaged or none."""
+        self.take(stream, what)
+        self.settle()
+
+    def settle(self) -> None:
+        """To be called when all archives were taken. Raises BadInput when an ACL means nobody."""
+        self._acls.settle()
+
+    def take(self, stream: Peeked, what: str) -> None:
+        """Take all members of one of several archives. Raises BadInput."""
         tail = Tail(decompressed(stream))
         try:
             with _opened(tail) as tar:
@@ -88,8 +96,7 @@ class TarReader:
         """Take one member."""
         path = clean(member.name)
         tree = self._intake.tree
-        self._users.setdefault(member.uname, member.uid)
-        self._groups.setdefault(member.gname, member.gid)
+        self._acls.note(member)
         if member.islnk():
             tree.link(path, clean(member.linkname), through_links=True)
             return
@@ -98,7 +105,9 @@ class TarReader:
             data = _Data(tar, member)
             entry = entry._replace(chunks=self._intake.data(entry, data.read))
             data.check(entry.name)
-        tree.add(entry, through_links=True)
+        acls, unknown = self._acls.read(member)
+        entry = entry._replace(xattrs={**entry.xattrs, **acls})
+        self._acls.postpone(tree.add(entry, through_links=True), member, unknown)
 
     def _entry(self, path: bytes, member: tarfile.TarInfo) -> Entry:
         if not member.isreg() and member.type not in _TYPES:
@@ -117,25 +126,22 @@ class TarReader:
             size=member.size if kind == "file" else 0,
             target=_raw(member.linkname) if kind == "symlink" else b"",
             rdev=(member.devmajor, member.devminor) if kind in ("char", "block") else None,
-            xattrs=self._xattrs(member),
+            xattrs=_xattrs(member),
             extents=sparse,
         )
 
-    def _xattrs(self, member: tarfile.TarInfo) -> dict[str, bytes]:
-        found: dict[str, bytes] = {}
-        for key, value in member.pax_headers.items():
-            if key.startswith("SCHILY.xattr."):
-                found[key[13:]] = _raw(value)
-            elif key.startswith("LIBARCHIVE.xattr."):
-                name = urllib.parse.unquote(key[17:])
-                found.setdefault(name, _base64(value, member.name))
-            elif key == "SCHILY.acl.access":
-                found["system.posix_acl_access"] = acl_xattr(value, self._users, self._groups)
-            elif key == "SCHILY.acl.default":
-                found["system.posix_acl_default"] = acl_xattr(value, self._users, self._groups)
-            elif key == "RHT.security.selinux":
-                found["security.selinux"] = _raw(value).rstrip(b"\0") + b"\0"
-        return found
+
+def _xattrs(member: tarfile.TarInfo) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for key, value in member.pax_headers.items():
+        if key.startswith("SCHILY.xattr."):
+            found[key[13:]] = _raw(value)
+        elif key.startswith("LIBARCHIVE.xattr."):
+            name = urllib.parse.unquote(key[17:])
+            found.setdefault(name, _base64(value, member.name))
+        elif key == "RHT.security.selinux":
+            found["security.selinux"] = _raw(value).rstrip(b"\0") + b"\0"
+    return found
 
 
 class _Data:

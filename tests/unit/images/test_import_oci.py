@@ -185,6 +185,20 @@ def test_a_directory_replaced_by_a_file_and_back(tmp_path: Path) -> None:
     assert contents(store, "app") == {"d/z": b"", "f/y": b""}
 
 
+def test_layers_that_do_not_list_their_directories(tmp_path: Path) -> None:
+    """As some builders write them; and the one that a later layer does list is as that layer says."""
+    store = make(tmp_path)
+    layers = [layer(("etc/a", b"1"), ("usr/lib/x", b"2")), layer("usr/", ("etc/.wh.a", b""), ("etc/b", b"3"))]
+    source = layout(tmp_path / "oci", layers)
+    for number, given in enumerate((source, tarred(source))):
+        import_image(store, f"app{number}", given)
+        assert contents(store, f"app{number}") == {"etc/b": b"3", "usr/lib/x": b"2"}
+        found = {entry.path: entry for entry in store.manifest(f"app{number}").entries()}
+        assert [(found[path].type, found[path].mode) for path in (b"", b"etc", b"usr/lib")] == [
+            ("dir", 0o755)
+        ] * 3
+
+
 def test_damage_is_seen_and_nothing_published(tmp_path: Path) -> None:
     store = make(tmp_path)
     source = layout(tmp_path / "oci", LAYERS)

@@ -6,8 +6,10 @@ import base64
 import contextlib
 import io
 import lzma
+import os
 import random
 import struct
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -100,6 +102,35 @@ def test_absolute_names_and_the_root_itself(tmp_path: Path) -> None:
     root = member("./", type=tarfile.DIRTYPE, mode=0o711)
     import_image(store, "a", archive(tmp_path / "a.tar", root, ETC, member("/etc/x", b"x")))
     assert entries(store, "a")[b""].mode == 0o711 and contents(store, "a") == {"etc/x": b"x"}
+
+
+def test_parents_that_are_not_in_the_archive(tmp_path: Path) -> None:
+    """As GNU tar packs a list of files. Made as tar makes them, and the same at every import."""
+    root = tmp_path / "root"
+    for name, age in (("etc/passwd", 100), ("usr/share/a/b", 300), ("usr/share/c", 200)):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+        os.utime(root / name, (age, age))
+    for folder in ("etc", "usr/share/a", "usr/share", "usr", "."):
+        (root / folder).chmod(0o700)  # nothing in the archive says so
+    (tmp_path / "list").write_text("etc/passwd\nusr/share/a/b\nusr/share/c\n")
+    command = ["tar", "-cf", str(tmp_path / "a.tar"), "-C", str(root), "-T", str(tmp_path / "list")]
+    subprocess.run(command, check=True)
+    store = make(tmp_path)
+    import_image(store, "a", tmp_path / "a.tar")
+    found = entries(store, "a")
+    times = {b"": 300, b"etc": 100, b"usr": 300, b"usr/share": 300, b"usr/share/a": 300}
+    for path, seconds in times.items():
+        entry = found.pop(path)
+        assert (entry.type, entry.mode, entry.uid, entry.gid) == ("dir", 0o755, 0, 0)
+        assert entry.mtime_ns == seconds * 10**9
+    assert sorted(found) == [b"etc/passwd", b"usr/share/a/b", b"usr/share/c"]
+
+
+def test_a_parent_that_is_a_file(tmp_path: Path) -> None:
+    made = archive(tmp_path / "a.tar", member("etc/x/y", b"y"), member("etc/x", b"x"), member("etc/x/z", b"z"))
+    with pytest.raises(BadInput, match="^/etc/x is no directory but has content"):
+        import_image(make(tmp_path), "a", made)
 
 
 @pytest.mark.parametrize("pack", [None, "gz", "xz"])
