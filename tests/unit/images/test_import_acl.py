@@ -35,7 +35,8 @@ def root(tmp_path: Path) -> Path:
     (made / "data/file").write_text("x")
     for name in ("passwd", "group"):
         text = (MASTERS / f"{name}.master").read_text()
-        moved = text.replace("games:*:5:60:", "games:*:5005:60:").replace("www-data:*:33:", "www-data:*:6033:")
+        moved = text.replace("games:*:5:60:", "games:*:5005:60:")
+        moved = moved.replace("www-data:*:33:", "www-data:*:6033:")
         assert moved != text
         (made / "etc" / name).write_text(moved)
     for acl, place in (

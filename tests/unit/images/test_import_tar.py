@@ -128,8 +128,9 @@ def test_parents_that_are_not_in_the_archive(tmp_path: Path) -> None:
 
 
 def test_a_parent_that_is_a_file(tmp_path: Path) -> None:
-    made = archive(tmp_path / "a.tar", member("etc/x/y", b"y"), member("etc/x", b"x"), member("etc/x/z", b"z"))
-    with pytest.raises(BadInput, match="^/etc/x is no directory but has content"):
+    members = [member(name, b"x") for name in ("etc/x/y", "etc/x", "etc/x/z")]
+    made = archive(tmp_path / "a.tar", *members)
+    with pytest.raises(BadInput, match=r"^/etc/x is no directory but has content"):
         import_image(make(tmp_path), "a", made)
 
 
