@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,11 +24,14 @@ class Boom:
         self.then = then
         self._lock = threading.Lock()
 
-    def __call__(self) -> None:
-        with self._lock:  # packs are finished in a thread
+    def __call__(self, before: Callable[[], object] | None = None) -> None:
+        """`before` is done first where this is the one that breaks."""
+        with self._lock:  # packs are finished in a thread: one number, one writer
             self.count += 1
             mine = self.count
         if mine == self.at:
+            if before:
+                before()
             self.then()  # type: ignore[operator]
 
 
@@ -41,9 +44,10 @@ def armed(boom: Boom, unlinks: bool = False) -> Iterator[None]:
         real = getattr(module, name)
 
         def call(*arguments, **named):  # type: ignore[no-untyped-def]
-            if half and boom.count + 1 == boom.at:  # a write that stops in the middle
+            def middle() -> None:  # a write that stops there
                 real(arguments[0], bytes(arguments[1])[: len(arguments[1]) // 2])
-            boom()
+
+            boom(middle if half else None)
             return real(*arguments, **named)
 
         patch.setattr(module, name, call)
