@@ -81,7 +81,10 @@ class Client:
         status, body = self.call("GET", path, timeout=timeout)
         if status == 204 or not body:
             return None
-        answer = json.loads(body)
+        try:
+            answer = json.loads(body)
+        except (ValueError, RecursionError):  # somebody else's page
+            answer = None
         if not isinstance(answer, dict):
             raise ImageError(f"the server's answer to {path} is no object")
         return answer

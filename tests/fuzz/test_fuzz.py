@@ -13,7 +13,7 @@ SECONDS = 90
 
 
 @pytest.mark.parametrize(
-    "target", ["fuzz_dhcp", "fuzz_dns", "fuzz_http", "fuzz_nbd", "fuzz_syslog", "fuzz_tftp"]
+    "target", ["fuzz_dhcp", "fuzz_dns", "fuzz_http", "fuzz_nbd", "fuzz_netroot", "fuzz_syslog", "fuzz_tftp"]
 )
 def test_nothing_breaks_it(target: str, tmp_path: Path) -> None:
     limits = [f"-max_total_time={SECONDS}", "-timeout=5", "-rss_limit_mb=1024", "-max_len=1500"]

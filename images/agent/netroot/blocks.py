@@ -48,7 +48,7 @@ def write(source: BinaryIO, size: int, manifest: str, private: bytes, block: int
     while data := source.read(block):
         parts.append(hashlib.sha256(data).digest())
     body = b"".join(parts)
-    return MAGIC + signature.sign(private, _digest(body)) + body
+    return MAGIC + signature.sign(private, digest(body)) + body
 
 
 def read(data: bytes, public: bytes, manifest: str) -> Blocks:
@@ -57,12 +57,12 @@ def read(data: bytes, public: bytes, manifest: str) -> Blocks:
     if len(data) < start or not data.startswith(MAGIC):
         raise BadInput("this is no list of a root's blocks")
     body = data[start:]
-    signature.verify(public, _digest(body), data[len(MAGIC) : start])
+    signature.verify(public, digest(body), data[len(MAGIC) : start])
     line, _, hashes = body.partition(b"\n")
     try:
         header = json.loads(line)
         found = Blocks(str(header["manifest"]), int(header["size"]), int(header["block"]), hashes)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise BadInput(f"a damaged list of a root's blocks: {error!r}") from error
     if found.manifest != manifest:
         raise BadInput(f"these are the blocks of {found.manifest[:12]}, not of {manifest[:12]}")
@@ -72,5 +72,6 @@ def read(data: bytes, public: bytes, manifest: str) -> Blocks:
     return found
 
 
-def _digest(body: bytes) -> bytes:
+def digest(body: bytes) -> bytes:
+    """What is signed."""
     return hashlib.sha256(LABEL + body).digest()

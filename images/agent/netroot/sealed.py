@@ -21,7 +21,7 @@ _LABEL = b"bootsrv root task 1\0"
 def seal(task: Mapping[str, Any], token: str, private: bytes) -> dict[str, str]:
     """The server's side."""
     text = json.dumps(task)
-    return {"signed": text, "signature": signature.sign(private, _digest(text, token)).hex()}
+    return {"signed": text, "signature": signature.sign(private, digest(text, token)).hex()}
 
 
 def opened(answer: Mapping[str, Any], token: str, public: bytes) -> dict[str, Any]:
@@ -33,12 +33,16 @@ def opened(answer: Mapping[str, Any], token: str, public: bytes) -> dict[str, An
         raw = bytes.fromhex(sealed)
     except ValueError as error:
         raise BadInput("the server's answer has a damaged signature") from error
-    signature.verify(public, _digest(text, token), raw)
-    task = json.loads(text)
+    signature.verify(public, digest(text, token), raw)
+    try:
+        task = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"the server's answer is damaged: {error}") from error
     if not isinstance(task, dict):
         raise BadInput("the server's answer is no object")
     return task
 
 
-def _digest(text: str, token: str) -> bytes:
+def digest(text: str, token: str) -> bytes:
+    """What is signed."""
     return hashlib.sha256(_LABEL + hashlib.sha256(token.encode()).digest() + text.encode()).digest()

@@ -65,6 +65,12 @@ def test_nothing_yet_is_none():
     assert made(Server([(204, b"", None)])).get_json("/x") is None
 
 
+@pytest.mark.parametrize("said", [b"<html>log in</html>", b"[]", b"[" * 5000])
+def test_what_is_no_object_is_an_error_and_no_answer(said):
+    with pytest.raises(ImageError, match="answer to /x is no object"):
+        made(Server([(200, said, None)])).get_json("/x")
+
+
 def test_passing_trouble_is_tried_again():
     server = Server([(503, b"", None), (500, b"", None), (200, b"cut", 100), (200, b"whole", None)])
     assert made(server).get("/x") == b"whole"

@@ -15,11 +15,26 @@ from images.agent.netroot import nbd, nbd_wire
 from images.errors import BadInput, ImageError
 
 
-def test_nbdkit_is_understood(tmp_path: Path) -> None:
+def test_another_server_is_understood(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(range(256)) * 4096)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = ["nbdkit", "-f", "-r", "--exit-with-parent", "-i", "127.0.0.1", "-p", str(port), "memory", "1M"]
+    command = [
+        "qemu-nbd",
+        "-r",
+        "-t",
+        "-f",
+        "raw",
+        "-x",
+        "debian@1",
+        "-b",
+        "127.0.0.1",
+        "-p",
+        str(port),
+        str(disk),
+    ]
     server = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
         for _ in range(100):
@@ -32,7 +47,9 @@ def test_nbdkit_is_understood(tmp_path: Path) -> None:
             assert export.size == 1 << 20 and export.flags & nbd_wire.READ_ONLY
             connection.sendall(struct.pack(">IHHQQI", 0x25609513, 0, 0, 7, 4096, 512))
             assert nbd._exactly(connection, 16) == struct.pack(">IIQ", 0x67446698, 0, 7)
-            assert nbd._exactly(connection, 512) == bytes(512)
+            assert nbd._exactly(connection, 512) == bytes(range(256)) * 2
+        with pytest.raises(ImageError, match="refuses other@1"):
+            nbd.dial(nbd.Place("127.0.0.1", port, "other@1"))
     finally:
         server.kill()
         server.wait()

@@ -295,6 +295,12 @@ class TestSealed:
             with pytest.raises(BadInput):
                 sealed.opened(odd, "token", PUBLIC)
 
+    @pytest.mark.parametrize("text", ["", "[1]", '{"a":', "[" * 5000])
+    def test_what_is_signed_and_damaged_is_said_to_be(self, text: str) -> None:
+        signed = signature.sign(PRIVATE, sealed.digest(text, "token")).hex()
+        with pytest.raises(BadInput):
+            sealed.opened({"signed": text, "signature": signed}, "token", PUBLIC)
+
 
 @pytest.mark.parametrize("live", [True, False])
 def test_what_a_boot_did_is_told_before_its_card_goes_down(monkeypatch, live):
