@@ -20,7 +20,7 @@ from bootsrv.errors import BootsrvError
 from bootsrv.model import Root, RootKind, Writes
 from bootsrv.registry.registry import Registry
 from images.errors import BadInput
-from images.netroot import prepare
+from images.netroot import losses, prepare
 from images.versions import Version
 
 FOLDER = "netroot"
@@ -87,9 +87,8 @@ class Netroots:
         return Ready(place, str(made["kernel"]))
 
     def _waiting(self, version: Version, place: Path) -> NotReady:
-        try:
-            state: dict[str, Any] = json.loads((place / STATE).read_bytes())
-        except (FileNotFoundError, ValueError):
+        state = _state(place)
+        if not state:
             return NotReady(f"{version.ref} is not prepared yet")
         if state.get("error"):
             return NotReady(f"{version.ref}: {state['error']}", lasting=True)
@@ -99,3 +98,40 @@ class Netroots:
 def home(config: Config, version_id: str) -> Path:
     """Of a version's id, which is hex."""
     return config.data_dir / FOLDER / version_id
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """For people who look: `state` says what there is to wait for, "" once machines can boot it; `left_out`
+    is what a root of this kind cannot carry; `bytes` of disk are those of a root in memory."""
+
+    state: str = ""
+    left_out: tuple[str, ...] = ()
+    bytes: int | None = None
+
+
+def told(config: Config, version: Version, kind: RootKind) -> Told:
+    """What is so now; it may be of an imager before. Raises OSError."""
+    place = home(config, version.id)
+    made, state = prepare.made(place), _state(place)
+    if state.get("error"):
+        return Told(f"failed: {state['error']}")
+    if state:
+        return Told(f"{state.get('step')} {state.get('percent', 0)} % made")
+    if made is None or (kind is RootKind.RAM and not prepare.has_root(place)):
+        return Told("waits for its turn")
+    lacking = prepare.lacking(made, kind, keeps=False)
+    return Told(
+        f"its kernel {made['kernel']} has no {', '.join(lacking)}" if lacking else "",
+        tuple(map(losses.text, made.get("left_out", {}).get(kind, ()))),
+        (place / prepare.SQUASHFS).stat().st_size if kind is RootKind.RAM else None,
+    )
+
+
+def _state(place: Path) -> dict[str, Any]:
+    """Of what is being made, or could not be; empty otherwise."""
+    try:
+        found = json.loads((place / STATE).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

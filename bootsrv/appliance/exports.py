@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bootsrv import diskless, exportstate
+from bootsrv import diskless, exportstate, netroots
 from bootsrv.appliance.images import Images
 from bootsrv.config import Config
 from bootsrv.errors import NotFound
@@ -41,7 +41,8 @@ class Machine:
 @dataclass(frozen=True, slots=True)
 class Exported:
     """One version in one kind. `state`: "ready", or what it waits for; `path`: what NFS clients mount;
-    `bytes`: of disk that it takes here."""
+    `bytes`: of disk that it takes here; `sent` and `hit_rate`: since the exporter began, machines that left
+    included; `left_out`: what a root of this kind cannot carry of the version."""
 
     image: str
     kind: RootKind
@@ -49,6 +50,9 @@ class Exported:
     server: str = ""
     path: str | None = None
     bytes: int | None = None
+    sent: int | None = None
+    hit_rate: float | None = None
+    left_out: tuple[str, ...] = ()
     machines: tuple[Machine, ...] = ()
 
     @property
@@ -72,9 +76,23 @@ class Exports:
             if kind is RootKind.NFS
             else self._nbd(ref, nodes, nbd)
             if kind is RootKind.NBD
-            else Exported(ref, kind, "ready", machines=tuple(_machine(node, ref) for node in nodes))
+            else self._ram(ref, nodes)
             for (ref, kind), nodes in sorted(used.items())
         ]
+
+    def _told(self, ref: str, kind: RootKind) -> netroots.Told:
+        """Of its kernel and first RAM disk, without which no exporter is of use."""
+        try:
+            return netroots.told(self._config, self._images.resolve(ref), kind)
+        except NotFound:
+            return netroots.Told("this version is gone")
+
+    def _ram(self, ref: str, nodes: Sequence[Node]) -> Exported:
+        told = self._told(ref, RootKind.RAM)
+        return Exported(
+            ref, RootKind.RAM, told.state or "ready", bytes=told.bytes, left_out=told.left_out,
+            machines=tuple(_machine(node, ref) for node in nodes),
+        )  # fmt: skip
 
     def of(self, node: Node) -> Machine | None:
         """One node and the root it has now; None for one that was not booted diskless."""
@@ -96,25 +114,32 @@ class Exports:
         return found
 
     def _nbd(self, ref: str, nodes: Sequence[Node], nbd: exportstate.State) -> Exported:
-        served = nbd.versions.get(ref)
-        state = "ready" if self._config.nbd.enabled else "[nbd] is switched off"
+        served, told = nbd.versions.get(ref), self._told(ref, RootKind.NBD)
+        state = (told.state or "ready") if self._config.nbd.enabled else "[nbd] is switched off"
         return Exported(
             ref, RootKind.NBD, state, "bootsrv", ref, served.cached if served else None,
+            served.read if served else None, served.hit_rate if served else None, told.left_out,
             tuple(_nbd_machine(node, ref, nbd) for node in nodes),
         )  # fmt: skip
 
     def _nfs(self, ref: str, nodes: Sequence[Node], nfs: status.Status) -> Exported:
-        root = next((root for root in nfs.roots if root.image == ref), None)
+        root, told = (
+            next((root for root in nfs.roots if root.image == ref), None),
+            self._told(ref, RootKind.NFS),
+        )
         if not self._config.nfs.enabled:
             state = "[nfs] is switched off"
         elif nfs.error:
             state = nfs.error
         else:
-            state = nfs.state.get(ref, "ready" if root is not None else "waits for the service")
+            waits = "ready" if root is not None else "waits for the service"
+            state = nfs.state.get(ref) or told.state or waits
         server = " ".join([nfs.backend, *(f"v{version}" for version in nfs.versions)]) if nfs.backend else ""
+        machines = tuple(_nfs_machine(node, ref, nfs) for node in nodes)
+        known = [machine.sent for machine in machines if machine.sent is not None]
         return Exported(
             ref, RootKind.NFS, state, server, root.path if root else None, root.bytes if root else None,
-            tuple(_nfs_machine(node, ref, nfs) for node in nodes),
+            sum(known) if known else None, None, told.left_out, machines,
         )  # fmt: skip
 
 

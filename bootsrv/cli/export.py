@@ -28,10 +28,11 @@ def list_(context: Context, json_: bool) -> None:
         show_json([asdict(one) for one in found])
         return
     rows = [
-        (one.image, one.kind, one.state, one.users, _connected(one), _size(one.bytes), _size(_sent(one)))
+        (one.image, one.kind, one.state, one.users, _connected(one), _size(one.bytes), _size(one.sent),
+         _share(one.hit_rate))
         for one in found
-    ]
-    head = ("IMAGE", "ROOT", "STATE", "MACHINES", "CONNECTED", "DISK", "SENT")
+    ]  # fmt: skip
+    head = ("IMAGE", "ROOT", "STATE", "MACHINES", "CONNECTED", "DISK", "SENT", "CACHED")
     show_table(head, rows, "no machine is diskless: bootsrv reimage NODES --diskless")
 
 
@@ -49,19 +50,21 @@ def show(context: Context, ref: str, json_: bool) -> None:
         show_fields(
             {
                 "image": one.image, "root": one.kind, "state": one.state, "server": one.server,
-                "path": one.path, "disk": _size(one.bytes),
+                "path": one.path, "disk": _size(one.bytes), "sent": _size(one.sent),
+                "from cache": _share(one.hit_rate), "left out": ", ".join(one.left_out) or None,
             }
         )  # fmt: skip
-        head = ("MACHINE", "ADDRESS", "CONNECTED", "SENT", "RECEIVED", "WRITTEN")
+        head = ("MACHINE", "ADDRESS", "CONNECTED", "SENT", "CACHED", "RECEIVED", "WRITTEN")
         show_table(head, [_row(machine) for machine in one.machines], "no machine has it")
 
 
 def _row(machine: Machine) -> tuple[Any, ...]:
     if machine.since is None:
-        return machine.name, machine.address, "next boot", None, None, None
+        return machine.name, machine.address, "next boot", None, None, None, None
     connected = None if machine.connected is None else "yes" if machine.connected else "no"
     written = f"{_size(machine.written)} of {_size(machine.limit)}" if machine.limit else None
-    return machine.name, machine.address, connected, _size(machine.sent), _size(machine.received), written
+    sent = _size(machine.sent), _share(machine.hit_rate), _size(machine.received)
+    return machine.name, machine.address, connected, *sent, written
 
 
 def _connected(one: Exported) -> int | None:
@@ -69,9 +72,8 @@ def _connected(one: Exported) -> int | None:
     return sum(known) if known else None
 
 
-def _sent(one: Exported) -> int | None:
-    known = [machine.sent for machine in one.machines if machine.sent is not None]
-    return sum(known) if known else None
+def _share(rate: float | None) -> str | None:
+    return f"{rate:.0%}" if rate is not None else None
 
 
 def _size(count: int | None) -> str | None:

@@ -1,6 +1,7 @@
 """Out of the store as a squashfs, for live media and diskless roots: a tar stream through tar2sqfs, no root.
 
-squashfs itself keeps whole seconds, no sockets, and no ACLs (system.* attributes): these are left out.
+squashfs itself keeps whole seconds, no sockets, and of extended attributes user, trusted and security, so no
+ACLs (system.*): these are left out.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def export_squashfs(
             broken = False
             try:
                 with tool.stdin as pipe:
-                    written = export_tar(store, ref, cast("BinaryIO", pipe), progress, acls=False)
+                    written = export_tar(store, ref, cast("BinaryIO", pipe), progress, squashfs=True)
             except BrokenPipeError:
                 broken = True  # it gave up: its own words say why
             except BaseException:

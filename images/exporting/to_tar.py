@@ -22,14 +22,15 @@ _TYPES = {
     "dir": tarfile.DIRTYPE, "file": tarfile.REGTYPE, "symlink": tarfile.SYMTYPE, "hardlink": tarfile.LNKTYPE,
     "fifo": tarfile.FIFOTYPE, "char": tarfile.CHRTYPE, "block": tarfile.BLKTYPE,
 }  # fmt: skip
+_SQUASHFS = ("user.", "trusted.", "security.")
 
 
 def export_tar(
     store: ImageStore, ref: str, out: BinaryIO, progress: Progress = silent, sparse: bool = True,
-    acls: bool = True,
+    squashfs: bool = False,
 ) -> Written:  # fmt: skip
     """Write a version to `out` as an uncompressed PAX archive, in constant memory; `sparse`: with its holes;
-    `acls`: with attributes of the `system` kind.
+    `squashfs`: only with attributes that squashfs has.
 
     Raises ImageNotFound, BadInput, OSError.
     """
@@ -38,8 +39,8 @@ def export_tar(
     files = done = 0
     with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT, errors="surrogateescape") as tar:
         for entry in manifest.entries():
-            if not acls:
-                entry = entry._replace(xattrs=_common(entry.xattrs))
+            if squashfs:
+                entry = entry._replace(xattrs=in_squashfs(entry.xattrs))
             if entry.type != "socket":
                 holes = sparse and entry.extents is not None
                 member = _sparse(entry) if holes else _member(entry)
@@ -51,8 +52,9 @@ def export_tar(
     return Written(files, done)
 
 
-def _common(xattrs: Mapping[str, bytes]) -> Mapping[str, bytes]:
-    return {key: value for key, value in xattrs.items() if not key.startswith("system.")}
+def in_squashfs(xattrs: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    """Those that squashfs has: not ACLs (system.*), nor what a file system keeps for itself (btrfs.*)."""
+    return {key: value for key, value in xattrs.items() if key.startswith(_SQUASHFS)}
 
 
 def _member(entry: Entry) -> tarfile.TarInfo:

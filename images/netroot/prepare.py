@@ -2,7 +2,7 @@
 
     vmlinuz, initrd.img      the image's own kernel, and the first RAM disk for it
     root.squashfs, .blocks   the whole tree for a root in memory, with the signed list of its blocks
-    ready.json               what it was made from; written last
+    ready.json               what it was made from, and what a root cannot carry; written last
 
 The law: a directory without a ready.json that fits is made again; files appear whole, by rename.
 """
@@ -22,7 +22,7 @@ from images.disk import write_file
 from images.errors import BadInput
 from images.exporting.to_squashfs import export_squashfs
 from images.imager.build import MANIFEST as IMAGER
-from images.netroot import base, initramfs, kernel, modules
+from images.netroot import base, initramfs, kernel, losses, modules
 from images.netroot.treefiles import TreeFiles
 from images.progress import Progress, silent
 from images.store import ImageStore
@@ -60,11 +60,17 @@ def inputs(imager: Path, keys: Keys) -> str:
 
 def ready(home: Path, wanted: str) -> dict[str, Any] | None:
     """What `home` holds, when its kernel and RAM disk are those of `wanted`."""
+    found = made(home)
+    return found if found is not None and found.get("inputs") == wanted else None
+
+
+def made(home: Path) -> dict[str, Any] | None:
+    """What `home` holds, of whatever it was made: `kernel`, `has` (modules), `left_out` (losses by kind)."""
     try:
         found = json.loads((home / READY).read_bytes())
     except (FileNotFoundError, ValueError):
         return None
-    return found if isinstance(found, dict) and found.get("inputs") == wanted else None
+    return found if isinstance(found, dict) else None
 
 
 def has_root(home: Path) -> bool:
@@ -87,12 +93,13 @@ def make_boot(store: ImageStore, ref: str, imager: Path, keys: Keys, home: Path)
         packed = initramfs.pack(base.lean(imager / INITRD), Path(name), own, chosen)
     write_file(home / KERNEL, files.one(chosen.image), home)
     write_file(home / INITRD, packed, home)
-    made = {
+    row = {
         "inputs": wanted, "kernel": chosen.version, "initrd_bytes": len(packed),
+        "left_out": losses.losses(store.manifest(ref).entries()),
         "has": sorted(has & {name for needs in (*NEEDS.values(), *KEEP_NEEDS.values()) for name in needs}),
     }  # fmt: skip
-    write_file(home / READY, json.dumps(made).encode(), home)
-    return made
+    write_file(home / READY, json.dumps(row).encode(), home)
+    return row
 
 
 def make_root(store: ImageStore, ref: str, keys: Keys, home: Path, progress: Progress = silent) -> None:
