@@ -211,6 +211,7 @@ def test_a_damaged_chunk_is_an_error_and_an_alarm(home: Path, tmp_path: Path) ->
                 assert error.errno == 5
                 bad += 1
         assert 0 < bad < 16
+        assert "Input/output error" in run("nbdcopy", house.uri("disk@1"), tmp_path / "got", fine=False)
         alarms = [row for row in house.said if row[1] == "alarm.image"]
         assert len(alarms) == 1 and "run `bootsrv image verify --repair`" in alarms[0][2]
 
