@@ -23,7 +23,6 @@ import sys
 from bootsrv import preflight, privilege
 from bootsrv.config import Config
 from bootsrv.errors import BootsrvError
-from bootsrv.finding import Level
 from bootsrv.groundwork import prepare
 from bootsrv.listening import page_url
 from bootsrv.supervisor import Child, Supervisor
@@ -46,11 +45,10 @@ def serve(config: Config) -> int:
     if identity.note:
         log.warning("%s", identity.note)
     ground = prepare(config, identity)
-    if not config.interfaces:
-        log.warning("no interface is listed in %s: nobody is answered, only the page is up", config.path)
     if ground.password is not None:
         _say(f"first login: user admin, password {ground.password}  (shown only this once)")
-    _say(f"page: {page_url(config)}")
+    if config.http.enabled:
+        _say(f"page: {page_url(config)}")
     children = [
         Child(
             name,
@@ -69,11 +67,12 @@ def _needed(name: str, config: Config) -> bool:
 
 def _look_around(config: Config) -> None:
     findings = preflight.look(config, preflight.AT_START)
+    fatal = [finding for finding in findings if finding.fatal]
     for finding in findings:
-        _say(f"{finding.level}: {finding.what}: {finding.do}")
-    broken = [finding for finding in findings if finding.level is Level.ERROR]
-    if broken:
-        raise BootsrvError(f"not started: {broken[0].what}")
+        if finding not in fatal[:1]:
+            _say(f"{finding.level}: {finding.what}: {finding.do}")
+    if fatal:  # said once, as the reason
+        raise BootsrvError(f"not started: {fatal[0].what}: {fatal[0].do}")
 
 
 async def _supervise(children: list[Child]) -> int:

@@ -9,15 +9,18 @@ from enum import StrEnum
 class Level(StrEnum):
     """How bad it is."""
 
-    ERROR = "error"  # it will not work
+    ERROR = "error"  # machines will not boot
     WARNING = "warning"  # part of it will not work, or not for long
     OK = "ok"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """One thing that was looked at. `fatal`: an error that keeps the service itself from starting; any other
+    may end while it runs (a cable, an address, `./run setup`).
+    """
 
     level: Level
     what: str
     do: str = ""
+    fatal: bool = False

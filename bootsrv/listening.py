@@ -32,7 +32,7 @@ def _own_addresses(config: Config) -> list[str]:
         try:
             found += [str(address.ip) for address in addresses(name)]
         except OSError as error:
-            log.info("interface %s: %s", name, error.strerror or error)
+            log.debug("interface %s: %s", name, error.strerror or error)  # preflight has said it
     return found
 
 

@@ -67,8 +67,6 @@ async def serve(config: Config, stop: asyncio.Event, watch: Watch | None = None)
     kept.start()
     syslog = SyslogServer(kept)
     try:
-        if not config.interfaces:
-            log.warning("no interface is listed in %s: nobody is answered", config.path)
         if config.tftp.enabled and config.interfaces:
             at = ("0.0.0.0", "::") if speaks_ipv6() else ("0.0.0.0",)
             await tftp.start([Listen(a, config.tftp.port, name) for name in config.interfaces for a in at])

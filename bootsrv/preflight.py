@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Interface, ip_address
 from pathlib import Path
 
-from bootsrv import firewall, packagecheck, payload
+from bootsrv import firewall, packagecheck, payload, settingscheck
 from bootsrv.config import Config
 from bootsrv.finding import Finding, Level
 from bootsrv.listening import listen_on, listen_securely, nbd_listens_on
@@ -43,7 +43,7 @@ def interfaces_usable(config: Config) -> Iterator[Finding]:
     """Listed interfaces exist, are up and have an address on a configured subnet."""
     if not config.interfaces:
         yield Finding(
-            Level.WARNING,
+            Level.ERROR,
             "no interface is listed, so nobody is answered",
             'set interfaces = ["NAME"] in the configuration',
         )
@@ -56,20 +56,21 @@ def _interface(config: Config, name: str) -> Iterator[Finding]:
         found = interfaces.addresses(name)
     except OSError:
         known = ", ".join(name for _, name in socket.if_nameindex())
-        yield Finding(Level.ERROR, f"there is no interface {name}", f"this machine has {known}")
+        yield Finding(Level.ERROR, f"there is no interface {name}", f"this machine has {known}", fatal=True)
         return
+    up, give = f"ip link set {name} up", f"ip address add ADDRESS/PREFIX dev {name}"
     if not interfaces.is_up(name):
-        yield Finding(Level.WARNING, f"interface {name} is down", f"ip link set {name} up")
-    if not found:
-        yield Finding(
-            Level.WARNING,
-            f"interface {name} has no IPv4 address",
-            f"ip address add ADDRESS/PREFIX dev {name}",
-        )
+        if found:
+            yield Finding(Level.ERROR, f"interface {name} is down", up)
+        else:
+            what = f"interface {name} is down and has no IPv4 address"
+            yield Finding(Level.ERROR, what, f"{up} && {give}")
+    elif not found:
+        yield Finding(Level.ERROR, f"interface {name} has no IPv4 address", give)
     elif config.subnets and not any(address.ip in s.cidr for address in found for s in config.subnets):
         addresses = ", ".join(str(address) for address in found)
         yield Finding(
-            Level.WARNING,
+            Level.ERROR,
             f"interface {name} ({addresses}) is on no configured subnet",
             "add a [[subnets]] entry with its network, or correct `cidr`",
         )
@@ -79,7 +80,7 @@ def subnets_reachable(config: Config) -> Iterator[Finding]:
     """There is a subnet to serve at all."""
     if config.interfaces and config.dhcp.enabled and not config.subnets:
         yield Finding(
-            Level.WARNING, "no subnet is configured, so DHCP answers nobody", "add a [[subnets]] entry"
+            Level.ERROR, "no subnet is configured, so DHCP answers nobody", "add a [[subnets]] entry"
         )
 
 
@@ -93,6 +94,7 @@ def ports_free(config: Config) -> Iterator[Finding]:
                 Level.ERROR,
                 f"{port.protocol.upper()} port {port.number} is taken by {who}",
                 f"stop it, or set another [{section}] port",
+                fatal=True,
             )
             if finding not in said:
                 said.add(finding)
@@ -131,7 +133,7 @@ def http_where_machines_look(config: Config) -> Iterator[Finding]:
         own = [str(address.ip) for address in _addresses(name)]
         if own and chosen not in own:
             yield Finding(
-                Level.WARNING,
+                Level.ERROR,
                 f"machines on {name} are told to load from {own[0]}, and HTTP listens on {chosen} only",
                 "remove `address` from [http]: it then listens on the listed interfaces",
             )
@@ -153,7 +155,8 @@ def capabilities(config: Config) -> Iterator[Finding]:
             effective = int(line.split()[1], 16)
             missing = [name for bit, name in NEEDED.items() if not effective >> bit & 1]
             if missing:
-                yield Finding(Level.ERROR, f"missing {' and '.join(missing)}", "start it as root")
+                what = f"missing {' and '.join(missing)}"
+                yield Finding(Level.ERROR, what, "start it as root", fatal=True)
 
 
 def disk_room(config: Config) -> Iterator[Finding]:
@@ -163,7 +166,8 @@ def disk_room(config: Config) -> Iterator[Finding]:
         place = place.parent
     usage = shutil.disk_usage(place)
     if usage.free < 64 * 2**20:
-        yield Finding(Level.ERROR, f"only {usage.free // 2**20} MiB are free on {place}", "make room")
+        what = f"only {usage.free // 2**20} MiB are free on {place}"
+        yield Finding(Level.ERROR, what, "make room", fatal=True)
     elif usage.free < LOW_BYTES and usage.free < usage.total * LOW_SHARE:
         yield Finding(
             Level.WARNING,
@@ -171,17 +175,18 @@ def disk_room(config: Config) -> Iterator[Finding]:
             "make room before the next image",
         )
     if not os.access(place, os.W_OK):
-        yield Finding(Level.ERROR, f"{place} cannot be written", "start as root, or choose another data_dir")
+        do = "start it as root, or choose another data_dir"
+        yield Finding(Level.ERROR, f"{place} cannot be written", do, fatal=True)
 
 
 def payloads_there(config: Config) -> Iterator[Finding]:
     """Loaders and the imager have been made."""
     do = "./run setup makes them (or set payload_dir)"
     if not any(name.endswith((".kpxe", ".efi")) for name in payload.files(config)):
-        yield Finding(Level.WARNING, f"no boot loaders in {payload.loaders_dir(config)}", do)
+        yield Finding(Level.ERROR, f"no boot loaders in {payload.loaders_dir(config)}", do)
     for name in ("vmlinuz", "initrd.img"):
         if not (payload.imager_dir(config) / name).is_file():
-            yield Finding(Level.WARNING, f"no imager: {payload.imager_dir(config) / name} is missing", do)
+            yield Finding(Level.ERROR, f"no imager: {payload.imager_dir(config) / name} is missing", do)
             return
 
 
@@ -257,14 +262,14 @@ def other_servers(config: Config) -> Iterator[Finding]:
     if not config.dhcp.enabled or not modes:
         return
     for name in config.interfaces:
-        if name not in (there for _, there in socket.if_nameindex()):
+        if name not in (there for _, there in socket.if_nameindex()) or not interfaces.is_up(name):
             continue  # `interfaces_usable` has said it
         try:
             found = asyncio.run(probe(name))
         except OSError as error:
-            yield Finding(
-                Level.WARNING, f"interface {name} cannot be listened on: {error}", "start it as root"
-            )
+            what = f"interface {name} cannot be listened on: {error.strerror or error}"
+            do = "start it as root" if isinstance(error, PermissionError) else f"look at: ip link show {name}"
+            yield Finding(Level.WARNING, what, do)
             continue
         if found and Mode.AUTHORITATIVE in modes:
             yield Finding(
@@ -282,7 +287,8 @@ def other_servers(config: Config) -> Iterator[Finding]:
 
 # The server looks for rivals itself, when it opens its sockets and ever after.
 AT_START: Sequence[Check] = (
-    interfaces_usable, subnets_reachable, ports_free, http_where_machines_look, capabilities, disk_room,
+    interfaces_usable, subnets_reachable, settingscheck.dhcp_agrees, settingscheck.pools_are_free,
+    settingscheck.services_are_on, ports_free, http_where_machines_look, capabilities, disk_room,
     payloads_there, nfs_possible, firewall_open, packagecheck.trees_whole, packagecheck.archives_distinct,
     packagecheck.cache_fits,
 )  # fmt: skip

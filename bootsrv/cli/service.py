@@ -24,7 +24,10 @@ def serve(context: Context, config: str | None) -> None:
 @as_json
 @pass_context
 def doctor(context: Context, json_: bool) -> None:
-    """Look for what will go wrong, and say what to do. Exit code 1 when something will not work."""
+    """Look for what will go wrong, and say what to do.
+
+    Exit code 1 when an error is found: machines would not boot. Warnings alone are exit code 0.
+    """
     from bootsrv import preflight
     from bootsrv.finding import Level
 
@@ -35,5 +38,5 @@ def doctor(context: Context, json_: bool) -> None:
         for finding in findings:
             click.echo(f"{finding.level}: {finding.what}\n    {finding.do}")
         if not findings:
-            click.echo("nothing found: it should work")
+            click.echo("nothing found: machines can boot")
     sys.exit(1 if any(f.level is Level.ERROR for f in findings) else 0)

@@ -68,12 +68,12 @@ class TestHttpAddress:
 class TestInterfaces:
     def test_none_listed(self, tmp_path: Path) -> None:
         (finding,) = preflight.interfaces_usable(config(tmp_path))
-        assert finding.level is Level.WARNING
+        assert (finding.level, finding.fatal) == (Level.ERROR, False), "the page can be looked at already"
 
     def test_missing(self, tmp_path: Path) -> None:
         (finding,) = preflight.interfaces_usable(config(tmp_path, interfaces=["nosuch0"]))
         assert (finding.level, finding.what) == (Level.ERROR, "there is no interface nosuch0")
-        assert "lo" in finding.do
+        assert finding.fatal and "lo" in finding.do
 
     def test_missing_is_said_once(self, tmp_path: Path) -> None:
         subnets = [{"cidr": "10.77.0.0/24", "mode": "authoritative"}]
@@ -86,7 +86,7 @@ class TestInterfaces:
             config(tmp_path, interfaces=["lo"], subnets=[{"cidr": "10.77.0.0/24"}])
         )
         assert "127.0.0.1/8" in finding.what
-        assert "on no configured subnet" in finding.what
+        assert "on no configured subnet" in finding.what and finding.level is Level.ERROR
 
     def test_good(self, tmp_path: Path) -> None:
         good = config(tmp_path, interfaces=["lo"], subnets=[{"cidr": "127.0.0.0/8"}])
@@ -107,7 +107,9 @@ class TestRoom:
 
 class TestPayloads:
     def test_missing_and_there(self, tmp_path: Path) -> None:
-        assert len(list(preflight.payloads_there(config(tmp_path)))) == 2
+        found = list(preflight.payloads_there(config(tmp_path)))
+        assert [(one.level, one.fatal) for one in found] == [(Level.ERROR, False)] * 2
+        assert all("./run setup" in one.do for one in found)
         for name in ("loaders/snponly.efi", "imager/vmlinuz", "imager/initrd.img"):
             (tmp_path / "p" / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / "p" / name).touch()

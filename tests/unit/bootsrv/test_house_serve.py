@@ -181,4 +181,12 @@ class TestCannotStart:
         service.start()
         assert service.process.wait(20) == 1
         service.stop()
-        assert any("there is no interface nosuch0" in line for line in service.said)
+        (line,) = (line for line in service.said if "nosuch0" in line)
+        assert line.startswith("bootsrv: not started: there is no interface nosuch0: this machine has ")
+
+    def test_without_http_no_page_is_promised(self, service: Service) -> None:
+        service.config.write_text(f'data_dir = "{service.data}"\n[http]\nenabled = false\n')
+        service.start()
+        assert "ready" in service.said
+        assert service.stop() == 0
+        assert not any("page:" in line for line in service.said)

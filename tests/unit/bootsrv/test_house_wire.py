@@ -260,3 +260,37 @@ class TestRival:
         assert "a DHCP server at 10.77.0.1 answers on c1" in said
         doctor = net.machine(sys.executable, "-m", "bootsrv.cli.main", "--config", str(config), "doctor")
         assert "a DHCP server at 10.77.0.1 answers on c1" in doctor or "code 1" in doctor
+
+
+class TestDoctor:
+    def test_what_keeps_machines_from_booting_is_code_1(self, tmp_path: Path) -> None:
+        """From a cable that is not even up to a server that can serve; each step as doctor says."""
+        for name in ("loaders/x.efi", "imager/vmlinuz", "imager/initrd.img"):
+            (tmp_path / "payloads" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "payloads" / name).touch()
+        config = tmp_path / "bootsrv.toml"
+        config.write_text(
+            f'data_dir = "{tmp_path}/data"\npayload_dir = "{tmp_path}/payloads"\ninterfaces = ["d0"]\n'
+            '[[subnets]]\ncidr = "10.99.0.0/24"\nmode = "authoritative"\npools = ["10.99.0.9-10.99.0.50"]\n'
+        )
+        with Namespace() as space:
+
+            def doctor() -> tuple[int, list[str]]:
+                command = [sys.executable, "-m", "bootsrv.cli.main", "--config", str(config), "doctor"]
+                done = space.run([*command, "--json"], timeout=60)
+                found = [f for f in json.loads(done.stdout) if "d0" in f["what"] or f["level"] == "error"]
+                return done.returncode, [f"{f['what']}: {f['do']}" for f in found]
+
+            up, give = "ip link set d0 up", "ip address add ADDRESS/PREFIX dev d0"
+            space.run(["ip", "link", "add", "d0", "type", "veth", "peer", "name", "d1"])
+            assert doctor() == (1, [f"interface d0 is down and has no IPv4 address: {up} && {give}"])
+            space.run(["ip", "address", "add", "10.99.0.1/24", "dev", "d0"])
+            assert doctor() == (1, [f"interface d0 is down: {up}"])
+            space.run(["ip", "address", "flush", "dev", "d0"])
+            space.run(up.split())
+            assert doctor() == (1, [f"interface d0 has no IPv4 address: {give}"])
+            space.run(give.replace("ADDRESS/PREFIX", "10.99.0.1/24").split())
+            assert doctor() == (0, [])
+            (tmp_path / "payloads/imager/vmlinuz").unlink()
+            code, found = doctor()
+            assert code == 1 and "no imager" in found[0]
