@@ -21,6 +21,15 @@ class Invalid(BootsrvError):
     http_status = 400
 
 
+class Needed(Invalid):
+    """Something is missing that whoever asks can give. `field`: what requests call it; how it is given is for
+    each edge to say (--image, "image", a field of a form)."""
+
+    def __init__(self, text: str, field: str) -> None:
+        super().__init__(text)
+        self.field = field
+
+
 class NotFound(BootsrvError):
     """What the request names does not exist."""
 

@@ -66,7 +66,7 @@ def kept_path(text: str) -> str:
             f'path {text!r}: use an absolute path of printable ASCII, without `..`, blanks, : , \\ "'
         )
     if not parts or parts[0] in ("proc", "sys", "dev", "run"):
-        raise Invalid(f"path {text!r}: this one cannot be kept (keep all with --writes keep)")
+        raise Invalid(f"path {text!r}: this one cannot be kept (writes `keep` keeps all)")
     return "/" + "/".join(parts)
 
 

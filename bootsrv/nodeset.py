@@ -44,7 +44,10 @@ def _brackets(part: str) -> list[str]:
     before, opened, rest = part.partition("[")
     if not opened:
         if not _NAME.match(part):
-            raise Invalid(f"{part!r} is not a node name")
+            raise Invalid(
+                f"{part!r} is not a node name: use letters, digits and hyphens, a range such as n[01-32], a"
+                " group such as @rack3, or a MAC address"
+            )
         return [part]
     inside, closed, after = rest.partition("]")
     if not closed:
@@ -71,7 +74,7 @@ def _numbers(inside: str, part: str) -> list[str]:
         if max(len(first), len(last)) > MAX_DIGITS:
             raise Invalid(f"{part[:40]!r}...: a number has more than {MAX_DIGITS} digits")
         if int(last) < int(first):
-            raise Invalid(f"{part!r}: {piece!r} runs backwards")
+            raise Invalid(f"{part!r}: {piece!r} runs backwards; write {last}-{first}")
         if len(numbers) + int(last) - int(first) >= MAX_NAMES:
             raise Invalid(f"{part!r} means more than {MAX_NAMES} nodes")
         width = len(first) if first.startswith("0") or len(first) == len(last) else 0

@@ -26,7 +26,8 @@ from images.progress import Progress
 from images.rebuild import rebuild_names
 from images.shelf import Shelf
 
-_AGAIN = "run `bootsrv image verify --repair`, then import the image again from its source"
+_AGAIN = "import the image again from its source"
+_FIRST = "run `bootsrv image verify --repair`, then "
 
 
 class Problem(NamedTuple):
@@ -41,7 +42,7 @@ def verify(store: Shelf, progress: Progress, repair: bool) -> Iterator[Problem]:
     """See ImageStore.verify. Problems come as they are found; with `repair`, mending follows the reading."""
     index = store.open_index()
     try:
-        check = _Check(store, index, progress)
+        check = _Check(store, index, progress, repair)
         yield from check.key()
         yield from check.packs()
         yield from check.cache()
@@ -55,8 +56,9 @@ def verify(store: Shelf, progress: Progress, repair: bool) -> Iterator[Problem]:
 
 
 class _Check:
-    def __init__(self, store: Shelf, index: Index, progress: Progress) -> None:
+    def __init__(self, store: Shelf, index: Index, progress: Progress, repair: bool) -> None:
         self._store = store
+        self._lost = _AGAIN if repair else _FIRST + _AGAIN
         self._index = index
         self._progress = progress
         self._bad: set[bytes] = set()  # chunks whose indexed copy is damaged
@@ -93,13 +95,13 @@ class _Check:
             except BadInput as err:
                 self._bad_packs.add(pack)
                 self._bad.update(id for id, _ in self._index.chunks_of(pack))
-                yield Problem(str(path), str(err), _AGAIN)
+                yield Problem(str(path), str(err), self._lost)
                 continue
             bad = self._pack(pack, trailer)
             if bad:
                 self._bad_packs.add(pack)
                 text = f"{len(bad)} of its {len(trailer.chunks)} chunks are damaged"
-                yield Problem(str(path), text, _AGAIN)
+                yield Problem(str(path), text, self._lost)
             done += path.stat().st_size
             self._progress(done, total, path.name)
 
@@ -188,9 +190,9 @@ class _Check:
         except (BadInput, SignatureInvalid, ImageError) as err:
             yield Problem(str(path), f"{ref}: {str(err).removeprefix(f'{path}: ')}", backup)
             return
-        yield from (Problem(str(path), f"{ref}: {name} has lost chunks", _AGAIN) for name in hurt[:20])
+        yield from (Problem(str(path), f"{ref}: {name} has lost chunks", self._lost) for name in hurt[:20])
         if len(hurt) > 20:
-            yield Problem(str(path), f"{ref}: {len(hurt) - 20} more files are hurt", _AGAIN)
+            yield Problem(str(path), f"{ref}: {len(hurt) - 20} more files are hurt", self._lost)
         reason = self._locator(id)
         if reason:
             yield Problem(str(self._store.locators / id), f"{ref}: {reason}", _mended(repair))

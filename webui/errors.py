@@ -13,7 +13,7 @@ from flask import Flask, g, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
-from bootsrv.errors import BootsrvError
+from bootsrv.errors import BootsrvError, Needed
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,10 @@ def install(app: Flask) -> None:
 def _known(error: BootsrvError) -> ResponseReturnValue:
     if error.http_status >= 500:
         log.error("%s %s: %s", request.method, request.path, error)
-    return _answer(error.http_status, str(error))
+    text = str(error)
+    if isinstance(error, Needed) and request.path.startswith("/api/"):
+        text = f'{text}: give "{error.field}"'
+    return _answer(error.http_status, text)
 
 
 def _http(error: HTTPException) -> ResponseReturnValue:

@@ -143,6 +143,8 @@ def span() -> ResponseReturnValue:
     for name in ("first", "last"):
         if not (form.value(name).isascii() and form.value(name).isdigit()):
             form.refuse(name, "A number, please.")
+    if form.good and int(form.value("last")) < int(form.value("first")):
+        form.refuse("last", f"The range runs backwards: type {form.value('first')} or a larger number.")
     _needs_address(form)
     made: list[Node] = []
     attempt(form, lambda: made.extend(_add_range(form)), ("base", "last", "address", "image", "mac"))

@@ -81,8 +81,9 @@ def options_fit(options: dict[str, object]) -> None:
 def layout_name(config: Config, name: str) -> str:
     """One of the layouts that the configuration declares. Raises Invalid."""
     if name not in config.layouts:
-        known = ", ".join(sorted(config.layouts)) or "none: declare it as [layouts.NAME] in the configuration"
-        raise Invalid(f"there is no disk layout {name!r}; there are: {known}")
+        known = ", ".join(sorted(config.layouts))
+        there = f"there are: {known}" if known else f"declare it as [layouts.{name}] in the configuration"
+        raise Invalid(f"there is no disk layout {name!r}; {there}")
     return name
 
 
@@ -90,6 +91,6 @@ def profile_name(registry: Registry, name: str) -> str:
     """One of the stored profiles. Raises Invalid."""
     known = [one.name for one in registry.profiles.newest() if one.kind == "profile"]
     if name not in known:
-        there = ", ".join(known) or "none: `bootsrv answers save` makes one"
-        raise Invalid(f"there is no profile {name!r}; there are: {there}")
+        there = f"there are: {', '.join(known)}" if known else "`bootsrv answers save` makes one"
+        raise Invalid(f"there is no profile {name!r}; {there}")
     return name

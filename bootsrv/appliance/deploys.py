@@ -9,7 +9,7 @@ from dataclasses import replace
 from bootsrv import lifecycle
 from bootsrv.appliance.images import Images
 from bootsrv.config import Config
-from bootsrv.errors import Conflict, Invalid
+from bootsrv.errors import Conflict, Invalid, Needed
 from bootsrv.model import BootMode, Node, NodeState
 from bootsrv.registry.registry import Registry
 
@@ -41,7 +41,7 @@ class Deploys:
             raise Conflict(f"{node.name} is being imaged right now")
         ref = again or image or node.image
         if ref is None:
-            raise Invalid(f"{node.name} has no image: name one with --image")
+            raise Needed(f"{node.name} has no image", "image")
         version = self._images.bootable(ref)
         mode = BootMode.LOCAL if node.boots is BootMode.DISKLESS else node.mode  # what is written is to run
         armed = lifecycle.arm(

@@ -15,7 +15,7 @@ from bootsrv import lifecycle, names, nodeset
 from bootsrv.appliance import checks, wishes
 from bootsrv.appliance.images import Images
 from bootsrv.config import Config
-from bootsrv.errors import Conflict, Invalid, NotFound
+from bootsrv.errors import Conflict, Invalid, Needed, NotFound
 from bootsrv.model import AddressMethod, BootMode, Node, NodeState
 from bootsrv.power.kept import Kept
 from bootsrv.registry.registry import Registry
@@ -267,7 +267,7 @@ class Nodes:
     def _bootable_root(self, node: Node) -> None:
         """Its image is one that can be a root: after the boot would be too late to find out."""
         if node.image is None:
-            raise Invalid(f"{node.name} is to boot diskless, and has no image: name one with --image")
+            raise Needed(f"{node.name} is to boot diskless, and has no image", "image")
         if (version := self._images.bootable(node.image)).kind != "tree":
             raise Invalid(f"{version.ref} is a {version.kind} image: it can only be put on a disk")
 

@@ -15,7 +15,7 @@ from bootsrv import pushstore, sshkey
 from bootsrv.appliance.errors import translated
 from bootsrv.appliance.images import Images
 from bootsrv.config import Config
-from bootsrv.errors import BootsrvError, Conflict, Invalid, NotFound
+from bootsrv.errors import BootsrvError, Conflict, Invalid, Needed, NotFound
 from bootsrv.listening import reach
 from bootsrv.model import Node, NodeState
 from bootsrv.registry.registry import Registry
@@ -145,7 +145,7 @@ class Pushes:
                 "another version at its next boot"
             )
         if ref is None:
-            raise Invalid(f"{node.name} has no image: name one with --image")
+            raise Needed(f"{node.name} has no image", "image")
         version = self._images.resolve(ref)
         if version.kind != "tree":
             raise Invalid(f"{version.ref} is a {version.kind} image: it can only be put on a disk")

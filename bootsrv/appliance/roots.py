@@ -9,7 +9,7 @@ from bootsrv import lifecycle
 from bootsrv.appliance import wishes
 from bootsrv.appliance.images import Images
 from bootsrv.config import Config
-from bootsrv.errors import Conflict, Invalid
+from bootsrv.errors import Conflict, Invalid, Needed
 from bootsrv.model import BootMode, Node, NodeState
 from bootsrv.registry.registry import Registry
 from bootsrv.registry.upkeep import Room
@@ -53,7 +53,7 @@ class Roots:
     def _move(self, node: Node, image: str | None, wanted: Wanted) -> Node:
         ref = image or node.image
         if ref is None:
-            raise Invalid(f"{node.name} has no image: name one with --image")
+            raise Needed(f"{node.name} has no image", "image")
         if (version := self._images.bootable(ref)).kind != "tree":
             raise Invalid(f"{version.ref} is a {version.kind} image: it can only be put on a disk")
         moved = lifecycle.diskless(replace(node, diskless=wishes.diskless(node.diskless, wanted)), ref)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Protocol, TypeVar
 
 from bootsrv import names
-from bootsrv.errors import Invalid
+from bootsrv.errors import Invalid, Needed
 from bootsrv.model import Diskless, Root, RootKind, Writes
 
 FIELDS = {"root": "root", "writes": "writes", "paths": "paths", "write-limit": "limit"}  # as written: as kept
@@ -70,7 +70,7 @@ def cleared(now: Diskless, key: str) -> Diskless:
 def fits(root: Root) -> None:
     """Nothing in it contradicts the rest."""
     if root.writes is Writes.PATHS and not root.paths:
-        raise Invalid("writes paths: say which are kept, such as --path /home")
+        raise Needed("writes paths: say which are kept, such as /home", "paths")
     if root.kind is RootKind.RAM and root.writes is not Writes.DISCARD:
         raise Invalid(
             f"root ram: such a node does without the server after its boot, so writes cannot be "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from bootsrv.cli.progress import progress_of
 from bootsrv.errors import BootsrvError
 
 if TYPE_CHECKING:
+    from images.verify import Problem
     from images.versions import Version
 
 
@@ -190,6 +192,14 @@ def gc(context: Context, json_: bool) -> None:
         click.echo(f"{human(done.waiting)} more in an hour: a machine may still be fetching that", err=True)
 
 
+def _told(found: Sequence[Problem]) -> list[str]:
+    """Every problem, then what to do about them: each remedy once, with how many it is for."""
+    lines = [f"{problem.path}: {problem.text}" for problem in found]
+    for remedy, count in Counter(problem.repair for problem in found).items():
+        lines.append(f"{count} {'problem' if count == 1 else 'problems'}: {remedy}")
+    return lines
+
+
 @image.command()
 @click.option("--repair", is_flag=True, help="Mend what can be mended.")
 @as_json
@@ -206,8 +216,8 @@ def verify(context: Context, repair: bool, json_: bool) -> None:
     if json_:
         show_json([problem._asdict() for problem in found])
     else:
-        for problem in found:
-            click.echo(f"{problem.path}: {problem.text}\n    {problem.repair}")
+        for line in _told(found):
+            click.echo(line)
         if not found:
             click.echo("everything is as it was stored")
         elif repair:

@@ -14,7 +14,7 @@ import traceback
 import click
 
 from bootsrv.cli.context import Context
-from bootsrv.errors import BootsrvError
+from bootsrv.errors import BootsrvError, Needed
 
 # name -> (module, attribute, one line of help)
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -45,8 +45,22 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 }
 
 
+OPTIONS = {"paths": "path"}  # fields of requests whose option has another name
+
+
 class Commands(click.Group):
     """The commands above, imported when they are used."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Raises EnvironmentFailed for what the system refuses: one plain line."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            from bootsrv.cli.environment import EnvironmentFailed, explained
+
+            raise EnvironmentFailed(explained(error, ctx.obj)) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -91,13 +105,13 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
+    except Needed as error:
+        _fail(error, error.exit_code, f"{error}: give it with --{OPTIONS.get(error.field, error.field)}")
     except BootsrvError as error:
         _fail(error, error.exit_code)
     except BrokenPipeError:
         sys.stdout = None  # whoever read us has left: nothing is to be flushed
         sys.exit(1)
-    except OSError as error:
-        _fail(error, 1, f"{error.filename}: {error.strerror}" if error.filename and error.strerror else None)
 
 
 def _fail(error: Exception, code: int, text: str | None = None) -> None:

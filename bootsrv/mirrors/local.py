@@ -47,9 +47,9 @@ class LocalMirrors:
     def get(self, name: str) -> LocalMirror:
         """One. Raises NotFound, BootsrvError when its record is damaged."""
         if name not in self.names():
-            raise NotFound(
-                f"there is no filled archive {name!r}; there are: {', '.join(self.names()) or 'none'}"
-            )
+            known = ", ".join(self.names())
+            there = f"there are: {known}" if known else "`bootsrv mirror fill` makes one"
+            raise NotFound(f"there is no filled archive {name!r}; {there}")
         path = self.root / name / RECORD
         try:
             return msgspec.json.decode(path.read_bytes(), type=LocalMirror)

@@ -7,6 +7,9 @@ The law: no other package of the house imports sqlite3.
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -44,29 +47,29 @@ class Database:
 
     def all(self, sql: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
         """Every row."""
-        with _as_oserror():
+        with _as_oserror(self.path):
             return self._connection().execute(sql, values).fetchall()
 
     def one(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Row | None:
         """The first row, or None."""
-        with _as_oserror():
+        with _as_oserror(self.path):
             row: sqlite3.Row | None = self._connection().execute(sql, values).fetchone()
             return row
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         """One statement; the cursor tells lastrowid and rowcount."""
-        with _as_oserror():
+        with _as_oserror(self.path):
             return self._connection().execute(sql, values)
 
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """One statement for each row, in one transaction."""
-        with self.transaction(), _as_oserror():
+        with self.transaction(), _as_oserror(self.path):
             self._connection().executemany(sql, rows)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing. Takes the write lock at once, so that what was read stays true until the commit."""
-        with _as_oserror():
+        with _as_oserror(self.path):
             connection = self._connection()
         if self._local.depth:
             with self._nested(connection):
@@ -75,7 +78,7 @@ class Database:
         if not self._writing.acquire(timeout=BUSY_SECONDS):
             raise OSError("registry: another thread has been writing for too long")
         try:
-            with _as_oserror():
+            with _as_oserror(self.path):
                 connection.execute("BEGIN IMMEDIATE")
             with self._nested(connection):
                 yield
@@ -95,7 +98,7 @@ class Database:
             raise
         self._local.depth -= 1
         if self._local.depth == 0:
-            with _as_oserror():
+            with _as_oserror(self.path):
                 try:
                     connection.execute("COMMIT")
                 except sqlite3.Error:
@@ -106,7 +109,7 @@ class Database:
     def relax(self) -> None:
         """From now on this thread's commits do not wait for the disk: for records whose loss in a power cut
         costs nothing. What other threads commit later still puts them on the disk as well."""
-        with _as_oserror():
+        with _as_oserror(self.path):
             self._connection().execute("PRAGMA synchronous=NORMAL")
 
     def changes(self) -> tuple[int, int]:
@@ -116,7 +119,7 @@ class Database:
             connection = self._connection()
             return connection.execute("PRAGMA data_version").fetchone()[0], connection.total_changes
         except sqlite3.DatabaseError as error:
-            raise OSError(f"registry: {error}") from error
+            raise OSError(f"registry {self.path}: {error}") from error
 
     def close(self) -> None:
         """Close this thread's connection."""
@@ -126,8 +129,12 @@ class Database:
             self._local.connection = None
 
 
+_PAGE = 64 << 10  # bytes: SQLite asks for its shared memory in pieces of half of that
+_MEANS = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EACCES}
+
+
 @contextmanager
-def _as_oserror() -> Iterator[None]:
+def _as_oserror(path: Path) -> Iterator[None]:
     """SQLite's environment failures are OSErrors to the rest of the house; a broken rule of the schema is
     ours."""
     try:
@@ -135,4 +142,11 @@ def _as_oserror() -> Iterator[None]:
     except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
         if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
             raise
-        raise OSError(f"registry: {error}") from error
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        number = _MEANS.get(code)
+        # Where the shared memory beside the file finds no room, SQLite tells of an I/O error alone.
+        if code == sqlite3.SQLITE_IOERR and shutil.disk_usage(path.parent).free < _PAGE:
+            number = errno.ENOSPC
+        if number is not None:
+            raise OSError(number, os.strerror(number), str(path)) from error
+        raise OSError(f"registry {path}: {error}") from error

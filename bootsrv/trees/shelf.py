@@ -77,8 +77,9 @@ class Shelf:
     def get(self, name: str) -> TreeRecord:
         """One tree. Raises NotFound, BootsrvError."""
         if name not in self._known():
-            known = ", ".join(self.names()) or "none yet: bootsrv tree import debian-12 --name debian-12"
-            raise NotFound(f"there is no tree {name!r}; there are: {known}")
+            known = ", ".join(self.names())
+            make = "make one, such as: bootsrv tree import debian-12 --name debian-12"
+            raise NotFound(f"there is no tree {name!r}; {f'there are: {known}' if known else make}")
         return records.load(self.root / name / RECORD)
 
     def directory(self, name: str) -> Path:

@@ -115,6 +115,19 @@ def test_errors_are_json_with_a_reason(
     assert len(house.appliance.nodes.list()) == 1
 
 
+def test_what_is_missing_is_named_as_the_request_names_it(api: FlaskClient, admin, house: House) -> None:
+    from bootsrv.appliance.nodes import Wanted
+
+    node = house.appliance.nodes.add(Wanted(name="n1"))
+    said = api.post("/api/v1/reimage", json={"nodes": "n1"}).json["error"]["reason"]
+    assert said == 'n1 has no image: give "image"'
+    body = {"name": "n2", "mode": "diskless", "writes": "paths"}
+    said = api.post("/api/v1/nodes", json=body).json["error"]["reason"]
+    assert said == 'writes paths: say which are kept, such as /home: give "paths"'
+    page = admin.post("/nodes/reimage", {"id": node.id}).text
+    assert "N1 has no image." in page and "--image" not in page
+
+
 def test_a_session_may_use_the_api_with_its_token(admin) -> None:
     assert admin.get("/api/v1/nodes").status_code == 200
     headers = {"X-CSRF-Token": admin.token()}

@@ -247,6 +247,12 @@ def test_a_bad_range_registers_nothing(admin, house: House, change: dict[str, st
     assert not house.appliance.nodes.list()
 
 
+def test_a_range_that_runs_backwards_says_what_to_type(admin) -> None:
+    fields = {"base": "n", "first": "9", "last": "5", "method": "dynamic", "image": ""}
+    text = admin.post("/nodes/range", fields).text
+    assert "The range runs backwards: type 9 or a larger number." in text
+
+
 # --- acting
 
 

@@ -1,0 +1,160 @@
+"""What goes wrong is said so that one knows what to do: on the command line, as a real process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bootsrv.appliance.appliance import Appliance
+from bootsrv.appliance.checks import layout_name, profile_name
+from bootsrv.config import parse
+from bootsrv.errors import Invalid, Needed, NotFound
+from bootsrv.mirrors.local import LocalMirrors
+from bootsrv.trees.shelf import Shelf
+
+BOOTSRV = [sys.executable, "-m", "bootsrv.cli.main"]
+NOBODY = 65534
+
+
+def run(config: Path, *words: str, user: int = 0) -> tuple[int, list[str]]:
+    """Exit code and lines on stderr."""
+    become = ["setpriv", "--reuid", str(user), "--regid", str(user), "--clear-groups", "--"] if user else []
+    environment = {**os.environ, "BOOTSRV_CONFIG": str(config)}
+    done = subprocess.run([*become, *BOOTSRV, *words], env=environment, capture_output=True, text=True)
+    return done.returncode, done.stderr.splitlines()
+
+
+def write(home: Path, data: Path) -> Path:
+    path = home / "bootsrv.toml"
+    path.write_text(f'data_dir = "{data}"\n[[subnets]]\ncidr = "10.77.0.0/24"\nmode = "authoritative"\n')
+    return path
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    return write(tmp_path, tmp_path / "data")
+
+
+def test_a_name_that_is_none(written: Path) -> None:
+    for words in (("node", "add", "Bad_Name!"), ("reimage", "Bad_Name!")):
+        code, (line,) = run(written, *words)
+        assert code == 1 and line.startswith("bootsrv: 'Bad_Name!' is not a node name: use letters, digits")
+        assert "n[01-32]" in line and "@rack3" in line
+
+
+def test_a_range_that_runs_backwards(written: Path) -> None:
+    _, (line,) = run(written, "node", "add", "n[9-5]")
+    assert line == "bootsrv: 'n[9-5]': '9-5' runs backwards; write 5-9"
+
+
+def test_a_missing_image_names_the_option(written: Path) -> None:
+    assert run(written, "node", "add", "n1") == (0, [])
+    assert run(written, "reimage", "n1") == (1, ["bootsrv: n1 has no image: give it with --image"])
+    made = run(written, "node", "add", "n2", "--mode", "diskless", "--writes", "paths")
+    assert made == (1, ["bootsrv: writes paths: say which are kept, such as /home: give it with --path"])
+
+
+def test_what_there_is_none_of(house: Appliance, tmp_path: Path) -> None:
+    for ask, said in (
+        (lambda: layout_name(house.config, "big"), "disk layout 'big'; declare it as [layouts.big] in"),
+        (lambda: profile_name(house.registry, "web"), "profile 'web'; `bootsrv answers save` makes one"),
+        (lambda: Shelf(tmp_path / "trees").get("x"), "tree 'x'; make one, such as: bootsrv tree import"),
+        (lambda: LocalMirrors(tmp_path / "m").get("x"), "filled archive 'x'; `bootsrv mirror fill` makes"),
+    ):
+        with pytest.raises((Invalid, NotFound)) as caught:
+            ask()
+        assert str(caught.value).startswith(f"there is no {said}") and "there are" not in str(caught.value)
+    parts = [{"role": "esp", "size": "128M"}, {"role": "root", "fs": "ext4", "size": "grow"}]
+    table = {"layouts": {"plain": {"partitions": parts}}}
+    with pytest.raises(Invalid, match="no disk layout 'big'; there are: plain"):
+        layout_name(parse(table, Path("f")), "big")
+
+
+def test_verbs_know_no_edge(house: Appliance) -> None:
+    from bootsrv.appliance.nodes import Wanted
+
+    node = house.nodes.add(Wanted(name="n1"))
+    with pytest.raises(Needed) as caught:
+        house.deploys.reimage([node])
+    assert (str(caught.value), caught.value.field) == ("n1 has no image", "image")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+@pytest.mark.parametrize("words", [("doctor",), ("node", "list"), ("image", "list"), ("serve",)])
+def test_a_plain_user_is_told_to_be_root(words: tuple[str, ...]) -> None:
+    """As after an install: a data directory and a configuration that only root may read."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:  # a plain user may reach it
+        home = Path(folder)
+        home.chmod(0o755)
+        config = write(home, home / "data")
+        config.chmod(0o644)
+        (home / "data").mkdir(mode=0o700)
+        code, lines = run(config, *words, user=NOBODY)
+        assert code == 1 and lines[-1].endswith("run it as root (sudo)"), lines
+        assert str(home / "data") in lines[-1]
+
+
+@pytest.fixture
+def little(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 6 MiB."""
+    place = tmp_path / "little"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(place)], check=True)
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
+def test_a_full_disk_is_named(tmp_path: Path, little: Path) -> None:
+    root = tmp_path / "root"
+    (root / "etc").mkdir(parents=True)
+    (root / "etc/noise").write_bytes(os.urandom(12 << 20))
+    config = write(tmp_path, little)
+    code, lines = run(config, "image", "import", "big", str(root))
+    assert code == 1 and "No space left on device" in lines[-1]
+    assert f"{little} has " in lines[-1] and "image prune" in lines[-1]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
+def test_a_full_disk_below_the_registry(tmp_path: Path, little: Path) -> None:
+    config = write(tmp_path, little)
+    assert run(config, "node", "add", "n1") == (0, [])
+    descriptor = os.open(little / "filler", os.O_WRONLY | os.O_CREAT)
+    with pytest.raises(OSError, match="No space"):
+        while True:
+            os.write(descriptor, bytes(4096))
+    os.close(descriptor)
+    code, lines = run(config, "node", "add", "n[2-900]")
+    assert code == 1 and f"{little}/registry.db: No space left on device" in lines[-1]
+
+
+def test_verify_says_each_remedy_once(written: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "etc").mkdir(parents=True)
+    for number in range(9):
+        (root / f"etc/{number}").write_bytes(os.urandom(5000))
+    assert run(written, "image", "import", "small", str(root))[0] == 0
+    (pack,) = (tmp_path / "data/store/packs").glob("*.pack")
+    damaged = bytearray(pack.read_bytes())
+    damaged[100] ^= 1
+    pack.chmod(0o600)
+    pack.write_bytes(damaged)
+    again = "import the image again from its source"
+    for words, remedy in (
+        (("image", "verify"), f"run `bootsrv image verify --repair`, then {again}"),
+        (("image", "verify", "--repair"), again),
+    ):
+        environment = {**os.environ, "BOOTSRV_CONFIG": str(written)}
+        done = subprocess.run([*BOOTSRV, *words], env=environment, capture_output=True, text=True)
+        lines = done.stdout.splitlines()
+        told = [line for line in lines if line.endswith(remedy)]
+        problems = [line for line in lines if line.startswith(str(tmp_path))]
+        assert done.returncode == 1 and len(problems) > 3
+        assert told == [f"{len(problems)} problems: {remedy}"]
