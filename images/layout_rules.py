@@ -99,7 +99,5 @@ def _check_keep(layout: Layout) -> None:
         if p.keep and p.role != "data":
             raise BadInput(f"layout: {p.role}: keep is for data, not for what belongs to the image")
     for p in layout.partitions:
-        if p.keep and (not p.label or p.optional or p.raid is not None or p.luks is not None):
-            raise BadInput("layout: data: keep needs a label, and neither optional, raid nor luks")
-    if any(v.partition.keep for v in layout.volumes):
-        raise BadInput("layout: a logical volume cannot be kept yet: keep its data on a partition")
+        if p.keep and (not p.label or p.optional):
+            raise BadInput("layout: data: keep needs a label, and cannot be optional")

@@ -114,6 +114,13 @@ class Storage:
         """Where /boot is."""
         return self.by_role("boot") or self.root
 
+    def partitions_below(self, device: str) -> set[str]:
+        """The partitions that carry a device: itself, or what its group, array and encryption lie on."""
+        parts = [a.members for a in self.arrays if a.device == device]
+        parts += [(c.below,) for c in self.crypts if c.device == device]
+        parts += [g.devices for g in self.groups if device.startswith(f"/dev/{g.name}/")]
+        return {found for row in parts for one in row for found in self.partitions_below(one)} or {device}
+
     @property
     def features(self) -> tuple[str, ...]:
         """What the image must be able to do to find its root: of raid, luks, lvm."""

@@ -159,13 +159,20 @@ class Images:
             self.store().untag(name, tag)
 
     def export(
-        self, ref: str, target: Path, form: str | None = None, progress: Progress = silent
-    ) -> tuple[str, Written]:
-        """Write a version to a file or directory; `form` as in images/exporting/formats.py. Returns it."""
+        self, ref: str, target: Path, form: str | None = None, progress: Progress = silent,
+        layout: str | None = None, size: str | None = None,
+    ) -> tuple[str, Written]:  # fmt: skip
+        """Write a version to a file or directory; `form` as in images/exporting/formats.py. Returns it.
+
+        A tree as raw or qcow2 gets the layout of that name, else the image's; `size` such as "8G".
+        """
+        from bootsrv.exported import machine
         from images.exporting.formats import export_image
 
         with translated():
-            return export_image(self.store(), ref, target, form, progress)
+            version = self.store().resolve(ref)
+            shape = machine(version, self._config, layout, size) if version.kind == "tree" else None
+            return export_image(self.store(), ref, target, form, progress, shape)
 
     def diff(self, old: str, new: str) -> Report:
         """What changed from one version to another: files, packages, services, kernel."""

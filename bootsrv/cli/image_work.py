@@ -80,15 +80,21 @@ def edit(context: Context, ref: str, command: tuple[str, ...], comment: str, jso
 @click.argument("ref")
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--format", "form", help="directory, tar, oci, squashfs, raw, qcow2; else by TARGET's ending.")
+@click.option("--layout", help="Files as raw or qcow2: the disk layout by name; else the image's.")
+@click.option("--size", help="Files as raw or qcow2: how large the disk is, such as 8G.")
 @as_json
 @pass_context
-def export(context: Context, ref: str, target: Path, form: str | None, json_: bool) -> None:
-    """Write a version to TARGET: a directory, tar (.tar.gz, .tar.zst, .tar.xz), container image, squashfs; a
-    disk as raw or qcow2."""
+def export(
+    context: Context, ref: str, target: Path, form: str | None, layout: str | None, size: str | None,
+    json_: bool,
+) -> None:  # fmt: skip
+    """Write a version to TARGET: a directory, tar (.tar.gz, .tar.zst, .tar.xz), container image, squashfs, or
+    the disk of a virtual machine as raw or qcow2: a disk image as it was, files as a disk that boots them by
+    BIOS and UEFI."""
     from images.sizes import human
 
     with progress_of(f"exporting {ref}") as told:
-        chosen, written = context.appliance.images.export(ref, target, form, told)
+        chosen, written = context.appliance.images.export(ref, target, form, told, layout, size)
     if json_:
         show_json({"target": str(target), "format": chosen, "files": written.files, "bytes": written.bytes})
         return

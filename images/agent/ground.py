@@ -13,10 +13,10 @@ from typing import Callable
 
 from images.agent import disk as disks
 from images.agent import volumes
-from images.agent.present import Row, check_kept, difference, filesystem, table
+from images.agent.present import Row, check_kept, difference, filesystem, kept, must_stay, table
 from images.agent.run import CommandFailed, run
 from images.errors import ImageError
-from images.storage import Place, Storage
+from images.storage import Place, PlannedDisk, Storage
 
 Say = Callable[[str], None]
 REUSABLE = ("root", "boot")
@@ -32,6 +32,7 @@ class Ground:
         self.guids: dict[tuple[str, int], str] = {}
         self.reused: list[Place] = []
         self._kept_table = False
+        self._stay: list[Place] = []  # data to keep that is there
         self._tables: dict[str, tuple[Row, ...]] = {}
 
     def look(self) -> None:
@@ -39,9 +40,30 @@ class Ground:
         self._tables = {d.path: table(d.path) for d in self.storage.disks}
         if self.wipe:
             return
-        check_kept(self.storage, self._tables)
-        why = [difference(d, self._tables[d.path]) for d in self.storage.disks]
-        self._kept_table = not any(why)
+        self._stay = kept(self.storage, self._tables)
+        why = {d.path: difference(d, self._tables[d.path]) for d in self.storage.disks}
+        self._kept_table = not any(why.values())
+        above = [place for place in self._stay if place.disk is None]
+        if above and not self._kept_table:
+            raise must_stay(above[0], next(text for text in why.values() if text))
+        if above:
+            self._look_into(above)
+        for place in self._stay:
+            if place.disk is not None:
+                check_kept(place)
+
+    def _look_into(self, places: list[Place]) -> None:
+        """What lies on an array, an encrypted device or a group shows only when that is open."""
+        disks.unmount_all(Path("/mnt"))
+        volumes.release()
+        try:
+            volumes.assemble(self.storage, self._key)
+            for place in places:
+                check_kept(place)
+        except (CommandFailed, OSError) as error:
+            raise must_stay(places[0], f"what it lies on cannot be opened ({error})") from error
+        finally:
+            volumes.release()
 
     @property
     def loses(self) -> bool:
@@ -54,17 +76,25 @@ class Ground:
         volumes.release()
         if self._kept_table:
             for disk in self.storage.disks:
-                heads = [e.start for e in disk.plan.extents if e.partition.role in BOOT_ROLES]
-                disks.unboot(disk.path, heads)
-                for row in self._tables[disk.path]:
-                    self.guids[disk.path, row.number] = row.guid.lower()
+                self._old_table(disk)
             if self._assemble():
                 return f"as it was: {self.storage.text}"
         else:
+            holding = {place.disk for place in self._stay}
             for disk in self.storage.disks:
-                self._new_table(disk.path)
+                if disk.path in holding:
+                    self._old_table(disk)
+                else:
+                    self._new_table(disk.path)
         self._create()
         return self.storage.text
+
+    def _old_table(self, disk: PlannedDisk) -> None:
+        """The table stays; what the firmware would start goes."""
+        heads = [e.start for e in disk.plan.extents if e.partition.role in BOOT_ROLES]
+        disks.unboot(disk.path, heads)
+        for row in self._tables[disk.path]:
+            self.guids[disk.path, row.number] = row.guid.lower()
 
     def _new_table(self, path: str) -> None:
         planned = next(d for d in self.storage.disks if d.path == path).plan
@@ -79,6 +109,9 @@ class Ground:
         try:
             volumes.assemble(self.storage, self._key)
         except (CommandFailed, OSError) as error:
+            for place in self._stay:
+                if place.disk is None:
+                    raise must_stay(place, f"what it lies on cannot be opened ({error})") from error
             self._say(f"what is on the disk cannot be used: {error}")
             volumes.release()
             return False
@@ -120,9 +153,9 @@ class Ground:
             p = place.partition
             if place in self.reused or p.fs == "none":
                 continue
-            if p.keep and filesystem(place.device).get("TYPE") == p.fs and not self.wipe and self._kept_table:
+            if place in self._stay:
                 self.uuids[place.device] = filesystem(place.device)["UUID"]
-                said.append(f"{p.role} {p.label} kept")
+                said.append(f"{p.role} {p.label or place.device} kept")
                 continue
             self.uuids[place.device] = disks.new_uuid(p.fs)
             disks.make_filesystem(place.device, p, place.size, self.uuids[place.device], files)

@@ -21,7 +21,7 @@ _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
 
 @dataclass(frozen=True)
 class Identity:
-    """One node's own data. `address` has its prefix ("10.77.0.11/24") or is None."""
+    """One node's own data. `address` has its prefix ("10.77.0.11/24") or is None; `mac` "": any card."""
 
     name: str
     domain: str

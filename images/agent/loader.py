@@ -17,7 +17,6 @@ from images.agent import biosboot, nvram
 from images.agent.grubcfg import FOR, MODULES, ONLY_BIOS, ONLY_EFI, command_line, embedded, find_kernel, menu
 from images.agent.rootfs import Root
 from images.agent.run import run
-from images.diskplan import partition_path
 from images.layout import DiskPlan, Extent
 from images.mounts_table import root_argument
 from images.storage import Storage
@@ -26,7 +25,7 @@ GRUB = Path("/usr/lib/grub")
 WORK = Path("/run/loader")
 ESP = Path("/run/esp")
 EFI_FILE = "EFI/bootsrv/grubx64.efi"
-FALLBACK = "EFI/BOOT/BOOTX64.EFI"
+EFI_FILES = (EFI_FILE, "EFI/BOOT/BOOTX64.EFI")  # ours, and the fallback path
 Say = Callable[[str], None]
 
 
@@ -38,21 +37,26 @@ class Prepared(NamedTuple):
 
 
 def prepare(
-    target: Path, storage: Storage, uuids: Mapping[str, str], title: str, args: str, say: Say
-) -> Prepared:
-    """Menu and modules onto the mounted root; nothing boots from that alone."""
+    target: Path, storage: Storage, uuids: Mapping[str, str], title: str, args: str, say: Say,
+    cmdline: str | None = None,
+) -> Prepared:  # fmt: skip
+    """Menu and modules onto the mounted root; nothing boots from that alone. `cmdline`: whose consoles are
+    named where `args` names none; this kernel's.
+    """
     root = Root(target)
     try:
         kernel = find_kernel(root)
         resume = "RESUME=UUID" in root.read_text("/etc/initramfs-tools/conf.d/resume")
         fs = storage.root.partition.fs
         where = root_argument(storage, uuids)
-        words = command_line(where, fs, args, Path("/proc/cmdline").read_text(), resume)
+        own = Path("/proc/cmdline").read_text() if cmdline is None else cmdline
+        words = command_line(where, fs, args, own, resume)
         separate = storage.boot is not storage.root
         text = menu(title, uuids[storage.boot.device], kernel, words, separate)
         root.write("/boot/grub/grub.cfg", text, 0o600)
         for platform in ("i386-pc", "x86_64-efi"):
-            for file in sorted((GRUB / platform).iterdir()):
+            files = (f for f in (GRUB / platform).iterdir() if f.suffix in (".mod", ".img", ".lst"))
+            for file in sorted(files):
                 root.write(f"/boot/grub/{platform}/{file.name}", file.read_bytes(), 0o644)
     finally:
         root.close()
@@ -63,18 +67,10 @@ def prepare(
 def activate(
     storage: Storage, uuids: Mapping[str, str], guids: Mapping[tuple[str, int], str], say: Say
 ) -> None:
-    """Writes the loaders to every disk that has a place for one. After this, and not before, it boots."""
-    for disk in storage.disks:
-        _settle(disk.path)
-    WORK.mkdir(parents=True, exist_ok=True)
-    script = WORK / "embedded.cfg"
-    script.write_text(embedded(uuids[storage.boot.device], storage.boot is not storage.root))
-    extra = tuple(module for feature in storage.features for module in FOR[feature])
-    for disk in storage.disks:
-        _activate_disk(disk.path, disk.plan, script, extra, say)
-    os.sync()
-    for disk in storage.disks:
-        _settle(disk.path)
+    """Writes the loaders to every disk that has a place for one, and tells this machine's firmware. After
+    this, and not before, it boots.
+    """
+    write(storage, uuids, say, WORK, _mounted)
     if nvram.EFIVARS.is_dir() and any(nvram.EFIVARS.iterdir()):
         places = [(d, d.plan.by_role("esp")) for d in storage.disks]
         for number, (disk, esp) in reversed(list(enumerate(places, 1))):
@@ -82,14 +78,30 @@ def activate(
                 _nvram(esp, disk.plan, guids[disk.path, esp.number], number, say)
 
 
-def _activate_disk(disk: str, plan: DiskPlan, script: Path, extra: tuple[str, ...], say: Say) -> None:
-    bios, esp = plan.by_role("bios"), plan.by_role("esp")
-    if esp is not None:
-        _efi(disk, esp, script, extra)
-    if bios is not None and plan.sector == biosboot.SECTOR:
-        _bios(disk, bios, script, extra)
-    elif bios is not None:
-        say(f"no BIOS boot loader: the disk has {plan.sector}-byte sectors, which BIOSes cannot boot from")
+def write(
+    storage: Storage, uuids: Mapping[str, str], say: Say, work: Path, put: Callable[[str, Path], None]
+) -> None:
+    """The loaders alone. `work` is made for the pieces; `put` copies one to an ESP, given as a device, by
+    each of EFI_FILES' names.
+    """
+    for disk in storage.disks:
+        _settle(disk.path)
+    work.mkdir(parents=True, exist_ok=True)
+    script = work / "embedded.cfg"
+    script.write_text(embedded(uuids[storage.boot.device], storage.boot is not storage.root))
+    extra = tuple(module for feature in storage.features for module in FOR[feature])
+    for disk in storage.disks:
+        bios, sector = disk.plan.by_role("bios"), disk.plan.sector
+        for place in storage.places:
+            if place.partition.role == "esp" and place.disk == disk.path:
+                put(place.device, _mkimage("x86_64-efi", script, (*ONLY_EFI, *extra)))
+        if bios is not None and sector == biosboot.SECTOR:
+            _bios(disk.path, bios, _mkimage("i386-pc", script, (*ONLY_BIOS, *extra)))
+        elif bios is not None:
+            say(f"no BIOS boot loader: the disk has {sector}-byte sectors, which BIOSes cannot boot from")
+    os.sync()
+    for disk in storage.disks:
+        _settle(disk.path)
 
 
 def _settle(disk: str) -> None:
@@ -104,7 +116,7 @@ def _settle(disk: str) -> None:
 
 
 def _mkimage(platform: str, script: Path, modules: tuple[str, ...]) -> Path:
-    out = WORK / f"core.{platform}"
+    out = script.with_name(f"core.{platform}")
     folder = GRUB / platform
     there = [m for m in (*MODULES, *modules) if (folder / f"{m}.mod").exists()]
     command = ["grub-mkimage", "-O", platform, "-d", str(folder), "-c", str(script), "-p", "/boot/grub"]
@@ -112,21 +124,20 @@ def _mkimage(platform: str, script: Path, modules: tuple[str, ...]) -> Path:
     return out
 
 
-def _efi(disk: str, esp: Extent, script: Path, extra: tuple[str, ...]) -> None:
-    core = _mkimage("x86_64-efi", script, (*ONLY_EFI, *extra))
+def _mounted(device: str, core: Path) -> None:
     ESP.mkdir(parents=True, exist_ok=True)
-    run(["mount", "-t", "vfat", partition_path(disk, esp.number), str(ESP)])
+    run(["mount", "-t", "vfat", device, str(ESP)])
     try:
-        for name in (EFI_FILE, FALLBACK):
+        for name in EFI_FILES:
             (ESP / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(core, ESP / name)
     finally:
         run(["umount", str(ESP)])
 
 
-def _bios(disk: str, bios: Extent, script: Path, extra: tuple[str, ...]) -> None:
+def _bios(disk: str, bios: Extent, made: Path) -> None:
     """The partition's content first and on the disk, then the one sector that makes it reachable."""
-    core = _mkimage("i386-pc", script, (*ONLY_BIOS, *extra)).read_bytes()
+    core = made.read_bytes()
     first = bios.start // biosboot.SECTOR
     handle = os.open(disk, os.O_RDWR | os.O_CLOEXEC)
     try:

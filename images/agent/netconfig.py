@@ -1,7 +1,8 @@
 """Network configuration in the image's own style: systemd-networkd, netplan, NetworkManager or ifupdown.
 
 Pure: an Identity in, files (path -> text, mode) out. The card is matched by its permanent MAC, since names
-differ between the imager's kernel and the image's. DHCP identifies itself by MAC in every style: a client
+differ between the imager's kernel and the image's; a disk that was made for no certain machine (no MAC) takes
+whatever wired card there is. DHCP identifies itself by MAC in every style: a client
 identifier made from the fresh machine-id would look like another machine to the server. Python 3.8,
 standard library only.
 """
@@ -29,7 +30,7 @@ HEADER = "# Written by bootsrv when this machine was imaged.\n"
 
 def networkd(node: Identity) -> Files:
     """systemd-networkd (Type and Kind keep bridges and VLANs, which inherit the MAC, out)."""
-    lines = [HEADER + "[Match]", f"PermanentMACAddress={node.mac}", "Type=ether", "", "[Network]"]
+    lines = [HEADER + "[Match]", _match(node), "Type=ether", "", "[Network]"]
     if node.method == "static" and node.address:
         lines += [f"Address={node.address}"]
         lines += [f"Gateway={node.gateway}"] if node.gateway else []
@@ -43,7 +44,7 @@ def networkd(node: Identity) -> Files:
 def netplan(node: Identity) -> Files:
     """netplan YAML; readable by root only, as netplan demands."""
     lines = [HEADER + "network:", "  version: 2", "  ethernets:", "    bootsrv:", "      match:"]
-    lines += [f'        macaddress: "{node.mac}"']
+    lines += [f'        macaddress: "{node.mac}"' if node.mac else '        name: "e*"']
     if node.method == "static" and node.address:
         lines += ["      dhcp4: false", f'      addresses: ["{node.address}"]']
         if node.gateway:
@@ -61,7 +62,8 @@ def networkmanager(node: Identity) -> Files:
     """A keyfile; NetworkManager ignores one that others can read."""
     name = uuid.uuid5(uuid.NAMESPACE_DNS, f"{node.mac}.bootsrv")
     lines = [HEADER + "[connection]", "id=bootsrv", f"uuid={name}", "type=ethernet"]
-    lines += ["autoconnect-priority=100", "", "[ethernet]", f"mac-address={node.mac}", "", "[ipv4]"]
+    lines += ["autoconnect-priority=100", "", "[ethernet]"]
+    lines += [*([f"mac-address={node.mac}"] if node.mac else []), "", "[ipv4]"]
     if node.method == "static" and node.address:
         lines += ["method=manual", f"address1={node.address}" + (f",{node.gateway}" if node.gateway else "")]
         lines += [f"dns={''.join(f'{server};' for server in node.dns)}"] if node.dns else []
@@ -76,7 +78,8 @@ def networkmanager(node: Identity) -> Files:
 
 def ifupdown(node: Identity) -> Files:
     """/etc/network/interfaces, which knows cards by name only: a .link file names ours by its MAC."""
-    link = HEADER + f"[Match]\nPermanentMACAddress={node.mac}\nType=ether\n\n[Link]\nName={CARD}\n"
+    match = _match(node) if node.mac else "OriginalName=e*"
+    link = HEADER + f"[Match]\n{match}\nType=ether\n\n[Link]\nName={CARD}\n"
     lines = [HEADER + f"auto {CARD}"]
     if node.method == "static" and node.address:
         lines += [f"iface {CARD} inet static", f"    address {node.address}"]
@@ -97,6 +100,10 @@ def resolv_conf(node: Identity) -> str:
     """For systems where nothing else writes it."""
     lines = [f"search {' '.join(node.search)}"] if node.search else []
     return HEADER + "\n".join([*lines, *(f"nameserver {server}" for server in node.dns)]) + "\n"
+
+
+def _match(node: Identity) -> str:
+    return f"PermanentMACAddress={node.mac}" if node.mac else "Name=e*"
 
 
 def _quoted(words: tuple[str, ...]) -> str:

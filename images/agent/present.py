@@ -10,9 +10,9 @@ import json
 from typing import Any, NamedTuple
 
 from images.agent.run import CommandFailed, run
-from images.diskplan import gpt_name, type_guid
+from images.diskplan import gpt_name, partition_path, type_guid
 from images.errors import BadInput
-from images.storage import PlannedDisk, Storage
+from images.storage import Place, PlannedDisk, Storage
 
 
 class Row(NamedTuple):
@@ -67,25 +67,45 @@ def difference(disk: PlannedDisk, rows: tuple[Row, ...]) -> str:
     return ""
 
 
-def check_kept(storage: Storage, tables: dict[str, tuple[Row, ...]]) -> None:
-    """Raises BadInput when there is data to keep on a disk whose table would have to change."""
+def kept(storage: Storage, tables: dict[str, tuple[Row, ...]]) -> list[Place]:
+    """Places whose data is to stay and is there already. Raises BadInput when the table of a disk that it
+    lies on would have to change.
+    """
+    found = []
     for place in storage.places:
-        p, disk = place.partition, place.disk
-        if not p.keep or disk is None:
+        if not place.partition.keep:
             continue
-        rows = tables[disk]
-        if not any(row.name == gpt_name(p) for row in rows):
-            continue  # nothing to keep yet: a new disk
-        planned = next(d for d in storage.disks if d.path == disk)
-        why = difference(planned, rows)
-        fs = filesystem(place.device) if not why else {}
-        if not why and fs.get("TYPE") != p.fs:
-            why = f"{place.device} holds {fs.get('TYPE', 'no file system')}, not {p.fs}"
-        if why:
-            raise BadInput(
-                f"layout: data {p.label!r} is to be kept, but {why}; "
-                "change the layout, or use --wipe to give the data up"
-            )
+        below = storage.partitions_below(place.device)
+        for disk in storage.disks:
+            names = {
+                gpt_name(extent.partition)
+                for extent in disk.plan.extents
+                if partition_path(disk.path, extent.number) in below
+            }
+            if not any(row.name in names for row in tables[disk.path]):
+                continue  # nothing to keep yet: a new disk
+            why = difference(disk, tables[disk.path])
+            if why:
+                raise must_stay(place, why)
+            found.append(place)
+    return list(dict.fromkeys(found))
+
+
+def check_kept(place: Place) -> None:
+    """Raises BadInput when the device, which is open, does not hold the file system that is to be kept."""
+    there = filesystem(place.device)
+    if there.get("TYPE") != place.partition.fs:
+        what = there.get("TYPE", "no file system")
+        raise must_stay(place, f"{place.device} holds {what}, not {place.partition.fs}")
+
+
+def must_stay(place: Place, why: str) -> BadInput:
+    """The refusal."""
+    what = repr(place.partition.label) if place.partition.label else place.device
+    return BadInput(
+        f"layout: data {what} is to be kept, but {why}; "
+        "change the layout, or use --wipe to give the data up"
+    )
 
 
 def filesystem(device: str) -> dict[str, str]:

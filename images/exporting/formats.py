@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from images.errors import BadInput, ImageConflict
+from images.exporting.machine import Machine
 from images.exporting.packing import PACKERS, packed
 from images.exporting.to_directory import export_directory
 from images.exporting.to_disk import export_qcow2, export_raw
@@ -34,13 +35,13 @@ def _tar_file(store: ImageStore, ref: str, target: Path, progress: Progress = si
     return written
 
 
+DISKS = {"raw": export_raw, "qcow2": export_qcow2}
 FORMATS: dict[str, Callable[[ImageStore, str, Path, Progress], Written]] = {
     "directory": export_directory,
     "tar": _tar_file,
     "oci": export_oci,
     "squashfs": export_squashfs,
-    "raw": export_raw,
-    "qcow2": export_qcow2,
+    **DISKS,
 }
 _SUFFIXES = {".tar": "tar", ".squashfs": "squashfs", ".sqfs": "squashfs", ".raw": "raw", ".img": "raw"}
 _SUFFIXES |= {".qcow2": "qcow2", **dict.fromkeys(PACKERS, "tar")}
@@ -48,10 +49,12 @@ _NOT_OURS = (".vmdk", ".vdi", ".vhd", ".vhdx", ".iso", ".zip", ".cpio", ".bz2", 
 
 
 def export_image(
-    store: ImageStore, ref: str, target: Path, form: str | None = None, progress: Progress = silent
-) -> tuple[str, Written]:
+    store: ImageStore, ref: str, target: Path, form: str | None = None, progress: Progress = silent,
+    machine: Machine | None = None,
+) -> tuple[str, Written]:  # fmt: skip
     """Write a version to `target`; `form` is one of FORMATS, by default what the name's ending says, or a
-    directory. A tar is compressed as its name's ending says. Returns the form.
+    directory. A tar is compressed as its name's ending says. `machine`: what a tree becomes as raw or qcow2.
+    Returns the form.
 
     Raises BadInput, ImageConflict, ImageNotFound, ImageError, OSError.
     """
@@ -60,4 +63,6 @@ def export_image(
         chosen = target.suffix
     if chosen not in FORMATS:
         raise BadInput(f"{chosen!r} is no form of export; there are {', '.join(FORMATS)}")
+    if chosen in DISKS:
+        return chosen, DISKS[chosen](store, ref, target, progress, machine)
     return chosen, FORMATS[chosen](store, ref, target, progress)

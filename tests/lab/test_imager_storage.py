@@ -117,6 +117,34 @@ def test_btrfs_and_data_that_outlives_a_reimage(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_volume_on_an_encrypted_mirror_outlives_a_reimage(tmp_path: Path) -> None:
+    layout = {
+        "disks": disks(2),
+        "partitions": [
+            BIOS, ESP, {**BOOT, "raid": 1},
+            {"role": "lvm", "vg": "vg0", "size": "grow", "raid": 1, "luks": "server"},
+        ],
+        "volumes": [
+            {"vg": "vg0", "name": "root", "role": "root", "size": "2G"},
+            {"vg": "vg0", "name": "photos", "role": "data", "size": "grow", "mount": "/srv", "keep": True},
+        ],
+    }  # fmt: skip
+    smaller = [{**layout["volumes"][0], "size": "1900M"}, layout["volumes"][1]]  # type: ignore[dict-item]
+    steps = [
+        {"image": layout},
+        {"run": None, "command": "findmnt -nro SOURCE,FSTYPE /srv; echo precious >/srv/kept; sync"},
+        {"image": {**layout, "volumes": smaller}},
+        {"image": layout},
+        {"run": None},
+    ]
+    first, system, refused, again, kept = told(tmp_path, "keep-lv", "bios", "4G,4G", steps)["found"]
+    assert first["kind"] == "deploy.done" and system.startswith("/dev/mapper/vg0-photos ext4")
+    assert refused["kind"] == "deploy.failed" and "/dev/vg0/photos is to be kept" in refused["text"]
+    assert again["kind"] == "deploy.done" and again["data"]["fetched"] < first["data"]["fetched"] / 10
+    assert "precious" in kept
+
+
+@pytest.mark.slow
 def test_a_reimage_that_was_cut_goes_on_with_what_is_there(tmp_path: Path) -> None:
     steps = [
         {"image": None, "ref": "debian"},

@@ -282,3 +282,93 @@ def test_a_new_disk_has_nothing_to_keep(monkeypatch):
     made.look()
     made.partition()
     assert "wipe" in steps
+
+
+def several(layout, *paths):
+    row = {"size": 8 * GIB, "sector": 512, "read_only": False, "removable": False, "transport": "virtio"}
+    found = [{**row, "path": path, "serial": path[-1], "model": None} for path in paths]
+    return resolve(parse_layout(layout), found, None, GIB)
+
+
+def rows_of(planned):
+    return tuple(
+        Row(e.number, e.start, e.size, type_guid(e.partition), gpt_name(e.partition), "G")
+        for e in planned.plan.extents
+    )
+
+
+DATA = {"role": "data", "size": "grow", "label": "PHOTOS", "keep": True, "mount": "/srv"}
+TWO = [{"name": "system", "serial": "a"}, {"name": "data", "serial": "b"}]
+
+
+def test_a_new_system_disk_costs_nothing_of_the_data_on_the_other(monkeypatch):
+    rows = [{"role": "bios", "disks": ["system"]}, {"role": "root", "size": "grow", "disks": ["system"]}]
+    layout = {"disks": TWO, "partitions": [*rows, {**DATA, "disks": ["data"]}]}
+    storage = several(layout, "/dev/vda", "/dev/vdb")
+    recorded(monkeypatch, ())
+    touched, made_new = [], []
+    monkeypatch.setattr(ground, "table", lambda path: rows_of(storage.disks[1]) if path == "/dev/vdb" else ())
+    monkeypatch.setattr(present, "filesystem", lambda _: {"TYPE": "ext4"})
+    monkeypatch.setattr(ground.disks, "wipe", lambda path, *_: touched.append(path))
+    monkeypatch.setattr(ground.disks, "partition", lambda path, *_: touched.append(path))
+    monkeypatch.setattr(ground.disks, "make_filesystem", lambda device, *_: made_new.append(device))
+    made = ground.Ground(storage, False, None, print)
+    made.look()
+    made.partition()
+    said = made.format(1)
+    assert touched == ["/dev/vda", "/dev/vda"] and made_new == ["/dev/vda2"]
+    assert "data PHOTOS kept" in said and made.guids["/dev/vdb", 1] == "g"
+
+
+GROUP = {
+    "partitions": [{"role": "bios"}, {"role": "lvm", "vg": "vg0", "size": "grow"}],
+    "volumes": [
+        {"vg": "vg0", "name": "root", "role": "root", "size": "3G"},
+        {"vg": "vg0", "name": "photos", "role": "data", "size": "grow", "mount": "/srv", "keep": True},
+    ],
+}
+
+
+def test_a_volume_to_keep_is_neither_formatted_nor_moved(monkeypatch):
+    storage = several(GROUP, "/dev/vda")
+    steps, made_new = recorded(monkeypatch, rows_of(storage.disks[0])), []
+    monkeypatch.setattr(present, "filesystem", lambda _: {"TYPE": "ext4"})
+    monkeypatch.setattr(ground.disks, "make_filesystem", lambda device, *_: made_new.append(device))
+    made = ground.Ground(storage, False, None, print)
+    made.look()
+    assert steps == ["unmount_all", "release", "assemble", "release"], "looked at, and let go of"
+    made.partition()
+    made.reused = []
+    said = made.format(1)
+    assert "create" not in steps and made_new == ["/dev/vg0/root"] and "data /dev/vg0/photos kept" in said
+
+
+@pytest.mark.parametrize("when", ["looking", "making"])
+def test_a_volume_to_keep_whose_group_does_not_open_stops_the_imaging(monkeypatch, when):
+    storage = several(GROUP, "/dev/vda")
+    steps = recorded(monkeypatch, rows_of(storage.disks[0]))
+    monkeypatch.setattr(present, "filesystem", lambda _: {"TYPE": "ext4"})
+    made = ground.Ground(storage, False, None, print)
+
+    def broken(*_):
+        raise CommandFailed("no such group")
+
+    if when == "making":
+        made.look()
+    monkeypatch.setattr(ground.volumes, "assemble", broken)
+    with pytest.raises(BadInput, match=r"/dev/vg0/photos is to be kept.*--wipe"):
+        made.look() if when == "looking" else made.partition()
+    assert "create" not in steps and "wipe" not in steps
+
+
+def test_a_volume_to_keep_on_disks_of_which_one_is_new_stops_the_imaging(monkeypatch):
+    disks = [{"name": "a", "serial": "a"}, {"name": "b", "serial": "b"}]
+    rows = [{"role": "bios"}, {"role": "lvm", "vg": "vg0", "size": "grow", "raid": 1}]
+    storage = several({**GROUP, "disks": disks, "partitions": rows}, "/dev/vda", "/dev/vdb")
+    steps = recorded(monkeypatch, ())
+    monkeypatch.setattr(ground, "table", lambda path: rows_of(storage.disks[1]) if path == "/dev/vdb" else ())
+    with pytest.raises(BadInput, match="is to be kept, but /dev/vda has no partition table"):
+        ground.Ground(storage, False, None, print).look()
+    assert steps == []
+    monkeypatch.setattr(ground, "table", lambda _: ())
+    ground.Ground(storage, False, None, print).look()  # two new disks: nothing to keep

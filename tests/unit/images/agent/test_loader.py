@@ -25,7 +25,7 @@ def test_the_disk_has_everything_before_it_can_boot(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(loader, "WORK", tmp_path / "work")
     monkeypatch.setattr(loader.nvram, "EFIVARS", tmp_path / "none")
-    monkeypatch.setattr(loader, "_efi", lambda *_: steps.append("efi"))
+    monkeypatch.setattr(loader, "_mounted", lambda *_: steps.append("efi"))
     monkeypatch.setattr(loader, "_bios", lambda *_: steps.append("bios"))
     monkeypatch.setattr(loader.os, "fsync", flushed)
     row = {"path": str(disk), "size": 20 << 30, "sector": 512, "read_only": False, "removable": False}
