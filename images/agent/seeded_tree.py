@@ -62,7 +62,7 @@ class _Writer(TreeWriter):
         if before >> 20 != self.bytes >> 20:
             self._progress(self.bytes, self._total, entry.name)
 
-    def _take(self, chunk: Chunk) -> bytes:
+    def _take(self, chunk: Chunk) -> bytes | memoryview:
         if not self._seed.holds(chunk.id):
             return super()._take(chunk)
         data = self._seed.read(chunk)

@@ -72,7 +72,8 @@ def write_machine(
         raise BadInput(f"{ref} has no kernel in /boot, so it cannot boot from a disk")
     layout = _one_disk(machine.layout)
     need = manifest.header.bytes + manifest.header.files * SLACK
-    size = machine.size or -(-smallest_disk(layout, need) * 5 // 4 // GIB) * GIB
+    whole = Layout(tuple(replace(p, optional=False) for p in layout.partitions))
+    size = machine.size or -(-smallest_disk(whole, need) * 5 // 4 // GIB) * GIB
     row = {"path": str(file), "size": size, "sector": SECTOR, "read_only": False, "removable": False}
     storage = resolve(layout, [{**row, "transport": None, "serial": None, "model": None}], None, need)
     if storage.features:

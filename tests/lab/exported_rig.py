@@ -16,7 +16,8 @@ from bootsrv.lab.firmware import Firmware
 from images.store import ImageStore
 
 ASK = (
-    "cat /etc/hostname; findmnt -nro TARGET,SOURCE,FSTYPE / /boot /boot/efi /srv; cat /proc/swaps; "
+    "cat /etc/hostname; for at in / /boot /boot/efi /srv; do findmnt -nro TARGET,SOURCE,FSTYPE $at; done; "
+    "cat /proc/swaps; "
     "systemctl is-system-running --wait; systemctl --failed --no-legend; ip -4 -o address show scope global; "
     "test -d /sys/firmware/efi && echo UEFI; echo asked"
 )

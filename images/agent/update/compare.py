@@ -25,6 +25,7 @@ _TYPES = {
     "char": stat.S_IFCHR, "block": stat.S_IFBLK, "socket": stat.S_IFSOCK,
 }  # fmt: skip
 _HEAD, _TAIL = b'{"path":"', b'","type":"'
+_NOTHING: Mapping[bytes, int] = {}
 UNOWNED = frozenset({"security.selinux"})  # given by the kernel's policy where the image has none
 
 
@@ -84,7 +85,10 @@ class Compare:
         known: Known,
         excluded: Callable[[bytes], bool],
         checksum: bool = False,
+        written: Mapping[bytes, int] = _NOTHING,
     ) -> None:
+        """`written`: inodes of files whose content was checked when it was put there, just now."""
+        self._written = written
         self._tree, self._base, self._known = tree, base, known
         self._excluded, self._checksum = excluded, checksum
         self._inodes: Dict[Tuple[int, int], bytes] = {}  # files with several names: whose they are
@@ -176,6 +180,8 @@ class Compare:
             return (base.chunks, base.size, base.extents) == (entry.chunks, entry.size, entry.extents)
         if info.st_size != entry.size:
             return False
+        if self._written.get(entry.path) == info.st_ino:
+            return True
         handle = self._tree.open_file(entry.path)
         try:
             self._read += info.st_size

@@ -58,6 +58,7 @@ class Update:
         self._tree = Folders(root)
         self._began = time.monotonic()
         self._taken = 0
+        self._written: Dict[bytes, int] = {}  # inodes of what was staged, by the path it goes to
 
     def drift(self) -> Dict[str, Any]:
         """What differs from the wanted version; nothing is changed."""
@@ -160,7 +161,7 @@ class Update:
                     dirs[path_of(line)] = line
                 yield line
 
-        compare = Compare(self._tree, base, known, excluded, self.task.checksum)
+        compare = Compare(self._tree, base, known, excluded, self.task.checksum, self._written)
         return compare.run(lines()), dirs
 
     def _stage_and_write(
@@ -202,6 +203,7 @@ class Update:
         staged = stage.make(order, supply.stream(), self._progress)
         seeds.close()
         base.clear()
+        self._written = {one.entry.path: one.inode for one in staged if one.entry.type == "file"}
         made = steps(self._tree, stage, found, staged, dirs)
         places = sorted({stage.place_for(step.path) for step in made if step.folder})
         for step in made:
@@ -228,7 +230,9 @@ class Update:
         self.state.save_cache(Cache(manifest.id, self._lists, True, found.known), self._taken)
 
     def _remember(self, over: overlay.Overlay, known: Known) -> None:
-        """Looks once more: that is the proof, and fills the cache for the next time."""
+        """Looks once more: that is the proof, and fills the cache for the next time. What was hashed on its
+        way into a file is not read back: the file is that one, with its size and all attributes.
+        """
         time.sleep(0.06)  # so that what was switched last is old enough to be trusted by its stamp
         manifest = self._store.wanted()
         found, _ = self._compare(manifest, {}, over, known)

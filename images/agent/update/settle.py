@@ -9,20 +9,22 @@ the next boot, so that a power cut in the middle of a switch needs nobody. Pytho
 
 from __future__ import annotations
 
-import os
+import stat
 from pathlib import Path
 from typing import Any, Dict
 
 from images.agent.rootfs import Root
 from images.agent.update import bootmenu, initrds, journal, services, unit
+from images.agent.update.exchange import sync_filesystem
 from images.agent.update.folders import Folders
 from images.agent.update.stage import Stage
-from images.agent.update.state import State, write_whole
+from images.agent.update.state import HOME, State, sync_folder, write_whole
 from images.errors import ImageError
 from images.manifest import to_bytes
 
 HOME_CONF = "/etc/bootsrv/home.conf"
 NOTHING = "there is no update to complete or to take back"
+WRITTEN = (b"", b"boot", HOME.encode())  # where a new version is made known, besides its files
 SWITCH, WAIT, BACK, SETTLE = "switch", "wait", "back", "settle"
 
 
@@ -101,7 +103,7 @@ class Settling:
         for path in (self._state.journal, self._state.phase, self._state.previous, self._state.fetched_base):
             path.unlink(missing_ok=True)
         unit.remove(self._root)
-        os.sync()
+        sync_folder(self._state.home)
 
     def _arrived(self, made: journal.Journal) -> Dict[str, Any]:
         """All names are switched: the machine is the new version."""
@@ -111,11 +113,21 @@ class Settling:
         kernel = bootmenu.renew(self._root, str(made.about["ref"]))
         changed = [step.path for step in made.steps if step.kind == "put"]
         needs = services.needs(self._root, changed, made.about["places"])
+        self._force()
         if made.about.get("confirm"):
             write_whole(self._state.phase, WAIT.encode())
         else:
             self.settle()
         return {"kernel": kernel, **needs}
+
+    def _force(self) -> None:
+        """All of that is on disk before the journal goes. Not every disk: what others write is not ours to
+        wait for.
+        """
+        for folder in WRITTEN:
+            info = self._tree.stat(folder)
+            if info is not None and stat.S_ISDIR(info.st_mode):
+                sync_filesystem(self._tree.open(folder))
 
     def _journal(self) -> journal.Journal:
         found = journal.read(self._state.journal)

@@ -18,6 +18,7 @@ from images.agent.update.compare import Differ
 from images.agent.update.exchange import supported, sync_filesystem
 from images.agent.update.folders import Folders
 from images.agent.update.state import HOME
+from images.agent.update.supply import Data
 from images.errors import BadInput
 from images.manifest import Entry
 from images.progress import Progress
@@ -67,7 +68,7 @@ class Stage:
         if where.is_dir() and not where.is_symlink():
             shutil.rmtree(where)
 
-    def make(self, fresh: Sequence[Differ], stream: Iterator[bytes], progress: Progress) -> List[Staged]:
+    def make(self, fresh: Sequence[Differ], stream: Iterator[Data], progress: Progress) -> List[Staged]:
         """Stages all of `fresh`; `stream` gives their chunks in order. Raises OSError, BadInput."""
         folders = list(dict.fromkeys(self.place_for(differ.entry.path) for differ in fresh))
         total = sum(_data(differ.entry) for differ in fresh)

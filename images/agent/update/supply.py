@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Callable, List, Optional
+from typing import Callable, Optional, Union
 
 from images.agent.update.seeds import Seeds
 from images.errors import ImageError
 from images.fetch import PackSource
 from images.manifest import Chunk, Entry
 
+Data = Union[bytes, memoryview]
 Patched = Callable[[Entry], "Iterator[bytes]"]  # a file made by its patch, in pieces of any size
 
 
@@ -29,7 +30,7 @@ class Supply:
         self._entries, self._seeds, self._source, self._patches = entries, seeds, source, patches
         self.patched = 0  # files made by a patch
 
-    def stream(self) -> Iterator[bytes]:
+    def stream(self) -> Iterator[Data]:
         """Every chunk of every entry, in order."""
         far = self._source.stream(self._from_server())
         for entry in self._entries:
@@ -53,23 +54,19 @@ class Supply:
             return next(far)
         return self._seeds.get(chunk.id) or self._source.get(chunk.id)
 
-    def _by_patch(self, entry: Entry, patch: Patched) -> Iterator[bytes]:
+    def _by_patch(self, entry: Entry, patch: Patched) -> Iterator[Data]:
         """The patch's output cut into the entry's chunks; from the first that is wrong on, without it."""
         made: Optional[Iterator[bytes]] = patch(entry)
-        held = b""
+        held = memoryview(b"")
         failed = False
         self.patched += 1
         for chunk in entry.chunks:
-            data = b""
+            data: Data = b""
             if made is not None:
                 try:
-                    parts: List[bytes] = [held]
-                    size = len(held)
-                    while size < chunk.length:
-                        parts.append(next(made))
-                        size += len(parts[-1])
-                    joined = b"".join(parts)
-                    data, held = joined[: chunk.length], joined[chunk.length :]
+                    if len(held) < chunk.length:
+                        held = _more(held, made, chunk.length)
+                    data, held = held[: chunk.length], held[chunk.length :]
                 except (StopIteration, ImageError, OSError):
                     made = None
             if made is None or hashlib.sha256(data).digest() != chunk.id:
@@ -77,3 +74,19 @@ class Supply:
                 made, failed = None, True
                 data = self._seeds.get(chunk.id) or self._source.get(chunk.id)
             yield data
+
+
+def _more(held: memoryview, made: Iterator[bytes], wanted: int) -> memoryview:
+    """At least `wanted` bytes of what comes next; a piece that has them all is not copied. Raises
+    StopIteration.
+    """
+    if not held:
+        piece = memoryview(next(made))
+        if len(piece) >= wanted:
+            return piece
+        held = piece
+    parts, size = [held], len(held)
+    while size < wanted:
+        parts.append(memoryview(next(made)))
+        size += len(parts[-1])
+    return memoryview(b"".join(parts))
