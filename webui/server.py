@@ -17,6 +17,7 @@ from gunicorn.app.base import BaseApplication
 from bootsrv.child import ready
 
 THREADS = 48
+GRACE = 5  # seconds for what is being answered when the process is told to end
 LIVE_PAGES = 32  # the rest of the threads stays free for ordinary requests
 
 
@@ -35,7 +36,7 @@ class WebServer(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "worker_class": "gthread",
             "workers": 1,
             "threads": THREADS,
-            "graceful_timeout": 5,
+            "graceful_timeout": GRACE,
             "timeout": 60,
             "keepalive": 30,
             "proc_name": "bootsrv-web",

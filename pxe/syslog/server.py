@@ -21,6 +21,7 @@ from pxe.syslog.wire import LONGEST, parse, split
 log = logging.getLogger(__name__)
 MOST_STREAMS, MOST_OF_ONE = 2000, 8
 IDLE_SECONDS = 3600.0
+FREE_NUMBERS = 20  # tried where any port will do
 MOST_AT_ONCE = 200  # datagrams read before other work has its turn
 
 
@@ -41,10 +42,8 @@ class SyslogServer:
         loop = asyncio.get_running_loop()
         try:
             for listen in listens:
-                datagrams = bind(listen, socket.SOCK_DGRAM)
+                datagrams, stream, port = _both(listen)
                 self._datagrams.append(datagrams)
-                port = datagrams.getsockname()[1]
-                stream = bind(listen, socket.SOCK_STREAM, None, port)
                 server = await asyncio.start_server(self._stream, sock=stream, limit=LONGEST * 2)
                 self._streams.append(server)
                 loop.add_reader(datagrams.fileno(), self._read, datagrams)
@@ -117,3 +116,16 @@ class SyslogServer:
             await asyncio.sleep(0)
         if buffer:
             self._take(peer, buffer)
+
+
+def _both(listen: Listen, tries: int = FREE_NUMBERS) -> tuple[socket.socket, socket.socket, int]:
+    """UDP and TCP sockets of one number, and that number. Raises OSError."""
+    datagrams = bind(listen, socket.SOCK_DGRAM)
+    port = datagrams.getsockname()[1]
+    try:
+        return datagrams, bind(listen, socket.SOCK_STREAM, None, port), port
+    except OSError:
+        datagrams.close()
+        if listen.port or tries <= 1:
+            raise
+        return _both(listen, tries - 1)  # a free number of UDP may be taken in TCP: then another

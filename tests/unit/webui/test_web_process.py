@@ -27,10 +27,19 @@ class UnixHTTP(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
+# With more patience than any machine needs, so that a stream which does not end by itself shows.
+MAIN = """
+import sys
+from webui import __main__, server
+server.GRACE = 60
+sys.exit(__main__.main())
+"""
+
+
 def start(house: House) -> tuple[subprocess.Popen[bytes], bytes]:
     reader, writer = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, "-m", "webui", "--config", str(house.config_file)],
+        [sys.executable, "-c", MAIN, "--config", str(house.config_file)],
         pass_fds=[writer],
         env={**os.environ, "BOOTSRV_READY_FD": str(writer)},
         stderr=subprocess.PIPE,
@@ -68,10 +77,8 @@ def test_it_answers_when_it_says_ready_and_ends_with_open_streams(
     house.tell(node, "dhcp.discover", "from another process")
     lines = [stream.readline() for _ in range(3)]
     assert b"from another process" in lines[2]
-    begun = time.monotonic()
     web.send_signal(signal.SIGTERM)
-    assert web.wait(10) == 0
-    assert time.monotonic() - begun < 4
+    assert web.wait(40) == 0
     connection.close()
     assert web.stderr is not None
     assert web.stderr.read() == b""

@@ -51,7 +51,10 @@ def test_names_of_every_archive(tmp_path: Path, how: str) -> None:
     assert {"kernel/x86/microcode/GenuineIntel.bin", "usr/sbin/lvm", "usr/bin/busybox"} <= found
 
 
-@pytest.mark.parametrize("data", [b"070701", b"rubbish", gzip.compress(b"070701" + b"0" * 200)[:-20]])
+CUT_SHORT = gzip.compress(b"070701" + b"0" * 200, mtime=0)[:-20]
+
+
+@pytest.mark.parametrize("data", [b"070701", b"rubbish", CUT_SHORT])
 def test_damage_is_told(data: bytes) -> None:
     with pytest.raises(ImageError):
         initrd.names(data)
