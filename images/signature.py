@@ -10,12 +10,12 @@ Python 3.8, standard library only; works with libcrypto 3 and 1.1.
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import os
 from functools import lru_cache
 from typing import Any
 
 from images.errors import ImageError, SignatureInvalid
+from images.soname import candidates
 
 KEY_SIZE = 32
 SIGNATURE_SIZE = 64
@@ -25,9 +25,7 @@ _ED25519 = 1087  # NID_ED25519
 
 @lru_cache(maxsize=1)
 def _library() -> Any:
-    for name in ("libcrypto.so.3", "libcrypto.so.1.1", ctypes.util.find_library("crypto")):
-        if not name:
-            continue
+    for name in candidates("crypto", "libcrypto.so.3", "libcrypto.so.1.1"):
         try:
             lib = ctypes.CDLL(name)
             lib.EVP_PKEY_new_raw_private_key.restype = ctypes.c_void_p

@@ -10,13 +10,13 @@ Python 3.8, standard library only. Compression lives in compress.py, on the serv
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import mmap
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
 from images.errors import BadInput, ImageError
+from images.soname import candidates
 
 _STEP = 1 << 18
 _WINDOW_LOG_MAX, _LARGEST_WINDOW = (
@@ -32,9 +32,7 @@ class _Buffer(ctypes.Structure):
 @lru_cache(maxsize=1)
 def library() -> Any:
     """libzstd with the calls' types declared. Raises ImageError where there is none."""
-    for name in ("libzstd.so.1", ctypes.util.find_library("zstd")):
-        if not name:
-            continue
+    for name in candidates("zstd", "libzstd.so.1"):
         try:
             lib = ctypes.CDLL(name)
         except OSError:

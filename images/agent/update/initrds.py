@@ -47,6 +47,12 @@ def lay_over(made: Overlay, root: Root, lines: Iterable[bytes]) -> List[str]:
     return []
 
 
+def own_part(root: Root) -> bytes:
+    """What an update makes of initramfs depends on: the machine's own part, or that it is left alone."""
+    archive = root.read(KEPT)
+    return archive if archive is not None else b"left" if layered(root.path) else b""
+
+
 def layered(root: Path) -> bool:
     """Whether this file system lies on a device that the kernel cannot find by itself."""
     number = root.stat().st_dev

@@ -45,7 +45,12 @@ def patterns(root: Root, header: Header) -> List[str]:
     """Every exclude pattern that counts here."""
     image = header.meta.get("update_excludes")
     listed = [str(one) for one in image] if isinstance(image, (list, tuple)) else []
-    return [*RUNTIME, *OWN, *listed, *parse_patterns(root.read_text(EXCLUDE_FILE))]
+    return [*own_patterns(root), *listed]
+
+
+def own_patterns(root: Root) -> List[str]:
+    """Those that are not the image's."""
+    return [*RUNTIME, *OWN, *parse_patterns(root.read_text(EXCLUDE_FILE))]
 
 
 def overrides(root: Path) -> Overlay:
@@ -112,9 +117,12 @@ def laid_over(
         yield over[waiting.pop()]
 
 
-def fingerprint(patterns: Iterable[str], made: Overlay) -> bytes:
-    """Changes when any list or override does."""
+def fingerprint(patterns: Iterable[str], made: Overlay, more: bytes) -> bytes:
+    """Changes when any list or override does, or `more`. With a manifest's id it stands for all that an
+    update depends on.
+    """
     state = hashlib.blake2b("\n".join(patterns).encode("utf-8", "surrogateescape"), digest_size=16)
+    state.update(b"\0" + more + b"\0")
     for path in sorted(made.lines):
         state.update(made.lines[path])
     return state.digest()

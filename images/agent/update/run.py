@@ -22,6 +22,7 @@ from typing import Any, Dict, List, Set, Tuple
 from images.agent.client import Client
 from images.agent.rootfs import Root
 from images.agent.update import initrds, overlay
+from images.agent.update.ahead import ahead
 from images.agent.update.compare import Compare, Differ, Difference, path_of, unchanged
 from images.agent.update.folders import Folders
 from images.agent.update.journal import Journal, write
@@ -65,7 +66,8 @@ class Update:
         with self._alone():
             self._recover()
             manifest = self._store.wanted()
-            found, _ = self._compare(manifest, {}, self._overlay(manifest), self.state.load_cache().known)
+            over = self._overlay(manifest, self._own())
+            found, _ = self._compare(manifest, {}, over, self.state.load_cache().known)
         return {"step": "drift", "drift": found.total, "files": _listed(found), "blocked": found.blocked}
 
     def run(self) -> Dict[str, Any]:
@@ -74,10 +76,11 @@ class Update:
         """
         with self._alone():
             completed = self._recover()
-            manifest = self._store.wanted()
-            over = self._overlay(manifest)
-            if self._is_already(manifest, over):
+            made = self._own()
+            if self._is_already():
                 return self._report(Difference([], [], [], [], {}, 0).numbers(), 0, completed)
+            manifest = self._store.wanted()
+            over = self._overlay(manifest, made)
             base = lines_of(self._store.base())
             source = self._store.source()
             self._share(over, base, manifest, source)
@@ -119,22 +122,30 @@ class Update:
             self._say({"step": "recovered", "text": completed})
         return completed
 
-    def _overlay(self, manifest: SealedManifest) -> overlay.Overlay:
+    def _own(self) -> overlay.Overlay:
+        """The machine's overrides."""
+        root = Root(self.root)
+        try:
+            made = overlay.overrides(self.root)
+            self._lists = overlay.fingerprint(overlay.own_patterns(root), made, initrds.own_part(root))
+        finally:
+            root.close()
+        return made
+
+    def _overlay(self, manifest: SealedManifest, made: overlay.Overlay) -> overlay.Overlay:
         root = Root(self.root)
         try:
             self._patterns = overlay.patterns(root, manifest.header)
-            made = overlay.overrides(self.root)
             self._patterns += initrds.lay_over(made, root, manifest.lines())
         finally:
             root.close()
-        self._lists = overlay.fingerprint(self._patterns, made)
         return made
 
-    def _is_already(self, manifest: SealedManifest, over: overlay.Overlay) -> bool:
+    def _is_already(self) -> bool:
+        """Nothing has happened since the machine was found to be that version: seen without its manifest."""
         cache = self.state.load_cache()
-        if self.task.checksum or not cache.whole or (cache.id, cache.lists) != (manifest.id, self._lists):
-            return False
-        return unchanged(self._tree, cache.known)
+        same = (cache.id, cache.lists) == (self.task.manifest, self._lists)
+        return same and cache.whole and not self.task.checksum and unchanged(self._tree, cache.known)
 
     def _share(
         self, over: overlay.Overlay, base: Dict[bytes, bytes], manifest: SealedManifest, source: Any
@@ -174,11 +185,13 @@ class Update:
         dirs: Dict[bytes, bytes],
     ) -> Dict[str, Any]:
         """Up to the point where the journal is on disk; what the journal says about itself."""
-        patches = PatchSet(self._client, self.task.patches, self._tree, base)
+        reading = Folders(self.root)  # another thread's
+        patches = PatchSet(self._client, self.task.patches, reading, base)
         try:
-            return self._staged(manifest, found, base, over, source, dirs, patches)
+            return self._staged(manifest, found, base, over, source, dirs, patches, reading)
         finally:
             patches.close()
+            reading.close()
 
     def _staged(
         self,
@@ -189,10 +202,11 @@ class Update:
         source: Any,
         dirs: Dict[bytes, bytes],
         patches: PatchSet,
+        reading: Folders,
     ) -> Dict[str, Any]:
         order = _with_last(found.fresh, patches.slow([differ.entry for differ in found.fresh]))
         entries = [differ.entry for differ in order]
-        seeds = Seeds(self._tree, {chunk.id for entry in entries for chunk in entry.chunks})
+        seeds = Seeds(reading, {chunk.id for entry in entries for chunk in entry.chunks})
         fresh = {entry.path for entry in entries}
         gone = set(found.gone)
         seeds.add_all(parse_entry(line) for path, line in base.items() if path in fresh or path in gone)
@@ -200,7 +214,8 @@ class Update:
         over.seed(seeds)
         supply = Supply(entries, seeds, source, patches.makers(entries))
         stage = Stage(self._tree)
-        staged = stage.make(order, supply.stream(), self._progress)
+        with contextlib.closing(ahead(supply.stream())) as chunks:
+            staged = stage.make(order, chunks, self._progress)
         seeds.close()
         base.clear()
         self._written = {one.entry.path: one.inode for one in staged if one.entry.type == "file"}

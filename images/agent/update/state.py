@@ -22,7 +22,7 @@ from images.sealed import SealedManifest, open_sealed
 
 HOME = "var/lib/bootsrv/push"
 RECENT = 50_000_000  # ns: a file changed again within the same clock tick would look unchanged
-FORMAT = 1
+FORMAT = 2
 Stamp = Tuple[int, int, int, int]  # inode, size, mtime ns, ctime ns
 Known = Dict[bytes, Tuple[int, int, int, int, bytes]]  # path -> stamp and hash of its manifest line
 
@@ -31,7 +31,7 @@ class Cache(NamedTuple):
     """`known` of manifest `id`, under exclude lists with that hash. `whole`: nothing was found to differ."""
 
     id: str
-    lists: bytes
+    lists: bytes  # of all that says what is not the image's, or instead of it: the image's own lists apart
     whole: bool
     known: Known
 

@@ -1,0 +1,59 @@
+"""Makes what comes next while what came before is being written: hashing and unpacking in one thread, the
+disk in the other. Python 3.8, standard library only."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, List, Union
+
+if TYPE_CHECKING:
+    from images.agent.update.supply import Data
+
+BATCH, BATCHES = 1 << 20, 4  # bytes handed over at once, and how many such at most
+
+
+def ahead(chunks: Iterator[Data]) -> Generator[Data, None, None]:
+    """The same, made in a thread that has ended when this one has. Raises what it raises."""
+    made: queue.Queue[Union[List[Data], BaseException, None]] = queue.Queue(BATCHES)
+    stop = threading.Event()
+
+    def put(item: Union[List[Data], BaseException, None]) -> bool:
+        while not stop.is_set():
+            try:
+                made.put(item, timeout=0.2)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def work() -> None:
+        rows: List[Data] = []
+        size = 0
+        try:
+            for data in chunks:
+                rows.append(data)
+                size += len(data)
+                if size >= BATCH:
+                    if not put(rows):
+                        return
+                    rows, size = [], 0
+            put(rows)
+            put(None)
+        except BaseException as error:
+            put(error)
+
+    thread = threading.Thread(target=work, name="ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item = made.get()
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield from item
+    finally:
+        stop.set()
+        thread.join()
