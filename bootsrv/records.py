@@ -5,15 +5,16 @@ Field names are those of the model; times are epoch seconds, sizes bytes, addres
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from bootsrv.appliance.exports import Machine
-from bootsrv.model import AnswerText, BootMode, Event, GroupBoot, Node, Root
+from bootsrv.model import AnswerText, BootMode, Event, GroupBoot, Node, NodeState, Root
 from bootsrv.registry.upkeep import Room
-from bootsrv.timeline import Boot, Progress
+from bootsrv.timeline import Boot, Progress, words
 from bootsrv.trees.record import TreeRecord
 from images.versions import Version
 
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 
 
+def leased(nodes: Sequence[Node], held: Mapping[int, IPv4Address]) -> list[Record]:
+    """Node records, each with the address that it holds by DHCP now (`lease`)."""
+    return [node_record(node) | {"lease": str(held[node.id]) if node.id in held else None} for node in nodes]
+
+
 def node_record(node: Node) -> Record:
     return {
         "id": node.id,
@@ -30,7 +36,7 @@ def node_record(node: Node) -> Record:
         "macs": list(node.macs),
         "state": node.state.value,
         "address": str(node.address) if node.address is not None else None,
-        "method": node.method.value,
+        "method": node.method.value if node.state is not NodeState.DISCOVERED else None,
         "image": node.image,
         "mode": node.boots.value,
         "diskless": _root(node.root) if node.boots is BootMode.DISKLESS else None,
@@ -107,7 +113,7 @@ def event_record(event: Event, name: str | None = None) -> Record:
         "mac": event.mac,
         "boot": event.boot,
         "kind": event.kind,
-        "text": event.text,
+        "text": words(event),
         "data": dict(event.data),
     }
 

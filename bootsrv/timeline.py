@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bootsrv.model import Event
+from images.sizes import human
 
 FIRMWARE_GAP = 150.0  # firmware repeats its DISCOVER after 4, 8, 16, 32 s; longer silence is another power-on
 LONGEST_ETA = 1e9  # seconds; a rate next to nothing must not make it endless
@@ -188,6 +189,16 @@ def _outcome(events: Sequence[Event], superseded: bool) -> str:
 
 def _last(kinds: Sequence[str], kind: str) -> int:
     return max((place for place, found in enumerate(kinds) if found == kind), default=-1)
+
+
+def words(event: Event) -> str:
+    """An event's text; of a progress report, which has none, how far it is."""
+    progress = read_progress(event.data) if event.kind == "deploy.progress" else None
+    if event.text or progress is None:
+        return event.text
+    share = f" ({progress.done * 100 // progress.total} %)" if progress.total else ""
+    rate = f", {human(int(progress.rate))}/s" if progress.rate else ""
+    return f"{human(progress.done)} of {human(progress.total)} written{share}{rate}"
 
 
 def progress_of(events: Sequence[Event]) -> Progress | None:

@@ -20,6 +20,7 @@ Who asks says so with `Authorization: Bearer TOKEN`, or has a session and sends 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -34,6 +35,7 @@ from bootsrv.records import (
     Record,
     boot_record,
     event_record,
+    leased,
     node_record,
     progress_record,
     room_record,
@@ -160,7 +162,8 @@ def _full(node: Node) -> Record:
     machine = appliance().exports.of(node)
     served = served_record(machine) if machine is not None else None
     known = appliance().identities.record(node)
-    return node_record(node) | {"room": told, "served": served, "identities": known}
+    (record,) = leased([node], appliance().leases.held([node]))
+    return record | {"room": told, "served": served, "identities": known}
 
 
 def _whole(name: str, default: int) -> int:
@@ -172,14 +175,18 @@ def _whole(name: str, default: int) -> int:
     return int(text)
 
 
+def _listed(nodes: Sequence[Node]) -> ResponseReturnValue:
+    return jsonify(nodes=leased(nodes, appliance().leases.held(nodes)))
+
+
 @blueprint.get("/nodes")
 def list_nodes() -> ResponseReturnValue:
-    return jsonify(nodes=[node_record(node) for node in appliance().nodes.list(request.args.get("group"))])
+    return _listed(appliance().nodes.list(request.args.get("group")))
 
 
 @blueprint.get("/nodes/unknown")
 def list_unknown() -> ResponseReturnValue:
-    return jsonify(nodes=[node_record(node) for node in appliance().nodes.unknown()])
+    return _listed(appliance().nodes.unknown())
 
 
 @blueprint.post("/nodes")

@@ -16,6 +16,7 @@ from flask import Flask, g, url_for
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from bootsrv.appliance.appliance import Appliance
+from bootsrv.timeline import words
 from webui import (
     actions,
     api,
@@ -84,6 +85,7 @@ def _teach_templates(app: Flask) -> None:
         iso=show.iso,
         clock=show.clock,
         title=show.title,
+        words=words,
         plural=show.plural,
         state_label=show.state_label,
         state_hint=show.state_hint,

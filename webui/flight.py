@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bootsrv.model import Event, NodeState
-from bootsrv.timeline import Boot, Progress
+from bootsrv.timeline import Boot, Progress, words
 from webui.show import percent
 
 BAR = 1000.0  # width of the drawing's own coordinates
@@ -141,4 +141,4 @@ def bad(event: Event) -> bool:
 
 def _line(event: Event, start: float) -> Line:
     tone = "bad" if bad(event) else "good" if event.kind in NEWS else ""
-    return Line(event.at, max(0.0, event.at - start), event.text or event.kind, tone)
+    return Line(event.at, max(0.0, event.at - start), words(event) or event.kind, tone)

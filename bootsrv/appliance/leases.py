@@ -8,6 +8,7 @@ from ipaddress import IPv4Address
 
 from bootsrv import names
 from bootsrv.errors import Conflict, NotFound
+from bootsrv.model import Node
 from bootsrv.registry.registry import Registry
 from pxe.dhcp.ports import Lease
 
@@ -26,6 +27,15 @@ class Leases:
             for lease in self._registry.leases.every()
             if everything or (lease.expires > now and lease.state != "released")
         ]
+
+    def held(self, nodes: Sequence[Node]) -> dict[int, IPv4Address]:
+        """Node id -> the address that it holds a lease of now; nodes without one are left out."""
+        now, known = self._clock(), self._registry.leases
+        if len(nodes) == 1:
+            every = {mac: address for mac in nodes[0].macs if (address := known.of_mac(mac, now)) is not None}
+        else:
+            every = known.held(now)
+        return {node.id: every[mac] for node in nodes for mac in reversed(node.macs) if mac in every}
 
     def release(self, address: str | IPv4Address) -> Lease:
         """End a lease, or the rest of an address that was found in use. The DHCP service hears of it within

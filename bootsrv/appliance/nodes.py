@@ -13,10 +13,11 @@ from typing import Any
 
 from bootsrv import lifecycle, names, nodeset
 from bootsrv.appliance import checks, wishes
+from bootsrv.appliance.differences import changes
 from bootsrv.appliance.images import Images
 from bootsrv.config import Config
 from bootsrv.errors import Conflict, Invalid, Needed, NotFound
-from bootsrv.model import AddressMethod, BootMode, Node, NodeState
+from bootsrv.model import AddressMethod, BootMode, GroupBoot, Node, NodeState
 from bootsrv.power.kept import Kept
 from bootsrv.registry.registry import Registry
 
@@ -43,9 +44,8 @@ class Wanted:
     writes: str | None = None  # discard, keep, paths
     paths: Sequence[str] | None = None  # with writes=paths: what is kept
     write_limit: str | int | None = None  # bytes, or a size such as 2G
-    clear: Sequence[
-        str
-    ] = ()  # of address, image, disk, layout, profile, mode, root, writes, paths, write-limit
+    # of address, image, disk, layout, profile, groups, mode, root, writes, paths, write-limit
+    clear: Sequence[str] = ()
 
 
 class Nodes:
@@ -199,7 +199,8 @@ class Nodes:
             changed = self._changed(node, wanted)
             if node.name and changed.name and changed.name != node.name:
                 self._registry.profiles.rename("node", node.name, changed.name)
-            return self._save(changed, "node.changed", "registration changed")
+            told = changes(node, changed)
+            return self._save(changed, "node.changed", f"changed: {', '.join(told)}" if told else "")
 
     def remove(self, ref: str, force: bool = False) -> None:
         """Forget a node. One that is being imaged only with `force`."""
@@ -261,7 +262,8 @@ class Nodes:
         stored = self._registry.nodes.save(node)
         for mac in stored.macs:
             self._registry.events.claim(mac, stored.id)
-        self._registry.events.add(self._clock(), kind, text, None, stored.id)
+        if text:  # nothing to tell: a form that was saved as it was
+            self._registry.events.add(self._clock(), kind, text, None, stored.id)
         return stored
 
     def _bootable_root(self, node: Node) -> None:
@@ -294,6 +296,8 @@ def _cleared(node: Node, keys: Sequence[str]) -> Node:
             node = replace(node, profile=None)
         elif key == "mode":
             node = replace(node, mode=None)
+        elif key == "groups":
+            node = replace(node, groups=(), inherited=GroupBoot())
         elif key in wishes.FIELDS:
             node = replace(node, diskless=wishes.cleared(node.diskless, key))
         else:

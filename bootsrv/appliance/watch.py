@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bootsrv import bootplan, diagnosis, ownfile, timeline
 from bootsrv.config import Config
-from bootsrv.model import Event, Node
+from bootsrv.model import Event, Node, NodeState
 from bootsrv.registry.registry import Registry
 from images.sizes import human
 
@@ -59,7 +59,8 @@ class Watch:
         )
         held = f", holds a lease on {leased}" if leased is not None and leased != node.address else ""
         if node.address is None:
-            return f"{node.method}: from a pool{held}"
+            how = "from a pool" if node.state is NodeState.DISCOVERED else f"{node.method}: from a pool"
+            return f"{how}{held}"
         where = f" in {subnet.cidr} ({subnet.mode})" if subnet is not None else ", in no configured subnet"
         return f"{node.address}, {node.method}{where}{held}"
 

@@ -60,6 +60,14 @@ def show_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def said(record: object, line: str, json_: bool) -> None:
+    """What a verb did: as JSON, or in a line."""
+    if json_:
+        show_json(record)
+    else:
+        click.echo(line)
+
+
 def show_table(headings: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
     """Aligned columns; `empty` is said on stderr when there are no rows, so that stdout stays clean."""
     texts = [["" if cell is None else harmless(str(cell)) for cell in row] for row in rows]

@@ -43,10 +43,11 @@ def list_(context: Context, json_: bool) -> None:
 @click.option("--profile", help="The profile of its nodes' answer files.")
 @root_options
 @click.option("--clear", multiple=True, help="Take back: profile, mode, root, writes, paths or write-limit.")
+@as_json
 @pass_context
 def set_(
     context: Context, /, name: str, options: tuple[str, ...], mode: str | None, profile: str | None,
-    clear: tuple[str, ...], **given: Any,
+    clear: tuple[str, ...], json_: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Set DHCP options of a group by their ISC names (an empty value removes one), and how its nodes boot.
     What is said of a node itself counts more."""
@@ -62,6 +63,11 @@ def set_(
         rest = [key for key in clear if key != "profile"]
         if mode or rest or any(given.values()):
             made = verbs.groups.set_boot(name, mode, Wanted(**root_of(given)), rest)
+    if json_:
+        from bootsrv.records import group_record
+
+        show_json(group_record(made.name, made.options, made.nodes, made.boot))
+        return
     click.echo(f"{made.name}: {', '.join(filter(None, (_boot(made), _options(made)))) or 'no options'}")
 
 

@@ -12,7 +12,7 @@ import click
 
 from bootsrv.cli import image_work
 from bootsrv.cli.capture import capture
-from bootsrv.cli.context import Context, as_json, pass_context, show_fields, show_json, show_table
+from bootsrv.cli.context import Context, as_json, pass_context, said, show_fields, show_json, show_table
 from bootsrv.cli.progress import progress_of
 from bootsrv.errors import BootsrvError
 
@@ -156,23 +156,28 @@ def show(context: Context, ref: str, json_: bool) -> None:
 @click.argument("ref")
 @click.argument("tag")
 @click.option("--remove", is_flag=True, help="Take the tag away instead; REF is the image's name.")
+@as_json
 @pass_context
-def tag(context: Context, ref: str, tag: str, remove: bool) -> None:
+def tag(context: Context, ref: str, tag: str, remove: bool, json_: bool) -> None:
     """Point TAG at the version REF, so that NAME@TAG means it."""
+    from bootsrv.records import version_record
+
     if remove:
         context.appliance.images.untag(ref, tag)
-        click.echo(f"{ref}@{tag} removed")
+        said({"removed": f"{ref}@{tag}"}, f"{ref}@{tag} removed", json_)
         return
     made = context.appliance.images.tag(ref, tag)
-    click.echo(f"{made.name}@{tag} is {made.ref}")
+    said(version_record(made), f"{made.name}@{tag} is {made.ref}", json_)
 
 
 @image.command()
 @click.argument("ref")
+@as_json
 @pass_context
-def remove(context: Context, ref: str) -> None:
+def remove(context: Context, ref: str, json_: bool) -> None:
     """Remove one version. The room comes back with `image gc`."""
-    click.echo(f"{context.appliance.images.remove(ref).ref} removed")
+    gone = context.appliance.images.remove(ref).ref
+    said({"removed": gone}, f"{gone} removed", json_)
 
 
 @image.command()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bootsrv.cli.context import Context, as_json, pass_context, show_fields, show_json, show_table
+from bootsrv.cli.context import Context, as_json, pass_context, said, show_fields, show_json, show_table
 from bootsrv.cli.progress import progress_of
 
 if TYPE_CHECKING:
@@ -84,10 +84,12 @@ def fill(context: Context, name: str, packages: tuple[str, ...], suite: str, tre
 
 @mirror.command()
 @click.argument("name")
+@as_json
 @pass_context
-def remove(context: Context, name: str) -> None:
+def remove(context: Context, name: str, json_: bool) -> None:
     """Take an archive of our own away."""
-    click.echo(f"{context.appliance.mirrors.remove(name).name} removed")
+    gone = context.appliance.mirrors.remove(name).name
+    said({"removed": gone}, f"{gone} removed", json_)
 
 
 def _record(one: Archive) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def power(
     """
     chosen = context.appliance.nodes.select(nodes)
     if action == "via":
-        _set(context, chosen, controller, password_file)
+        _set(context, chosen, controller, password_file, json_)
         return
     if controller is not None:
         raise click.UsageError(f"{action} takes no more words: {controller}")
@@ -73,18 +73,27 @@ def _act(
         raise BootsrvError(f"{len(failed)} of {len(nodes)} failed: {'; '.join(list(failed.values())[:5])}")
 
 
-def _set(context: Context, nodes: Sequence[Node], controller: str | None, password_file: Path | None) -> None:
+def _set(
+    context: Context, nodes: Sequence[Node], controller: str | None, password_file: Path | None, json_: bool
+) -> None:
     powers = context.appliance.powers
     if controller is None:
         raise click.UsageError("say which: via ipmi://USER@HOST, via redfish://USER@HOST, via none")
     if controller == "none":
         for node in nodes:
             powers.clear_door(node)
-            click.echo(f"{node.name}: no controller")
+            if not json_:
+                click.echo(f"{node.name}: no controller")
+        if json_:
+            show_json({node.name: None for node in nodes})
         return
     if password_file is not None:
         password = password_file.read_text().rstrip("\n")
     else:
         password = click.prompt("Password of the controller", hide_input=True)
-    for node in nodes:
-        click.echo(f"{node.name}: {powers.set_door(node, controller, password)}")
+    set_to = {str(node.name): str(powers.set_door(node, controller, password)) for node in nodes}
+    if json_:
+        show_json(set_to)
+        return
+    for name, door in set_to.items():
+        click.echo(f"{name}: {door}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bootsrv.cli.context import Context, on_terminal, pass_context
+from bootsrv.cli.context import Context, as_json, on_terminal, pass_context, show_json
 from bootsrv.cli.roots import root_of, root_options
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @root_options
 @click.option("--wait", is_flag=True, help="Follow it until every node runs from its own disk.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="With --wait: give up after this long.")
+@as_json
 @pass_context
 def reimage(
     context: Context,
@@ -40,6 +41,7 @@ def reimage(
     local: bool,
     wait: bool,
     timeout: float | None,
+    json_: bool,
     **given: Any,
 ) -> None:
     """Put an image on NODES at their next network boot; machines that wait in the imager start at once.
@@ -63,11 +65,11 @@ def reimage(
     since = verbs.watch.last_event()
     chosen = verbs.nodes.select(nodes)
     if diskless or local:
-        done = _roots(context, chosen, image, diskless, given)
+        done = _roots(context, chosen, image, diskless, given, json_)
         if wait:
             from bootsrv.cli.following import follow
 
-            follow(verbs, done, since, timeout, bars=on_terminal(), booted=True)
+            follow(verbs, done, since, timeout, bars=on_terminal() and not json_, booted=True)
         return
     if cancel:
         done = verbs.deploys.cancel(chosen)
@@ -75,23 +77,35 @@ def reimage(
         done = verbs.deploys.retry(chosen)
     else:
         done = verbs.deploys.reimage(chosen, image, wipe)
-    for node in done:
-        click.echo(
-            f"{node.name} {'armed for ' + node.armed.what if node.armed else 'no longer armed'}", err=wait
-        )
+    if json_:
+        _as_records(done)
+    else:
+        for node in done:
+            armed = f"armed for {node.armed.what}" if node.armed else "no longer armed"
+            click.echo(f"{node.name} {armed}", err=wait)
     if wait:
         from bootsrv.cli.following import follow
 
-        follow(verbs, done, since, timeout, bars=on_terminal())
+        follow(verbs, done, since, timeout, bars=on_terminal() and not json_)
+
+
+def _as_records(nodes: Sequence[Node]) -> None:
+    from bootsrv.records import node_record
+
+    show_json([node_record(node) for node in nodes])
 
 
 def _roots(
-    context: Context, nodes: Sequence[Node], image: str | None, diskless: bool, given: dict[str, Any]
-) -> Sequence[Node]:
+    context: Context, nodes: Sequence[Node], image: str | None, diskless: bool, given: dict[str, Any],
+    json_: bool,
+) -> Sequence[Node]:  # fmt: skip
     from bootsrv.appliance.roots import Wanted
 
     roots = context.appliance.roots
     done = roots.move(nodes, image, Wanted(**root_of(given))) if diskless else roots.leave(nodes)
+    if json_:
+        _as_records(done)
+        return done
     for node in done:
         what = f"{node.image} by {node.root.kind}, writes {node.root.writes}" if diskless else "its own disk"
         click.echo(f"{node.name} at its next boot: {what}")

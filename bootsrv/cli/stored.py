@@ -10,19 +10,21 @@ from pathlib import Path
 
 import click
 
-from bootsrv.cli.context import Context, as_json, pass_context, show_json, show_table
+from bootsrv.cli.context import Context, as_json, pass_context, said, show_json, show_table
 
 
 @click.command()
 @click.argument("name")
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--comment", "-m", default="", help="What changed, for the history.")
+@as_json
 @pass_context
-def save(context: Context, name: str, file: Path, comment: str) -> None:
+def save(context: Context, name: str, file: Path, comment: str, json_: bool) -> None:
     """Save FILE (TOML; - for standard input) as a new version of profile or layer NAME. It is refused when an
     installation could no longer be written for its target. Passphrases of an imported file, beside it, become
     secrets."""
     from bootsrv.answers import files
+    from bootsrv.records import answer_record
 
     text = sys.stdin.read() if str(file) == "-" else files.read_text(file)
     verbs = context.appliance.profiles
@@ -33,7 +35,7 @@ def save(context: Context, name: str, file: Path, comment: str) -> None:
                 key, _, value = line.partition("=")
                 verbs.secrets.set(key, value)
         made = verbs.save(name, text, _who(), comment)
-    click.echo(f"{name}: version {made.number}")
+    said(answer_record(made), f"{name}: version {made.number}", json_)
 
 
 @click.command(name="list")
@@ -87,11 +89,12 @@ def history(context: Context, name: str, json_: bool) -> None:
 
 @click.command()
 @click.argument("name")
+@as_json
 @pass_context
-def remove(context: Context, name: str) -> None:
+def remove(context: Context, name: str, json_: bool) -> None:
     """Remove a stored text and all its versions; refused while nodes use it."""
     context.appliance.profiles.remove(name)
-    click.echo(f"{name} removed")
+    said({"removed": name}, f"{name} removed", json_)
 
 
 @click.group()
@@ -102,15 +105,16 @@ def secret() -> None:
 
 @secret.command(name="set")
 @click.argument("name")
+@as_json
 @pass_context
-def set_(context: Context, name: str) -> None:
+def set_(context: Context, name: str, json_: bool) -> None:
     """Make or change a secret. Without a terminal it is read from standard input."""
     if sys.stdin.isatty():
         value = click.prompt("Secret", hide_input=True, confirmation_prompt=True)
     else:
         value = sys.stdin.readline().rstrip("\n")
     context.appliance.profiles.secrets.set(name, value)
-    click.echo(f"secret {name} set")
+    said({"name": name}, f"secret {name} set", json_)
 
 
 @secret.command(name="list")
@@ -127,11 +131,12 @@ def secrets(context: Context, json_: bool) -> None:
 
 @secret.command(name="remove")
 @click.argument("name")
+@as_json
 @pass_context
-def remove_secret(context: Context, name: str) -> None:
+def remove_secret(context: Context, name: str, json_: bool) -> None:
     """Forget a secret; refused while a profile names it."""
     context.appliance.profiles.secrets.remove(name)
-    click.echo(f"secret {name} removed")
+    said({"removed": name}, f"secret {name} removed", json_)
 
 
 KEEPING: tuple[click.Command, ...] = (save, list_, show, history, remove, secret)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bootsrv.cli.context import Context, as_json, pass_context, show_fields, show_json, show_table
+from bootsrv.cli.context import Context, as_json, pass_context, said, show_fields, show_json, show_table
 from bootsrv.cli.progress import progress_of
 from bootsrv.errors import BootsrvError
 
@@ -158,7 +158,9 @@ def _entry(record: TreeRecord) -> str:
 
 @tree.command()
 @click.argument("name")
+@as_json
 @pass_context
-def remove(context: Context, name: str) -> None:
+def remove(context: Context, name: str, json_: bool) -> None:
     """Take a tree away, with its updated packages."""
-    click.echo(f"{context.appliance.trees.remove(name).name} removed")
+    gone = context.appliance.trees.remove(name).name
+    said({"removed": gone}, f"{gone} removed", json_)

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from bootsrv.cli.context import Context, as_json, pass_context, show_json, show_table
+from bootsrv.cli.context import Context, as_json, pass_context, said, show_json, show_table
 
 
 @click.group()
@@ -17,8 +17,9 @@ def user() -> None:
 @user.command()
 @click.argument("name", default="admin")
 @click.option("--generate", is_flag=True, help="Make one and print it.")
+@as_json
 @pass_context
-def passwd(context: Context, name: str, generate: bool) -> None:
+def passwd(context: Context, name: str, generate: bool, json_: bool) -> None:
     """Give a user a password, making the user if there is none. Without a terminal it is read from standard
     input."""
     from bootsrv.appliance.users import new_password
@@ -30,7 +31,8 @@ def passwd(context: Context, name: str, generate: bool) -> None:
     else:
         password = sys.stdin.readline().rstrip("\n")
     context.appliance.users.set_password(name, password)
-    click.echo(f"{name}: {password}" if generate else f"{name}: password set")
+    record = {"name": name} | ({"password": password} if generate else {})
+    said(record, f"{name}: {password}" if generate else f"{name}: password set", json_)
 
 
 @user.command(name="list")
@@ -47,16 +49,19 @@ def list_(context: Context, json_: bool) -> None:
 
 @user.command()
 @click.argument("name")
+@as_json
 @pass_context
-def remove(context: Context, name: str) -> None:
+def remove(context: Context, name: str, json_: bool) -> None:
     """A user and all tokens of theirs."""
     context.appliance.users.remove(name)
-    click.echo(f"{name} removed")
+    said({"removed": name}, f"{name} removed", json_)
 
 
 @user.command()
 @click.argument("name", default="admin")
+@as_json
 @pass_context
-def token(context: Context, name: str) -> None:
+def token(context: Context, name: str, json_: bool) -> None:
     """A token for the REST API, valid for a year: `Authorization: Bearer TOKEN`."""
-    click.echo(context.appliance.users.issue_token(name))
+    made = context.appliance.users.issue_token(name)
+    said({"name": name, "token": made}, made, json_)

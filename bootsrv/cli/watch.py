@@ -60,8 +60,10 @@ def _show_boot(boot: Boot, full: bool) -> None:
         length = f"{stage.end - stage.start:8.1f} s" if stage.end is not None else "   (now)  "
         click.echo(f"  {stage.start - boot.start:8.1f} s  {stage.name.ljust(16)}{length}")
     if full:
+        from bootsrv.timeline import words
+
         for event in boot.events:
-            click.echo(f"  {event.at - boot.start:8.2f} s  {event.kind.ljust(16)}  {harmless(event.text)}")
+            click.echo(f"  {event.at - boot.start:8.2f} s  {event.kind.ljust(16)}  {harmless(words(event))}")
 
 
 @click.command()
@@ -107,8 +109,10 @@ def _show_event(event: Event, names: dict[int, str], json_: bool) -> None:
 
         click.echo(json.dumps(event_record(event, names.get(event.node or 0)), ensure_ascii=False))
         return
+    from bootsrv.timeline import words
+
     who = names.get(event.node or 0) or event.mac or "-"
-    text = harmless(event.text)
+    text = harmless(words(event))
     click.echo(
         f"{datetime.fromtimestamp(event.at):%H:%M:%S}  {who.ljust(17)}  {event.kind.ljust(16)}  {text}"
     )

@@ -114,6 +114,14 @@ class Leases:
         )
         return IPv4Address(row["address"]) if row is not None else None
 
+    def held(self, now: float) -> dict[str, IPv4Address]:
+        """MAC -> the address it holds now, for lists; of several the one that lasts longest."""
+        rows = self._db.all(
+            "SELECT mac, address FROM leases WHERE mac<>'' AND state='bound' AND expires>? ORDER BY expires",
+            (now,),
+        )
+        return {str(row["mac"]): IPv4Address(row["address"]) for row in rows}
+
     def holder(self, address: IPv4Address, now: float) -> str | None:
         """The MAC that holds this address now; None: nobody does."""
         row = self._db.one(

@@ -405,3 +405,27 @@ def test_what_breaks_is_logged_and_not_shown(admin, house: House, caplog: pytest
     assert "No space left on device" in answer.text
     assert "/secret/path" not in answer.text
     assert "/secret/path" in caplog.text
+
+
+def test_an_unknown_machine_shows_the_address_that_it_was_leased(admin, house: House) -> None:
+    import time
+    from ipaddress import IPv4Address
+
+    from pxe.dhcp.ports import Lease
+
+    node = house.seen(MAC)
+    lease = Lease(IPv4Address("10.77.0.123"), MAC, None, time.time() + 600)
+    house.appliance.registry.leases.commit([lease])
+    assert "10.77.0.123" in admin.get("/").text
+    text = admin.get(f"/nodes/{node.id}").text
+    assert '<dt>Leased</dt><dd class="mono">10.77.0.123</dd>' in text and "reserved" not in text
+
+
+def test_a_progress_report_reads_as_words_in_a_timeline_and_on_the_events_page(admin, house: House) -> None:
+    node = house.seen(MAC)
+    house.tell(node, "dhcp.discover", "asks", stage="firmware")
+    house.tell(node, "deploy.progress", "", done=1 << 29, total=1 << 30, rate=1.0 * (80 << 20))
+    for path in (f"/nodes/{node.id}", "/events"):
+        text = admin.get(path).text
+        assert "512 MiB of 1.0 GiB written (50 %), 80 MiB/s" in text
+    assert "deploy.progress</span>" not in admin.get(f"/nodes/{node.id}").text
