@@ -1,14 +1,15 @@
-"""The boot plan in words that iPXE and the imager's kernel understand. Pure."""
+"""The boot plan in words that iPXE or GRUB and the imager's kernel understand. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 from urllib.parse import urlencode
 
 from bootsrv.bootplan import Action, BootPlan
 from bootsrv.config import Config
 from bootsrv.model import Node
-from pxe import ipxe
+from pxe import grub, ipxe
 
 KERNEL = "imager/vmlinuz"
 INITRD = "imager/initrd.img"
@@ -17,21 +18,46 @@ SERIAL = "serial"  # in the query: the machine's serial number, asked for where 
 RETRY = "retry"  # in the query: asked again within one boot, by a script that failed
 
 
+class Loader(Protocol):
+    """A boot loader that is told what to do by text: `pxe.ipxe` or `pxe.grub`. All raise ValueError."""
+
+    FILE: str
+
+    def kernel(
+        self, kernel_url: str, initrd_urls: Sequence[str], cmdline: str, note: str, retry_url: str | None,
+        failure: str,
+    ) -> str:
+        """Boot a kernel."""
+
+    def local(self, note: str = "", retry_url: str | None = None) -> str:
+        """Boot the machine's own disk."""
+
+    def message(self, text: str, retry_url: str, seconds: int = 10) -> str:
+        """Show a line, wait, ask again."""
+
+
+def loader_of(file: str) -> Loader:
+    """Whose script it is, by its name."""
+    return grub if file == grub.FILE else ipxe
+
+
 def render(
-    plan: BootPlan, node: Node | None, mac: str, config: Config, base: str, token: str, again: str
+    plan: BootPlan, node: Node | None, mac: str, config: Config, base: str, token: str, again: str,
+    loader: Loader = ipxe,
 ) -> str:
     """The script for one machine. `base` is our URL as the machine sees it; `token` goes to its imager;
     `again` is asked when something fails (see `again_url`)."""
     who = node.name if node is not None and node.name else mac
     note = f"{who}: {plan.reason}"
     if plan.action is not Action.IMAGER or plan.purpose is None:
-        return ipxe.local(note, again)
+        return loader.local(note, again)
     line = cmdline(config, base, token, mac, str(plan.purpose))
-    return ipxe.imager(f"{base}/boot/{KERNEL}", f"{base}/boot/{INITRD}", line, note, again)
+    return _kernel(loader, base, KERNEL, INITRD, line, note, again)
 
 
 def diskless(
-    plan: BootPlan, node: Node, mac: str, config: Config, base: str, token: str, again: str, image_args: str
+    plan: BootPlan, node: Node, mac: str, config: Config, base: str, token: str, again: str, image_args: str,
+    loader: Loader = ipxe,
 ) -> str:
     """The script of a machine that boots its image's kernel with a root of ours; `image_args` are the image's
     own words for its kernel."""
@@ -46,14 +72,20 @@ def diskless(
         *([] if consoles else (f"console={console}" for console in config.imager.console)),
         *own,
     ]
-    kernel, initrd = f"{base}/boot/{ROOT_KERNEL}", f"{base}/boot/{ROOT_INITRD}"
-    return ipxe.imager(kernel, initrd, " ".join(words), note, again)
+    return _kernel(loader, base, ROOT_KERNEL, ROOT_INITRD, " ".join(words), note, again)
 
 
-def unready(node: Node | None, mac: str, again: str, reason: str, seconds: int = 15) -> str:
+def _kernel(loader: Loader, base: str, kernel: str, initrd: str, line: str, note: str, again: str) -> str:
+    failure = "the imager could not be started"
+    return loader.kernel(f"{base}/boot/{kernel}", [f"{base}/boot/{initrd}"], line, note, again, failure)
+
+
+def unready(
+    node: Node | None, mac: str, again: str, reason: str, seconds: int = 15, loader: Loader = ipxe
+) -> str:
     """What a machine is told while we cannot give it what it is to boot: why, and to ask again."""
     who = node.name if node is not None and node.name else mac
-    return ipxe.message(f"{who}: {reason}", again, seconds)
+    return loader.message(f"{who}: {reason}", again, seconds)
 
 
 def ask_serial(mac: str, base: str, server: str, arch: int | None) -> str:
@@ -61,18 +93,18 @@ def ask_serial(mac: str, base: str, server: str, arch: int | None) -> str:
     return ipxe.tell_serial(again_url(mac, base, server, arch), SERIAL)
 
 
-def script_url(mac: str, base: str, query: Mapping[str, str]) -> str:
+def script_url(mac: str, base: str, query: Mapping[str, str], file: str = ipxe.FILE) -> str:
     """Where a machine's script is."""
-    url = f"{base}/boot/{mac.replace(':', '-')}/script.ipxe"
+    url = f"{base}/boot/{mac.replace(':', '-')}/{file}"
     return f"{url}?{urlencode(query)}" if query else url
 
 
-def again_url(mac: str, base: str, server: str, arch: int | None) -> str:
+def again_url(mac: str, base: str, server: str, arch: int | None, file: str = ipxe.FILE) -> str:
     """Where a script that failed asks for the next one; says that it is still the same boot."""
     query = {"server": server} if server else {}
     if arch is not None:
         query["arch"] = str(arch)
-    return script_url(mac, base, {**query, RETRY: "1"})
+    return script_url(mac, base, {**query, RETRY: "1"}, file)
 
 
 def cmdline(config: Config, base: str, token: str, mac: str, purpose: str) -> str:

@@ -35,6 +35,7 @@ from bootsrv.trees.source import TreeSource
 from images.agent import bundle
 from images.locator import Locator
 from images.netroot import prepare
+from pxe import ipxe
 from pxe.catalogue import Catalogue, Entry, normalise
 from pxe.http.ports import Denied, NodeRequest, Reply, Wait
 from pxe.loaders import architecture
@@ -70,7 +71,8 @@ class HouseSite:
         self._pushes = pushstore.PushStore(config, images, self._packs_of)
 
     def boot_script(
-        self, mac: str, query: Mapping[str, str], peer: str, local: str = "", waited: float = 0.0
+        self, mac: str, query: Mapping[str, str], peer: str, local: str = "", waited: float = 0.0,
+        file: str = ipxe.FILE,
     ) -> str | Denied | Wait:
         """What this machine is to do now, for nobody but this machine. Handing out the imager for an arming
         counts as an attempt, once for each boot: a script that asks again because a fetch failed has not
@@ -83,19 +85,19 @@ class HouseSite:
             case Standing.FOREIGN:
                 self._rightful.refuse(claim, "boot script")
                 return Denied(403, NOT_YOURS)
-        return self._script(mac, query, local)
+        return self._script(mac, query, local, scripts.loader_of(file))
 
-    def _script(self, mac: str, query: Mapping[str, str], local: str) -> str:
+    def _script(self, mac: str, query: Mapping[str, str], local: str, loader: scripts.Loader) -> str:
         now = self._clock()
         server, arch = _address(query.get("server", "")) or _address(local), _arch(query.get("arch", ""))
         base = f"http://{server or '127.0.0.1'}:{self._config.http.port}"
-        again = scripts.again_url(mac, base, server, arch)
+        again = scripts.again_url(mac, base, server, arch, loader.FILE)
         with self._registry.transaction():
             node: Node | None = self._registry.machine(mac)
             if node is None or node.state is NodeState.DISCOVERED:
                 if scripts.SERIAL in query:
                     node = by_serial(self._registry, mac, query[scripts.SERIAL], now) or node
-                elif self._registry.identities.any(scripts.SERIAL):
+                elif self._registry.identities.any(scripts.SERIAL) and loader is ipxe:
                     return scripts.ask_serial(mac, base, server, arch)
             plan = bootplan.decide(node, self._config.nodes.discover)
             if node is not None and node.rooted is not None and plan.action is not bootplan.Action.DISKLESS:
@@ -104,33 +106,35 @@ class HouseSite:
                 node = note_sighting(self._registry, mac, now, arch)
                 if arch is not None and architecture(arch).cpu not in IMAGER_RUNS_ON:
                     reason = f"roots are for x86 machines, and this is {architecture(arch).name}"
-                    return scripts.unready(node, mac, again, reason)
-                return self._diskless(plan, node, mac, base, again)
+                    return scripts.unready(node, mac, again, reason, loader=loader)
+                return self._diskless(plan, node, mac, base, again, loader)
             if plan.action is bootplan.Action.INSTALLER:
                 node = note_sighting(self._registry, mac, now, arch)
                 same = scripts.RETRY in query and node.armed is not None and node.armed.attempts > 0
-                node, script = self._booting.script(node, Ask(mac, base, again, arch, same))
+                node, script = self._booting.script(node, Ask(mac, base, again, arch, same, loader))
                 if script is not None:
                     return script
                 plan = bootplan.decide(node, self._config.nodes.discover)
             if plan.action is not bootplan.Action.IMAGER:
-                return scripts.render(plan, node, mac, self._config, base, "", again)
+                return scripts.render(plan, node, mac, self._config, base, "", again, loader)
             if self.boot_file(scripts.KERNEL) is None or self.boot_file(scripts.INITRD) is None:
                 reason = "this server has no imager yet (see `bootsrv doctor` there); asking again"
-                return scripts.unready(node, mac, again, reason)
+                return scripts.unready(node, mac, again, reason, loader=loader)
             node = note_sighting(self._registry, mac, now, arch)
             if arch is not None and architecture(arch).cpu not in IMAGER_RUNS_ON:
                 reason = f"the imager is for x86 machines, and this is {architecture(arch).name}"
-                return scripts.unready(node, mac, again, reason)
+                return scripts.unready(node, mac, again, reason, loader=loader)
             same_boot = scripts.RETRY in query and node.armed is not None and node.armed.attempts > 0
             started = node if same_boot else lifecycle.boot_started(node, self._config.nodes.max_attempts)
             if started != node:
                 node = self._registry.nodes.save(started)
             plan = bootplan.decide(node, self._config.nodes.discover)
             token = self._registry.tokens.issue("boot", mac, now, BOOT_SECONDS, {"url": base})
-        return scripts.render(plan, node, mac, self._config, base, token, again)
+        return scripts.render(plan, node, mac, self._config, base, token, again, loader)
 
-    def _diskless(self, plan: bootplan.BootPlan, node: Node, mac: str, base: str, again: str) -> str:
+    def _diskless(
+        self, plan: bootplan.BootPlan, node: Node, mac: str, base: str, again: str, loader: scripts.Loader
+    ) -> str:
         """The version is chosen now: a plain image name means its newest. From here on it is in use."""
         assert plan.image is not None and plan.root is not None
         now = self._clock()
@@ -141,7 +145,7 @@ class HouseSite:
             lasting = not isinstance(error, NotReady) or error.lasting
             if lasting and node.error != str(error):
                 node = self._registry.nodes.save(replace(node, error=str(error)))
-            return scripts.unready(node, mac, again, str(error), 15 if lasting else 3)
+            return scripts.unready(node, mac, again, str(error), 15 if lasting else 3, loader)
         node = self._registry.nodes.save(lifecycle.rooted(node, version.ref, plan.root, now))
         self._registry.upkeep.set_room(node.id, None)
         token = self._registry.tokens.issue("boot", mac, now, BOOT_SECONDS, {"url": base})
@@ -149,7 +153,7 @@ class HouseSite:
         data = {"image": version.ref, "root": str(plan.root.kind), "writes": str(plan.root.writes)}
         self._registry.events.add(now, "boot.diskless", text, mac, node.id, data)
         args = str(version.meta.get("kernel_args") or "")
-        return scripts.diskless(plan, node, mac, self._config, base, token, again, args)
+        return scripts.diskless(plan, node, mac, self._config, base, token, again, args, loader)
 
     def boot_file(self, name: str) -> Entry | None:
         """A loader, or the imager's kernel and RAM disk."""

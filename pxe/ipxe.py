@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+FILE = "script.ipxe"
 RETRY_SECONDS = 10
 UEFI_LOADER = "\\EFI\\bootsrv\\grubx64.efi"  # where imaging puts it on the EFI system partition
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://[!#-\[\]-~]+")

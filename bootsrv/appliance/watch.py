@@ -39,7 +39,8 @@ class Watch:
         options = {**self._registry.nodes.group_options(node.groups), **node.options}
         text = f"{plan.action}{f' to {plan.purpose}' if plan.purpose else ''}: {plan.reason}"
         if (own := ownfile.own_file(plan, options)) is not None:
-            text = f"{own}: {ownfile.REASON}"
+            after = f"; its GRUB is led to the {text}" if plan.action is bootplan.Action.INSTALLER else ""
+            text = f"{own}: {ownfile.REASON}{after}"
         lines.append(Line("boots", text))
         for events in self._registry.events.boots(node.id, 1):
             if (found := diagnosis.trouble(events, self._clock())) is not None:

@@ -15,6 +15,7 @@ from bootsrv.errors import BootsrvError
 from bootsrv.installs.desk import Desk
 from bootsrv.model import Node, NodeState
 from bootsrv.registry.registry import Registry
+from bootsrv.scripts import Loader
 from pxe import ipxe
 from pxe.loaders import architecture
 from pxe.trees.facts import arch_of
@@ -32,6 +33,7 @@ class Ask:
     again: str
     arch: int | None
     same_boot: bool
+    loader: Loader = ipxe
 
 
 class Booting:
@@ -55,7 +57,7 @@ class Booting:
             if arch_of(cpu) not in _RUNS_ON.get(facts.arch, (facts.arch,)):
                 raise BootsrvError(f"the tree is for {facts.arch} machines, and this is {cpu}")
             tree = f"{ask.base}/tree/{node.armed.image if node.armed else ''}/"
-            text = ipxe.kernel(
+            text = ask.loader.kernel(
                 f"{tree}{facts.kernel}", [f"{tree}{name}" for name in facts.initrds], made.line,
                 f"{node.name or ask.mac}: {plan.reason}", ask.again, "the installer could not be started",
             )  # fmt: skip

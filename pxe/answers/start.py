@@ -8,7 +8,7 @@ Field facts, by who needs them:
   text front end, where the console is serial: the other one draws with escapes.
 * Ubuntu: cloud-init takes `url=`, which is meant for the installer's medium, for its own and would load a
   whole ISO into memory; `cloud-config-url` keeps it from that. `nocloud-net` was the name until 22.04.
-* A `;` ends a command in GRUB; iPXE passes it on.
+* A `;` ends a command in GRUB (`pxe.grub` quotes it); iPXE passes it on.
 * UEFI kernels find their initial RAM disks only by `initrd=NAME`.
 """
 
@@ -72,11 +72,6 @@ def arguments(start: Start, profile: Profile, target: Target | None) -> str:
     if bad := next((word for word in words if not word.isprintable() or " " in word or '"' in word), None):
         raise ValueError(f"not a word of a kernel's command line: {bad!r}")
     return " ".join(words)
-
-
-def for_grub(line: str) -> str:
-    """The same line as GRUB's `linux` command takes it: `;` and `$` would end a word or start another."""
-    return " ".join(f"'{word}'" if set(word) & set(";${}&|<>") else word for word in line.split(" "))
 
 
 def _bootif(mac: str) -> str:

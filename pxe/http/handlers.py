@@ -139,7 +139,7 @@ class Handlers:
         peer, local = peer_of(request), local_of(request)
 
         def ask(waited: float) -> str | Denied | Wait:
-            return self._site.boot_script(script.mac, script.query, peer, local, waited)
+            return self._site.boot_script(script.mac, script.query, peer, local, waited, script.file)
 
         text: str | Denied | None = await self._until(ask)
         if text is None:
@@ -147,7 +147,7 @@ class Handlers:
         if isinstance(text, Denied):
             return _line(text.status, text.text, headers)
         body = text.encode()
-        data = {"file": f"boot/{script.mac}/script.ipxe", "bytes": len(body)}
+        data = {"file": f"boot/{script.mac}/{script.file}", "bytes": len(body)}
         self._journal.record_peer(peer, "http.done", "boot script sent", data)
         return web.Response(body=body, content_type="text/plain", charset="utf-8", headers=headers)
 

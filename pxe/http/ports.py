@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from pxe import ipxe
 from pxe.catalogue import Entry
 
 
@@ -61,11 +62,12 @@ class Site(Protocol):
     with 500."""
 
     def boot_script(
-        self, mac: str, query: Mapping[str, str], peer: str, local: str = "", waited: float = 0.0
+        self, mac: str, query: Mapping[str, str], peer: str, local: str = "", waited: float = 0.0,
+        file: str = ipxe.FILE,
     ) -> str | Denied | Wait:
-        """The iPXE script for a machine; `mac` is lower-case with colons, `peer` the address that asks,
-        `local` our address that it reached, if any, `waited` seconds since it asked. Unknown MACs are
-        answered too; Denied: the peer is another machine; Wait: that cannot be told yet."""
+        """The script `file` (of iPXE or GRUB) for a machine; `mac` is lower-case with colons, `peer` the
+        address that asks, `local` our address that it reached, if any, `waited` seconds since it asked.
+        Unknown MACs are answered too; Denied: the peer is another machine; Wait: that cannot be told yet."""
 
     def boot_file(self, name: str) -> Entry | None:
         """What /boot/NAME stands for (`imager/vmlinuz`, `imager/initrd.img`, a loader)."""

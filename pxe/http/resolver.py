@@ -1,6 +1,7 @@
 """Which of our things a request means. Pure: text in, a route out; the route table is this page.
 
     /boot/MAC/script.ipxe   what this machine should do now, as an iPXE script
+    /boot/MAC/grub.cfg      the same, for a GRUB
     /boot/NAME              kernel, initial RAM disk, loaders
     /public/NAME            DATA_DIR/public, as it is
     /tree/TREE/NAME         a file of an install tree
@@ -22,10 +23,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote
 
+from pxe import grub, ipxe
+
 _MAC = re.compile(r"[0-9a-f]{2}(?:([:-]?)[0-9a-f]{2})(?:\1[0-9a-f]{2}){4}", re.IGNORECASE)
 _ID = re.compile(r"[0-9a-zA-Z_-][0-9a-zA-Z._-]{0,199}")
 _STORE = frozenset({"manifests", "locators", "packs", "patches", "roots"})
 _OURS = frozenset({"boot", "public", "tree", "mirror", "store", "node", "install"})
+_SCRIPTS = (ipxe.FILE, grub.FILE)
 _READ = ("GET", "HEAD")
 _AUTHORITY = re.compile(r"(?:[0-9a-zA-Z.-]{1,253}|\[[0-9a-fA-F:.]{2,45}\])(?::[0-9]{1,5})?")
 
@@ -50,10 +54,11 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """/boot/MAC/script.ipxe"""
+    """/boot/MAC/script.ipxe, /boot/MAC/grub.cfg"""
 
     mac: str  # lower case, colons
     query: Mapping[str, str]
+    file: str = ipxe.FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +176,10 @@ def route(method: str, target: str) -> Route:
         tree, _, file = name.lstrip("/").partition("/")
         return TreeFile(tree, file)
     mac, _, file = name.partition("/")
-    if file == "script.ipxe":
+    if file in _SCRIPTS:
         if (known := mac_of(mac)) is None:
             return Refused(400, f"{mac[:40]!r} is not a MAC address")
-        return Script(known, query_of(query))
+        return Script(known, query_of(query), file)
     return BootFile(name)
 
 

@@ -65,10 +65,10 @@ class House:
     def node(self, name: str = "n1") -> Node:
         return self.house.nodes.show(name)
 
-    def script(self, number: int = 1, retry: bool = False) -> str:
+    def script(self, number: int = 1, retry: bool = False, file: str = "script.ipxe") -> str:
         """The boot script that a machine gets."""
         query = {"server": "10.77.0.1", **({"retry": "1"} if retry else {})}
-        answer = self.site.boot_script(MACS[number - 1], query, f"10.77.0.{10 + number}", waited=60.0)
+        answer = self.site.boot_script(MACS[number - 1], query, f"10.77.0.{10 + number}", "", 60.0, file)
         assert isinstance(answer, str)
         return answer
 

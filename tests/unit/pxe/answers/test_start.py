@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from pxe import grub
 from pxe.answers.profile import Profile, profile_from
-from pxe.answers.start import Start, answer_names, arguments, for_grub
+from pxe.answers.start import Start, answer_names, arguments
 from pxe.answers.targets import find_target
 from pxe.trees.facts import Installer, TreeFacts
 
@@ -111,7 +112,7 @@ def test_autoinstall(target: str) -> None:
 
 
 def test_a_semicolon_ends_no_command_of_grub() -> None:
-    said = for_grub(line(Installer.AUTOINSTALL, "ubuntu24.04"))
+    said = grub.quoted(line(Installer.AUTOINSTALL, "ubuntu24.04"))
     assert f" 'ds=nocloud;s={ANSWERS}' " in said and "';'" not in said
 
 

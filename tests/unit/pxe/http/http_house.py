@@ -31,12 +31,13 @@ class House:
         self.stored: dict[tuple[str, str], bytes | Path | Denied] = {}
 
     def boot_script(
-        self, mac: str, query: Mapping[str, str], peer: str, local: str = "", waited: float = 0.0
+        self, mac: str, query: Mapping[str, str], peer: str, local: str = "", waited: float = 0.0,
+        file: str = "script.ipxe",
     ) -> str | Denied | Wait:
         self.threads.add(threading.current_thread().name)
         if self.scripts:
             return self.scripts.pop(0)
-        return f"#!ipxe\n# {mac} {dict(query)} reached {local} from {peer}\n"
+        return f"#!{file}\n# {mac} {dict(query)} reached {local} from {peer}\n"
 
     def boot_file(self, name: str) -> Entry | None:
         return Catalogue(fixed=self.files).fixed(name)

@@ -32,6 +32,7 @@ SHA = "a" * 64
     [
         ("/boot/52-54-00-00-00-01/script.ipxe?arch=x86%2D64", Script(MAC, {"arch": "x86-64"})),
         ("/boot/525400000001/script.ipxe", Script(MAC, {})),
+        ("/boot/52:54:00:00:00:01/grub.cfg?retry=1", Script(MAC, {"retry": "1"}, "grub.cfg")),
         ("/boot/imager/vmlinuz", BootFile("imager/vmlinuz")),
         ("/boot/a%20b", BootFile("a b")),
         ("/public/ks/n1.cfg?x=1", Public("ks/n1.cfg")),

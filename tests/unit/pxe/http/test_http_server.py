@@ -136,7 +136,7 @@ def test_the_script_of_a_machine(running, house):
     response, body = get(running, "/boot/52-54-00-00-00-01/script.ipxe?arch=efi")
     assert (response.status, body) == (
         200,
-        b"#!ipxe\n# 52:54:00:00:00:01 {'arch': 'efi'} reached 127.0.0.1 from 127.0.0.1\n",
+        b"#!script.ipxe\n# 52:54:00:00:00:01 {'arch': 'efi'} reached 127.0.0.1 from 127.0.0.1\n",
     )
     assert response.headers["Cache-Control"] == "no-store"
     assert house.events[-1][1] == "http.done"
