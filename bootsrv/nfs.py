@@ -1,4 +1,4 @@
-"""`python -m bootsrv.nfs --config FILE`: roots over NFS for diskless machines.
+"""`python -m bootsrv.nfs --config FILE`: roots over NFS for diskless machines, and install trees.
 
 Follows the registry and keeps an NFS server in step (nfsroot/keeper.py): the kernel's where it runs, else
 nfs-ganesha as a process of its own. File systems for ganesha are mounted in a namespace that ends with this
@@ -18,10 +18,13 @@ import time
 
 from bootsrv import child
 from bootsrv.appliance.images import Images
+from bootsrv.appliance.profiles import Profiles
 from bootsrv.config import Config
 from bootsrv.errors import BootsrvError
+from bootsrv.installs.overnfs import TreesOverNfs
 from bootsrv.nfsroot.keeper import Keeper, forget
 from bootsrv.registry.registry import Registry
+from bootsrv.trees.shelf import Shelf
 from images.errors import ImageError
 from images.nfs import kernel
 from images.nfs.ganesha import Ganesha
@@ -53,7 +56,8 @@ def _work(config: Config, server: Server, stop: threading.Event) -> None:
     if isinstance(server, Ganesha) and os.geteuid() == 0:
         own_mounts()
     registry = Registry.open(config.registry_file)
-    keeper = Keeper(config, registry, Images(config, registry), server)
+    trees = TreesOverNfs(registry, Profiles(config, registry, time.time), Shelf(config.trees_dir))
+    keeper = Keeper(config, registry, Images(config, registry), server, trees)
     seen, looked = None, 0.0
     try:
         while not stop.wait(LOOK_SECONDS):

@@ -146,6 +146,49 @@ def test_a_root_follows_its_machine(house: House) -> None:
     assert took < 5.0, "a grant that goes is withdrawn within seconds"
 
 
+OLD = """
+target = "rhel5"
+[source]
+nfs_server = "10.99.0.1"
+directory = "/trees/rhel5"
+"""
+
+
+def old_tree(place: Path) -> Path:
+    """What a Red Hat of that age has where its installer looks."""
+    boot = place / "images/pxeboot"
+    boot.mkdir(parents=True)
+    for name in ("vmlinuz", "initrd.img"):
+        (boot / name).write_bytes(b"x")
+    (place / "Server").mkdir()
+    (place / "Server/bash-3.2-32.el5.x86_64.rpm").write_bytes(FILES["big"])
+    (place / ".treeinfo").write_text(
+        "[general]\nfamily = Red Hat Enterprise Linux Server\nversion = 5.11\narch = x86_64\n"
+        "[images-x86_64]\nkernel = images/pxeboot/vmlinuz\ninitrd = images/pxeboot/initrd.img\n"
+    )
+    return place
+
+
+def test_an_install_tree_is_there_for_its_machine_while_that_is_due(house: House) -> None:
+    """No machine has a root over NFS: the server runs for the installer alone."""
+    verbs = house.appliance
+    verbs.trees.import_(str(old_tree(house.home / "medium")), "rhel5")
+    verbs.profiles.save("old", OLD, "test")
+    verbs.profiles.save("plain", 'target = "rhel5"\n', "test")
+    node = verbs.nodes.add(Wanted(name="n1", macs=[mac_of(house)], address=FRIEND, profile="plain"))
+    house.start()
+    verbs.installs.install([node])
+    time.sleep(2.5)
+    assert not (house.home / "nfs/ganesha.pid").exists(), "over HTTP nobody needs it"
+    verbs.installs.install([verbs.nodes.show("n1")], "old")
+    rpm = "/trees/rhel5/Server/bash-3.2-32.el5.x86_64.rpm"
+    until(lambda: house.net.run("nfs-cat", url(rpm, 3)).stdout == FILES["big"])
+    assert house.net.run("nfs-cat", url(rpm, 4)).stdout == FILES["big"]
+    assert "refused" in by_hand(house.net, "mount", "/trees/rhel5", STRANGER)
+    verbs.installs.install([verbs.nodes.show("n1")], "plain")
+    until(lambda: "refused" in by_hand(house.net, "mount", "/trees/rhel5", FRIEND))
+
+
 def running(parent: int) -> list[int]:
     """Everything that a process has started, and what that has."""
     found = []
