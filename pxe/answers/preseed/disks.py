@@ -2,7 +2,9 @@
 
 Field facts: partman makes the same recipe boot by BIOS and by UEFI when it has both a biosgrub and an efi
 partition in a GPT, each limited to its kind of firmware by `$reusemethod`; sizes are MB (10^6), three to a
-partition: least, weight, most (-1: all there is).
+partition: least, weight, most (-1: all there is). Some questions come up only on some machines, and wait for
+a person there: a system on an old disk that starts by BIOS where the firmware is UEFI, a /boot in LVM, a
+short passphrase.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ _CONFIRMED = (
     "partman-partitioning/confirm_write_new_label",
     "partman/confirm",
     "partman/confirm_nooverwrite",
+    "partman-efi/non_efi_system",  # yes: make it start by UEFI, whatever is on the disks
 )
 _EFI = "256 256 512 free $iflabel{ gpt } $reusemethod{ } method{ efi } format{ } ."
 
@@ -46,6 +49,7 @@ def disk_answers(disks: Disks, secrets: Mapping[str, str], say: Say) -> Iterator
     if disks.groups:
         yield "partman-auto-lvm/new_vg_name", "string", disks.groups[0].name
         yield "partman-auto-lvm/guided_size", "string", "max"
+        yield "partman-auto-lvm/no_boot", "boolean", "true"  # GRUB reads LVM
         if len(disks.groups) > 1:
             say(Finding("Debian's installer makes one volume group by itself", "disks.groups[1]"))
     for question in _CONFIRMED:
@@ -151,6 +155,7 @@ def _crypto(disks: Disks, secrets: Mapping[str, str], say: Say) -> Iterator[Answ
         return
     for question in ("passphrase", "passphrase-again"):
         yield f"partman-crypto/{question}", "password", secrets[name]
+    yield "partman-crypto/weak_passphrase", "boolean", "true"
     yield "partman-auto-crypto/erase_disks", "boolean", "false"
 
 
