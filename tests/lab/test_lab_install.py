@@ -61,6 +61,22 @@ text = "echo by the installer > /etc/post-was-here"
 when = "first-boot"
 text = "hostname -f > /etc/first-boot-was-here"
 """
+# What the installer took of its answers, told when its menu comes to the partitions: it has saved them then.
+TELLS = """
+[[scripts]]
+when = "pre"
+text = '''
+{
+until grep -q "Menu item .partman-base. selected" /var/log/syslog; do sleep 1; done
+cd /var/lib/cdebconf
+sed -n '/^Name: /p; /^Value: /p' questions.dat passwords.dat > /tmp/taken
+url=$(tr ' ' '\\n' < /proc/cmdline | sed -n 's/^url=//p')
+wget -q -O /dev/null --post-file=/tmp/taken "${url%/*}/tell/log"
+} </dev/null >/dev/null 2>&1 3>&- &
+'''
+"""
+# The installer itself puts the card there that it has chosen.
+CHANGED = frozenset(("netcfg/choose_interface",))
 # Where an answer is missing, d-i's text front end says so and waits.
 QUESTION = "Prompt: '?' for help"
 
@@ -77,7 +93,8 @@ class Field:
         lab.service.cli("tree", "import", str(KEPT / "installer"), "--name", "trixie")
         lab.service.start()
         self.verbs = Appliance.open(load(lab.service.config))
-        self.verbs.profiles.save("debian", PROFILE.format(key=lab.service.ssh.public), "lab")
+        profile = PROFILE.format(key=lab.service.ssh.public) + (TELLS if brief else "")
+        self.verbs.profiles.save("debian", profile, "lab")
 
     def machine(self, firmware: Firmware) -> Machine:
         made = self.lab.add(firmware, memory=2048, disk=6144, cpus=2)
@@ -98,18 +115,18 @@ class Field:
             found = [one for one in self.events(kind) if text in one.text]
             if found:
                 return found[0]
-            said = machine.console.tail(40)
+            said, log = machine.console.tail(40), self.log()[-3000:]
             assert QUESTION not in said, f"the installer asked:\n{said}"
-            assert self.node().state is not NodeState.FAILED, f"{self.node().error}:\n{self.log()}\n{said}"
+            assert self.node().state is not NodeState.FAILED, f"{self.node().error}:\n{log}\n{said}"
             assert machine.is_on() and time.monotonic() < ends, (
                 f"no {kind} {text} in {seconds:.0f} s; {[one.text for one in self.events('install')]}\n"
-                f"{self.log()}\n{said}"
+                f"{log}\n{said}"
             )
             time.sleep(1)
 
     def log(self) -> str:
-        """The end of what the installer said over the network."""
-        return "".join(text for _, text in self.verbs.watch.log(self.node()))[-3000:]
+        """What the installer said over the network."""
+        return "".join(text for _, text in self.verbs.watch.log(self.node()))
 
 
 @pytest.fixture
@@ -130,11 +147,39 @@ def started(field: Field, firmware: Firmware) -> Machine:
     return machine
 
 
+def given(field: Field) -> dict[str, str]:
+    """The answers of the node, by question; scripts aside, which have its token in them."""
+    lines = field.verbs.profiles.render(field.node()).rendered.text.splitlines()
+    answers = [line.split(" ", 3) for line in lines if " preseed/" not in line and " note" not in line]
+    return {name: rest[0] if rest else "" for _, name, _, *rest in answers}
+
+
+def taken(field: Field) -> dict[str, str]:
+    """What the installer's debconf holds."""
+    found: dict[str, str] = {}
+    name = ""
+    for line in field.log().splitlines():
+        if line.startswith("Name: "):
+            name = line.removeprefix("Name: ")
+            found[name] = ""
+        elif line.startswith("Value: ") and name:
+            found[name] = line.removeprefix("Value: ")
+    return found
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_installer_takes_all_answers_and_reaches_partitions(field: Field) -> None:
-    machine = started(field, Firmware.UEFI)
+    machine = started(field, Firmware.BIOS)
     field.wait(machine, "install.step", "partitions", 800)
+    ends = time.monotonic() + 60
+    while "Name: partman/confirm\n" not in field.log():
+        assert time.monotonic() < ends, "the installer did not tell its answers"
+        time.sleep(0.5)
+    machine.cut()
+    wanted, found = given(field), taken(field)
+    assert len(wanted) > 30
+    assert [(k, v, found.get(k)) for k, v in wanted.items() if found.get(k) != v and k not in CHANGED] == []
     assert field.node().state is NodeState.IMAGING and field.node().half_written
     handed = [one for one in field.events("install.started") if one.data["file"] == "preseed.cfg"]
     assert len(handed) == 1 and handed[0].data["address"] == ADDRESS

@@ -104,6 +104,17 @@ def test_what_is_wrong_in_a_file_is_found_with_its_line(text, line, says):
     assert found and found[0].line == line and says in found[0].text
 
 
+@pytest.mark.parametrize(
+    "network, good",
+    [("{version: 2, ethernets: {}}", True), ("{network: {version: 2}}", True), ("null", True),
+     ("{ethernets: {}}", False), ("{version: 1}", False), ("{network: {}}", False)],
+)  # fmt: skip
+def test_a_network_says_its_version_as_netplan_has_it_or_one_level_deeper(network, good):
+    found = check(f"#cloud-config\nautoinstall:\n  version: 1\n  network: {network}\n")
+    assert (found == []) == good, found
+    assert all(one.line == 4 for one in found)
+
+
 @given(text=st.text(max_size=30) | st.text(alphabet="'\"\\:#-{}[]\n\r\t\x85\u2028 &*!|>%@`", max_size=12))
 def test_any_text_reads_back_as_itself(text):
     given = {**SMALL, "users": [{"name": "ada", "full_name": text}], "proxy": text or None}
