@@ -1,7 +1,8 @@
 """Checks any Ignition config: JSON, the specification's shape, and what Ignition refuses at the first boot.
 
-Ignition's own validator is a Go program that comes in no package here; its rules are kept by us, from the
-specification. Lines are found because JSON is YAML.
+Ignition's own validator is asked (`validator`). Rules of ours come before it: keys that it does not know are
+errors here, since it would pass over them, and there are files that are newer than it. Lines are found
+because JSON is YAML.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ import yaml
 from pxe.answers.cloud.check import LOADER, lines_of
 from pxe.answers.errors import Finding
 from pxe.answers.ignition.spec import NEWEST, Config, Storage
+from pxe.answers.ignition.validator import validate
 
 _VERSION = re.compile(r"3\.(\d+)\.0\Z")
 _UNIT = re.compile(
     r"[A-Za-z0-9:_.\\@-]+\.(service|socket|device|mount|automount|swap|target|path|timer|slice|scope)\Z"
 )
-_LEVELS = frozenset(("linear", "raid0", "raid1", "raid4", "raid5", "raid6", "raid10"))
+_NUMBERS = ("0", "1", "4", "5", "6", "10")
+_LEVELS = frozenset(("linear", "stripe", "mirror", *_NUMBERS, *(f"raid{number}" for number in _NUMBERS)))
 _FORMATS = frozenset(("ext4", "btrfs", "xfs", "vfat", "swap", "none"))
 
 
@@ -38,7 +41,9 @@ def check(text: str) -> list[Finding]:
         found = re.search(r"\(byte (\d+)\)", str(error))
         line = text.encode()[: int(found[1])].count(b"\n") + 1 if found else 0
         return [Finding(f"is no JSON: {error}", line=line)]
-    return [Finding(reason, path, _line(text, path)) for path, reason in _faults(config)]
+    ours = [Finding(reason, path, _line(text, path)) for path, reason in _faults(config)]
+    lines = {one.line for one in ours}
+    return ours + [one for one in validate(text) if one.warning or one.line not in lines]
 
 
 def _line(text: str, path: str) -> int:
@@ -93,7 +98,7 @@ def _storage(storage: Storage) -> Iterator[tuple[str, str]]:
         if not raid.devices:
             yield f"storage.raid[{number}].devices", "must name some"
     for number, system in enumerate(storage.filesystems):
-        if system.format not in _FORMATS:
+        if system.format is not None and system.format not in _FORMATS:
             yield f"storage.filesystems[{number}].format", f"must be one of {', '.join(sorted(_FORMATS))}"
 
 

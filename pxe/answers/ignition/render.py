@@ -14,7 +14,7 @@ from pxe.answers.errors import Finding, Unfit
 from pxe.answers.ignition.check import as_json
 from pxe.answers.ignition.disks import Plan, data_url
 from pxe.answers.ignition.network import keyfiles
-from pxe.answers.ignition.spec import NEWEST
+from pxe.answers.ignition.spec import WRITTEN
 from pxe.answers.profile import Profile, Step, User, When
 from pxe.answers.targets import Target
 
@@ -47,7 +47,7 @@ def render(profile: Profile, target: Target, secrets: Mapping[str, str] | None =
 
 
 def _config(profile: Profile, plan: Plan, say: Say) -> Values:
-    config: Values = {"ignition": {"version": f"{NEWEST[0]}.{NEWEST[1]}.0"}}
+    config: Values = {"ignition": {"version": f"{WRITTEN[0]}.{WRITTEN[1]}.0"}}
     if profile.proxy:
         config["ignition"]["proxy"] = {"httpProxy": profile.proxy, "httpsProxy": profile.proxy}
     users = [_user(user) for user in profile.users]

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-NEWEST = (3, 4)
+NEWEST = (3, 4)  # that is understood
+WRITTEN = (3, 3)  # has all that is written, and is read by systems since 2021
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

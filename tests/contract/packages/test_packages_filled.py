@@ -31,7 +31,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 def test_mmdebstrap_installs_from_it(house: House, tmp_path: Path) -> None:
     (found,) = [one for one in json.loads(house.cli("mirror", "list", "--json")) if one["name"] == "own"]
-    assert found["packages"] == ["hello"]
+    assert "hello" in found["packages"]
     assert found["tree"] == "deb12"
     key = tmp_path / "key.gpg"
     house.inside(["curl", "-sSf", "-o", str(key), "http://127.0.0.1:8080/mirror/own/archive-key.gpg"])
