@@ -44,12 +44,12 @@ class Booting:
 
     def script(self, node: Node, ask: Ask) -> tuple[Node, str | None]:
         """The node after this attempt, and its script; None: it has failed, and is to be held."""
+        plan = bootplan.decide(node)  # before this attempt is counted: it says which one this is
         if not ask.same_boot:
             node = self._save(node, lifecycle.boot_started(node, self._config.nodes.max_attempts))
         if node.state is NodeState.FAILED:
             self._tell(node, ask.mac, node.error or "")
             return node, None
-        plan = bootplan.decide(node)
         try:
             made = self._desk.begin(node, ask.mac, ask.base)
             facts = made.facts

@@ -49,7 +49,7 @@ def floor() -> Iterator[SimpleNamespace]:
         )
 
 
-UBUNTU = 'target = "ubuntu24.04"\n'
+UBUNTU = 'target = "ubuntu24.04"\n[[users]]\nname = "ada"\nkeys = ["ssh-ed25519 AAAAC3NzaC1 ada"]\n'
 SCRIPT = "http.done boot script sent"
 
 
