@@ -39,7 +39,7 @@ OLD = {
     "firewall --high --trust eth0 --trust=eth1 --dhcp --ssh --smtp --http --ftp --port 1:udp": lambda p: (
         p.firewall.level == "high" and p.firewall.trust == ("eth0", "eth1") and p.firewall.ftp
     ),
-    "firewall --medium": lambda p: p.firewall.level == "medium",
+    "firewall --medium --telnet": lambda p: p.firewall.level == "medium" and p.firewall.telnet,
     "firewall --disabled": lambda p: p.firewall.enabled is False,
     "install": lambda p: p.legacy.install,
     "nfs --server 10.0.0.1 --dir /export": lambda p: p.source.nfs_server == "10.0.0.1",
