@@ -23,12 +23,14 @@ MIRROR = "http://deb.debian.org/debian"
 SUITE = "trixie"
 HELPER = ["/usr/lib/apt/apt-helper", "-oAPT::Sandbox::User=root", "download-file"]
 INSTALLER = "debian-installer-13-netboot-amd64"
+# Of Debian's base system what a machine cannot do without: each package costs the lab ten seconds.
 WANTED = [
-    "?or(?priority(required),?priority(important))", "linux-image-amd64", "grub-pc", "openssh-server",
-    "ca-certificates", "busybox", "zstd", "initramfs-tools", "console-setup", "keyboard-configuration",
-    "locales", "sudo", "tasksel", INSTALLER,
+    "?priority(required)", "adduser", "cpio", "debian-archive-keyring", "dhcpcd-base", "e2fsprogs", "fdisk",
+    "ifupdown", "init", "iproute2", "kmod", "netbase", "procps", "systemd-sysv", "udev", "dosfstools",
+    "linux-image-amd64", "grub-pc", "openssh-server", "ca-certificates", "busybox", "zstd", "initramfs-tools",
+    "console-setup", "keyboard-configuration", "locales", "sudo", "tasksel", INSTALLER,
 ]  # fmt: skip
-ALSO = ["grub-efi-amd64", "grub-efi-amd64-signed", "shim-signed"]  # not together with grub-pc
+ALSO = ["grub-efi-amd64", "grub-efi-amd64-signed", "shim-signed", "efibootmgr"]  # not together with grub-pc
 # udeb -> the regular packages that have its programs
 MADE = {
     "e2fsprogs-udeb": ("e2fsprogs", "libext2fs2t64", "libcom-err2", "libss2"),
