@@ -13,6 +13,7 @@ PROFILES = {
     "rhel9": '[packages]\ngroups = ["core"]\nnames = ["vim-enhanced"]\n[disks]\nautomatic = {type = "lvm"}\n',
     "debian13": '[packages]\nnames = ["vim"]\n[[users]]\nname = "ada"\n',
     "ubuntu24.04": '[packages]\nnames = ["vim"]\n[[users]]\nname = "ada"\n',
+    "coreos": '[[users]]\nname = "ada"\n',
     "sles15": '[packages]\nnames = ["vim"]\n[[users]]\nname = "ada"\n',
 }
 
