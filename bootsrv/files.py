@@ -10,6 +10,7 @@ import asyncio
 import logging
 import sys
 import time
+from functools import partial
 
 from bootsrv import child, payload, tls
 from bootsrv.appliance.images import Images
@@ -26,6 +27,7 @@ from bootsrv.recorder import Recorder
 from bootsrv.registry.registry import Registry
 from bootsrv.site import HouseSite
 from pxe.http.server import HttpServer
+from pxe.hub import HotSelector, Watch
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 5.0
@@ -33,7 +35,7 @@ TIDY_SECONDS = 3600.0
 KEEP_SECONDS = 90 * 86400.0
 
 
-async def serve(config: Config, stop: asyncio.Event) -> int:
+async def serve(config: Config, stop: asyncio.Event, watch: Watch | None = None) -> int:
     """Open the sockets, answer until stopped or until our addresses changed."""
     registry = Registry.open(config.registry_file)
     recorder = Recorder(registry, Peers(registry))
@@ -44,7 +46,7 @@ async def serve(config: Config, stop: asyncio.Event) -> int:
     catalogue = payload.catalogue(config, [handover, handout])
     site = HouseSite(config, registry, images, catalogue, peers)
     web, intake, mirror = (config.run_dir / name for name in ("web.sock", INTAKE, MIRROR))
-    server = HttpServer(site, recorder, web, None, intake, mirror)
+    server = HttpServer(site, recorder, web, None, intake, mirror, watch)
     recorder.start()
     places = listen_on(config)
     try:
@@ -100,7 +102,8 @@ async def _tidy(registry: Registry) -> None:
 
 def main() -> int:
     """Serves until SIGTERM."""
-    return child.run("files", serve)
+    selector = HotSelector()
+    return child.run("files", partial(serve, watch=selector), selector)
 
 
 if __name__ == "__main__":

@@ -32,9 +32,9 @@ from bootsrv.trees.source import TreeSource
 from pxe.dhcp.server import CHECK_SECONDS, DhcpConfig, DhcpServer
 from pxe.dhcp.subnet import Subnet
 from pxe.dns.server import DnsServer
+from pxe.hub import HotSelector, Watch
 from pxe.sockets import Listen, speaks_ipv6
 from pxe.syslog.server import SyslogServer
-from pxe.tftp.hub import HotSelector, Watch
 from pxe.tftp.server import TftpServer
 
 log = logging.getLogger(__name__)

@@ -11,6 +11,7 @@ size and date are read at each look-up, so a replaced file is never served with 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -42,7 +43,12 @@ class Entry:
         """
         if self.path is None:
             raise FileNotFoundError("this entry is not a file")
-        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+        try:
+            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            raise FileNotFoundError(f"{self.path}: a link by now") from error
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise FileNotFoundError(f"{self.path}: not a regular file")
@@ -62,14 +68,32 @@ def entry_of(source: bytes | Path, root: Path | None = None) -> Entry | None:
     """The entry for bytes or for a file as it is now; None when there is no such regular file."""
     if isinstance(source, bytes):
         return Entry(len(source), 0.0, hashlib.blake2b(source, digest_size=12).hexdigest(), data=source)
-    try:
-        info = source.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    if not stat.S_ISREG(info.st_mode):
-        return None
-    etag = f"{info.st_mtime_ns:x}-{info.st_size:x}-{info.st_ino:x}"
-    return Entry(info.st_size, info.st_mtime, etag, path=source, root=root)
+    return Versions().entry(source, root)
+
+
+class Versions:
+    """Entries of files as they are now; while a file stays the same, its entry is the same object."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[int, int, int, Entry]] = {}
+
+    def entry(self, path: Path, root: Path | None = None) -> Entry | None:
+        """None: there is no such regular file now."""
+        name = str(path)
+        try:
+            info = os.stat(name)  # noqa: PTH116  a Path's own costs half as much again
+        except (FileNotFoundError, NotADirectoryError):
+            self._known.pop(name, None)
+            return None
+        if not stat.S_ISREG(info.st_mode):
+            return None
+        modified, size, number = info.st_mtime_ns, info.st_size, info.st_ino
+        known = self._known.get(name)
+        if known is not None and known[0] == modified and known[1] == size and known[2] == number:
+            return known[3]
+        made = Entry(size, info.st_mtime, f"{modified:x}-{size:x}-{number:x}", path=path, root=root)
+        self._known[name] = modified, size, number, made
+        return made
 
 
 _PADDING = "\xff\ufffd \r\n\0"
@@ -110,6 +134,7 @@ class Catalogue:
         self._fixed = {normalise(name): source for name, source in (fixed or {}).items()}
         self._fixed_lower = {name.lower(): name for name in sorted(self._fixed, reverse=True)}
         self._generated = tuple(generated)
+        self._versions = Versions()
         self._tree = Tree(public, clock) if public is not None else None
 
     def find(self, name: str, peer: str = "") -> Entry | None:
@@ -123,6 +148,8 @@ class Catalogue:
     def fixed(self, name: str) -> Entry | None:
         """A fixed entry by its (normalised) name."""
         found = self._fixed.get(name) or self._fixed.get(self._fixed_lower.get(name.lower(), ""))
+        if isinstance(found, Path):
+            return self._versions.entry(found)
         return None if found is None else entry_of(found)
 
     def made(self, name: str, peer: str) -> Entry | None:
@@ -144,6 +171,7 @@ class Tree:
     def __init__(self, root: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._root = root.resolve()
         self._clock = clock
+        self._versions = Versions()
         self._next = 0.0
         self._files: dict[str, dict[str, Path]] = {}  # directory -> name -> real path
         self._index: dict[str, Path] = {}
@@ -163,7 +191,7 @@ class Tree:
         path = self._index.get(key)
         if path is None and (real := self._lower.get(key.lower())) is not None:
             path = self._index.get(real)
-        return None if path is None else entry_of(path, self._root)
+        return None if path is None else self._versions.entry(path, self._root)
 
     def refresh(self) -> bool:
         """Look for changed directories; False when it was too early for that or nothing changed."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
@@ -99,7 +100,12 @@ def source(local: str) -> Control:
 
 def plain_address(peer: tuple[Any, ...]) -> str:
     """A socket address's IP address for people: without scope, IPv4-mapped as IPv4."""
-    address = ip_address(str(peer[0]).partition("%")[0])
+    return _plain(str(peer[0]))
+
+
+@lru_cache(4096)
+def _plain(text: str) -> str:
+    address = ip_address(text.partition("%")[0])
     return str(getattr(address, "ipv4_mapped", None) or address)
 
 

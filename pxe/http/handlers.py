@@ -13,15 +13,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import lru_cache, partial
-from ipaddress import ip_address
-from pathlib import Path
+from functools import partial
 from typing import TypeVar
 
 from aiohttp import web
 
 from pxe.catalogue import Entry, entry_of
-from pxe.http import body
+from pxe.http import body, files
+from pxe.http.files import AskedRoute, FileRoute
 from pxe.http.forward import Forwarder
 from pxe.http.limits import Limits
 from pxe.http.ports import Denied, NodeRequest, Reply, Site, Wait
@@ -42,18 +41,15 @@ from pxe.http.resolver import (
     bearer,
     is_boot_program,
     route,
-    type_of,
 )
+from pxe.http.steps import Step
 from pxe.http.transfer import send
 from pxe.ports import PeerJournal
+from pxe.sockets import plain_address
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# What lies in public/ shares its origin with the admin's page: it may be looked at, but never act as the
-# admin.
-_PUBLIC = {"Content-Security-Policy": "sandbox", "X-Content-Type-Options": "nosniff"}
-_FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 _SHORTEST_WAIT = 0.05  # seconds between two looks of a long poll, whatever the house asks for
 
 
@@ -101,17 +97,15 @@ class Handlers:
                 return await self._agent(request)
             case Script() as script:
                 return await self._script(request, script)
-            case BootFile(name):
-                return await self._file(request, name, await self._boot_file(request, name), {}, record=True)
-            case Public(name):
-                return await self._file(request, name, self._site.public(name), _PUBLIC, boots(request))
-            case TreeFile(tree, name):
-                entry = await self._ask(lambda: self._site.tree(tree, name))
-                return await self._file(request, f"tree/{tree}/{name}", entry, _PUBLIC, boots(request))
-            case Mirrored(name, path):
-                return await self._mirrored(request, name, path)
-            case Stored() as stored:
-                return await self._stored(request, stored)
+            case BootFile(name) as file:
+                return await self._file(request, file, name, await self._boot_file(request, name))
+            case Public(name) as file:
+                return await self._file(request, file, name, files.held(self._site, file))
+            case TreeFile(tree, name) as file:
+                entry = await self._asked(request, file)
+                return await self._file(request, file, f"tree/{tree}/{name}", entry)
+            case Mirrored() | Stored() as file:
+                return await self._guarded(request, file)
             case NodeCall() as call:
                 return await self._node(request, call)
             case InstallCall() as call:
@@ -152,69 +146,53 @@ class Handlers:
         return web.Response(body=body, content_type="text/plain", charset="utf-8", headers=headers)
 
     async def _file(
-        self,
-        request: web.BaseRequest,
-        name: str,
-        entry: Entry | None,
-        extra: dict[str, str],
-        record: bool = False,
+        self, request: web.BaseRequest, route: FileRoute, name: str, entry: Entry | Denied | None
     ) -> web.StreamResponse:
-        if entry is None:
-            if boots(request):
-                data = {"file": name[:200]}
-                self._journal.record_peer(peer_of(request), "http.missing", f"no file {name[:200]!r}", data)
-            return _line(404, f"no file {name[:200]!r}")
-        if not record or request.method != "GET":
-            return await send(request, entry, type_of(name), extra)
-        return await self._recorded(request, name, entry, extra)
+        if isinstance(entry, Entry):
+            return await self._send(request, route, entry)
+        if boots(request):
+            data = {"file": name[:200]}
+            self._journal.record_peer(peer_of(request), "http.missing", f"no file {name[:200]!r}", data)
+        return _line(404, f"no file {name[:200]!r}")
+
+    async def _guarded(self, request: web.BaseRequest, route: Mirrored | Stored) -> web.StreamResponse:
+        """A file that not everybody gets; a package that is not here is for the process that fetches."""
+        found = await self._asked(request, route)
+        if isinstance(found, Denied):
+            wanted = isinstance(route, Stored) and found.status == 401
+            return _line(found.status, found.text, {"WWW-Authenticate": "Bearer"} if wanted else {})
+        if found is not None:
+            return await self._send(request, route, found)
+        if isinstance(route, Mirrored):
+            return await self._forward(request, self._mirror)
+        return _line(404, "no such thing in the store")
 
     async def _boot_file(self, request: web.BaseRequest, name: str) -> Entry | None:
         if (entry := self._site.boot_file(name)) is not None:
             return entry
         return await self._ask(lambda: self._site.boot_made(name, peer_of(request)))
 
-    async def _recorded(
-        self, request: web.BaseRequest, name: str, entry: Entry, extra: dict[str, str]
-    ) -> web.StreamResponse:
-        """Send a boot file and let the flight recorder know: it is a step of this machine's boot."""
-        peer, started, total = peer_of(request), time.monotonic(), 0
-        self._journal.record_peer(peer, "http.start", f"GET {name}", {"file": name, "size": entry.size})
+    async def _asked(self, request: web.BaseRequest, route: AskedRoute) -> Entry | Denied | None:
+        peer, token = peer_of(request), bearer(request.headers.get("Authorization"))
+        return await self._ask(lambda: files.asked(self._site, route, peer, token))
+
+    async def _send(self, request: web.BaseRequest, route: FileRoute, entry: Entry) -> web.StreamResponse:
+        """Send a file, and let the flight recorder know where it is a step of a machine's boot."""
+        how = files.dress(route, boots(request))
+        if not how.step or request.method != "GET":
+            return await send(request, entry, how.type, dict(how.extra))
+        step, total, whole = Step(self._journal, peer_of(request), how.step, entry.size), 0, False
 
         def count(sent: int) -> None:
             nonlocal total
             total += sent
 
-        aborted = True
         try:
-            response = await send(request, entry, type_of(name), extra, count)
-            aborted = False
+            response = await send(request, entry, how.type, dict(how.extra), count)
+            whole = True
             return response
         finally:
-            seconds = round(time.monotonic() - started, 4)
-            text = f"{name} {'broken off' if aborted else 'sent'}, {total} bytes in {seconds:.2f} s"
-            data = {"file": name, "bytes": total, "size": entry.size, "seconds": seconds, "aborted": aborted}
-            self._journal.record_peer(peer, "http.done", text, data)
-
-    async def _stored(self, request: web.BaseRequest, stored: Stored) -> web.StreamResponse:
-        token = bearer(request.headers.get("Authorization"))
-        found = await self._ask(lambda: self._site.store(stored.kind, stored.id, token))
-        if isinstance(found, Denied):
-            return _line(
-                found.status, found.text, {"WWW-Authenticate": "Bearer"} if found.status == 401 else {}
-            )
-        entry = _immutable(found, stored.id)
-        if entry is None:
-            return _line(404, "no such thing in the store")
-        return await send(request, entry, "application/octet-stream", _FOREVER)
-
-    async def _mirrored(self, request: web.BaseRequest, name: str, path: str) -> web.StreamResponse:
-        """A package: from here when it is there, else by the process that fetches."""
-        found = await self._ask(lambda: self._site.mirror(name, path, peer_of(request)))
-        if isinstance(found, Denied):
-            return _line(found.status, found.text)
-        if found is None:
-            return await self._forward(request, self._mirror)
-        return await send(request, found, type_of(path), _PUBLIC)
+            step.ended(total, whole)
 
     async def _node(self, request: web.BaseRequest, call: NodeCall) -> web.StreamResponse:
         """One call of the node API."""
@@ -282,19 +260,7 @@ def local_of(request: web.BaseRequest) -> str:
 
 def _end(request: web.BaseRequest, which: str) -> str:
     name = request.transport.get_extra_info(which) if request.transport else None
-    return _plain(name[0]) if isinstance(name, tuple) else ""
-
-
-@lru_cache(4096)
-def _plain(text: str) -> str:
-    address = ip_address(text.partition("%")[0])
-    return str(getattr(address, "ipv4_mapped", None) or address)
-
-
-def _immutable(found: Path | bytes | None, ident: str) -> Entry | None:
-    """An entry whose version is its id: what the store holds under one id never changes."""
-    entry = None if found is None else entry_of(found)
-    return None if entry is None else Entry(entry.size, 0.0, ident, entry.path, entry.data)
+    return plain_address(name) if isinstance(name, tuple) else ""
 
 
 def _reply(answer: Reply) -> web.Response:

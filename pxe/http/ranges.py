@@ -33,21 +33,27 @@ def select(method: str, headers: Mapping[str, str], size: int, etag: str, mtime:
 
     `mtime` is in epoch seconds; 0 means unknown (no dates are sent or compared).
     """
-    common = {"Accept-Ranges": "bytes", "ETag": f'"{etag}"'}
-    if mtime:
-        common["Last-Modified"] = formatdate(mtime, usegmt=True)
+    always = common(etag, mtime)
     status = _precondition(headers, etag, int(mtime))
     if status:
-        return Part(status, 0, 0, False, common)
+        return Part(status, 0, 0, False, always)
     wanted = None
     if method == "GET" and "range" in headers and _same(headers.get("if-range"), etag, int(mtime)):
         wanted = _range(headers["range"], size)
     if wanted is None:
-        return Part(200, 0, size, method != "HEAD", common)
+        return Part(200, 0, size, method != "HEAD", always)
     start, end = wanted
     if start >= end:
-        return Part(416, 0, 0, False, {**common, "Content-Range": f"bytes */{size}"})
-    return Part(206, start, end - start, True, {**common, "Content-Range": f"bytes {start}-{end - 1}/{size}"})
+        return Part(416, 0, 0, False, {**always, "Content-Range": f"bytes */{size}"})
+    return Part(206, start, end - start, True, {**always, "Content-Range": f"bytes {start}-{end - 1}/{size}"})
+
+
+def common(etag: str, mtime: float) -> dict[str, str]:
+    """The headers of each answer about this version of a file."""
+    headers = {"Accept-Ranges": "bytes", "ETag": f'"{etag}"'}
+    if mtime:
+        headers["Last-Modified"] = formatdate(mtime, usegmt=True)
+    return headers
 
 
 def _range(header: str, size: int) -> tuple[int, int] | None:

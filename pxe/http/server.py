@@ -1,11 +1,12 @@
 """HTTP sockets: listens on TCP and on a Unix socket, hands every request to the handlers.
 
 aiohttp's parser and writer on asyncio; no routing, no middleware, no access log (the flight recorder is
-ours).
+ours). Before it, on plain TCP, is `front`: what it can serve never gets here.
 """
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 from collections.abc import Sequence
@@ -15,9 +16,11 @@ from pathlib import Path
 from aiohttp import web
 
 from pxe.http.forward import Forwarder
+from pxe.http.front import Front
 from pxe.http.handlers import Handlers
 from pxe.http.limits import Limits
 from pxe.http.ports import Site
+from pxe.hub import LoopWatch, Watch
 from pxe.ports import PeerJournal
 
 __all__ = ["HttpServer", "Limits"]
@@ -28,7 +31,8 @@ class HttpServer:
     loop.
 
     `web_socket` is where the web process listens, `intake_socket` the one that takes captures in,
-    `mirror_socket` the one that fetches packages; None: nothing is forwarded.
+    `mirror_socket` the one that fetches packages; None: nothing is forwarded. Where the loop runs on a
+    HotSelector, that is `watch`: then a plain read costs no turn of the loop.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class HttpServer:
         limits: Limits | None = None,
         intake_socket: Path | None = None,
         mirror_socket: Path | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.bound: list[tuple[str, int]] = []
         self._limits = limits or Limits()
@@ -58,6 +63,9 @@ class HttpServer:
             keepalive_timeout=self._limits.idle,
         )
         self._runner = web.ServerRunner(self._server, shutdown_timeout=self._limits.farewell)
+        self._front = Front(
+            site, journal, self._worker, self._limits, watch or LoopWatch(), self._server.__call__
+        )
         self._unix: Path | None = None
 
     async def start(
@@ -78,17 +86,17 @@ class HttpServer:
             for forwarder in (self._forwarder, self._intake, self._mirror):
                 if forwarder is not None:
                     await forwarder.start()
-            for number, listener in enumerate(sockets):
-                speaks = context if number >= len(addresses) else None
+            for listener in sockets[len(addresses) :]:
                 await web.SockSite(
-                    self._runner, listener, backlog=self._limits.backlog, ssl_context=speaks
+                    self._runner, listener, backlog=self._limits.backlog, ssl_context=context
                 ).start()
+            self._front.listen(sockets[: len(addresses)])
             if unix is not None:
                 await self._listen_unix(unix)
         except BaseException:
+            await self.close()
             for listener in sockets:
                 listener.close()
-            await self.close()
             raise
         self.bound = [listener.getsockname()[:2] for listener in sockets]
 
@@ -105,7 +113,7 @@ class HttpServer:
 
     async def close(self) -> None:
         """Stop listening, give running requests a moment, then end them."""
-        await self._runner.cleanup()
+        await asyncio.gather(self._front.close(), self._runner.cleanup())
         for forwarder in (self._forwarder, self._intake, self._mirror):
             if forwarder is not None:
                 await forwarder.close()

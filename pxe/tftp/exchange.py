@@ -15,8 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pxe.hub import Watch
 from pxe.ports import PeerJournal
-from pxe.tftp.hub import Watch
 from pxe.tftp.wire import Code, Error, build
 
 log = logging.getLogger(__name__)

@@ -10,10 +10,10 @@ import socket
 from collections.abc import Iterator
 
 from pxe.errors import WireError
+from pxe.hub import Watch
 from pxe.ports import PeerJournal
 from pxe.tftp.exchange import Call, Exchange
 from pxe.tftp.gso import Outlet
-from pxe.tftp.hub import Watch
 from pxe.tftp.session import Burst, Sender
 from pxe.tftp.source import NotYet, Source
 from pxe.tftp.wire import ACK, Code, Error, parse

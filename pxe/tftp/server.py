@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pxe.errors import WireError
+from pxe.hub import LoopWatch, Watch
 from pxe.ports import PeerJournal
 from pxe.sockets import Listen, plain_address
 from pxe.tftp.exchange import Call, Exchange
-from pxe.tftp.hub import LoopWatch, Watch
 from pxe.tftp.listener import Asked, Listener, largest_block
 from pxe.tftp.ports import Files, Uploads
 from pxe.tftp.reading import Reading

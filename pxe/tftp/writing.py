@@ -10,9 +10,9 @@ import errno
 import socket
 
 from pxe.errors import WireError
+from pxe.hub import Watch
 from pxe.ports import PeerJournal
 from pxe.tftp.exchange import Call, Exchange
-from pxe.tftp.hub import Watch
 from pxe.tftp.netascii import Decoder
 from pxe.tftp.ports import Upload
 from pxe.tftp.upload import Receiver

@@ -26,19 +26,23 @@ import spent
 SERVER = """
 import asyncio, sys
 from pathlib import Path
-from pxe.catalogue import entry_of
+from pxe.catalogue import Catalogue
 from pxe.http.server import HttpServer
+from pxe.hub import HotSelector
+
+files = Catalogue({path.name: path for path in Path(sys.argv[1]).iterdir()})
 
 class Site:
-    def boot_file(self, name): return entry_of(Path(sys.argv[1]) / Path(name).name)
+    def boot_file(self, name): return files.fixed(name)
     def record_peer(self, *args): pass
 
 async def main():
-    server = HttpServer(Site(), Site(), None)
+    server = HttpServer(Site(), Site(), None, watch=selector)
     await server.start([("127.0.0.1", int(sys.argv[2]))])
     await asyncio.Event().wait()
 
-asyncio.run(main())
+selector = HotSelector()
+asyncio.SelectorEventLoop(selector).run_until_complete(main())
 """
 
 PARTS = (0, 4 << 20, 256 << 10)  # bytes of a range; 0: all of a client's share at once

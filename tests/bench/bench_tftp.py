@@ -26,7 +26,7 @@ SERVER = """
 import asyncio, sys
 from pathlib import Path
 from pxe.catalogue import Catalogue
-from pxe.tftp.hub import HotSelector
+from pxe.hub import HotSelector
 from pxe.tftp.server import Listen, TftpServer
 
 class Silent:

@@ -1,24 +1,31 @@
-"""Coverage-guided fuzzing of what we decide of an HTTP request: its route, its range and conditions, whom it
-claims to be. (The bytes of HTTP itself are aiohttp's to parse.)
+"""Coverage-guided fuzzing of what we decide of an HTTP request: whether it is a plain read, its route, its
+range and conditions, whom it claims to be, the head of its answer. (All other bytes of HTTP are aiohttp's to
+parse; its parser is asked here as well.)
 
     python tests/fuzz/fuzz_http.py CORPUS-DIRECTORY [libFuzzer options, such as -max_total_time=60]
 
 The laws: any request line has a route, and under our own paths its names are plain text without a way out;
-any headers give a whole file, one part inside it, or no body.
+any headers give a whole file, one part inside it, or no body; what is taken for a plain read, aiohttp reads
+the same way, and nothing of it is left over; and each beginning of one is waited for.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 
 import atheris
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http import HttpRequestParser
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT)]
 
 with atheris.instrument_imports(include=["pxe"]):
+    from pxe.catalogue import Entry
     from pxe.http.ranges import select
+    from pxe.http.reply import answer
     from pxe.http.resolver import (
         Refused,
         Script,
@@ -30,7 +37,9 @@ with atheris.instrument_imports(include=["pxe"]):
         route,
         type_of,
     )
+    from pxe.http.wire import begun, parse
 
+LOOP = asyncio.new_event_loop()
 ETAG, SIZES = "5-1700000000", (0, 1, 5000, 1 << 40)
 
 
@@ -51,13 +60,54 @@ def seeds() -> list[bytes]:
         f"if-unmodified-since: {date}", "authorization: Bearer x", "host: [fe80::1]:8080",
         "user-agent: iPXE/1.21",
     ]  # fmt: skip
-    return [f"{line}\n{lines[0]}".encode() for line in lines] + [
-        f"{lines[1]}\n{header}".encode() for header in headers
+    more_headers = (
+        "", "Range: bytes=0-9\r\n", "Connection: close\r\nAccept: */*\r\n", "Content-Length: 3\r\n",
+    )  # fmt: skip
+    wire = [
+        f"{line} HTTP/1.{minor}\r\nHost: x\r\n{more}\r\n"
+        for line in lines
+        for minor in (0, 1)
+        for more in more_headers
     ]
+    return [
+        *(f"{line}\n{lines[0]}".encode() for line in lines),
+        *(f"{lines[1]}\n{header}".encode() for header in headers),
+        *(text.encode() for text in wire),
+    ]
+
+
+def plain(data: bytes) -> None:
+    """The bytes as they come from a client."""
+    end = data.find(b"\r\n\r\n") + 4
+    begun(data)
+    if end < 4 or (found := parse(data[:end])) is None:
+        return
+    head, span = found
+    assert all(begun(data[:length]) for length in range(1, end))
+    parser = HttpRequestParser(
+        BaseProtocol(LOOP), LOOP, 2**16, max_line_size=8190, max_field_size=8190, max_headers=128
+    )
+    messages, upgraded, tail = parser.feed_data(data[:end])
+    (message, payload), headers = messages[0], dict(head.headers)
+    assert len(messages) == 1 and not upgraded and not tail and payload.is_eof()
+    if span is not None:
+        given = message.headers["Range"].removeprefix("bytes=").split("-")
+        assert span == (int(given[0]), int(given[1]))
+        headers["range"] = message.headers["Range"]
+    assert (message.method, message.path, not message.should_close) == (head.method, head.target, head.keep)
+    assert {name.lower(): value for name, value in message.headers.items()} == headers
+    for size in SIZES:
+        for how in ((), (("X-A", "b"),)):
+            made = answer(head, span, Entry(size, 1.7e9, ETAG, data=b""), "text/plain", how, "now")
+            part = select(head.method, headers, size, ETAG, 1.7e9)
+            assert (made.start, made.length) == (part.start, part.length if part.body else 0)
+            assert made.head.startswith(b"HTTP/1.1 %d " % part.status) and made.head.count(b"\r\n\r\n") == 1
+            assert made.head.endswith(b"\r\n\r\n")
 
 
 def one(data: bytes) -> None:
     """One input; raises what must not happen."""
+    plain(data)
     first, *rest = data.decode("latin-1").split("\n")
     method, _, target = first.partition(" ")
     found = route(method, target)

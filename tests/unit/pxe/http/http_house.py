@@ -11,6 +11,7 @@ from typing import Any
 from pxe.catalogue import Catalogue, Entry, entry_of
 from pxe.http.ports import Denied, NodeRequest, Reply, Wait
 from pxe.http.server import HttpServer, Limits
+from pxe.hub import HotSelector
 
 
 class House:
@@ -87,12 +88,19 @@ class House:
 
 
 class Running:
-    """An HttpServer on its own loop in a thread, for clients that block."""
+    """An HttpServer on its own loop in a thread, for clients that block. `hot`: on the selector that serves
+    sockets itself, as shipped."""
 
     def __init__(
-        self, house: House, web: Path | None = None, unix: Path | None = None, **limits: Any
+        self,
+        house: House,
+        web: Path | None = None,
+        unix: Path | None = None,
+        hot: bool = True,
+        **limits: Any,
     ) -> None:
-        self.loop = asyncio.new_event_loop()
+        self._watch = HotSelector() if hot else None
+        self.loop = asyncio.SelectorEventLoop(self._watch)
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
         self.server = self.do(self._make(house, web, limits))
@@ -101,7 +109,7 @@ class Running:
         self.url = f"http://127.0.0.1:{self.port}"
 
     async def _make(self, house: House, web: Path | None, limits: dict[str, Any]) -> HttpServer:
-        return HttpServer(house, house, web, Limits(**limits))
+        return HttpServer(house, house, web, Limits(**limits), watch=self._watch)
 
     def do(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(20)

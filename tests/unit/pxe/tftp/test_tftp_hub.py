@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tftp_house import TftpHouse
 
-from pxe.tftp.hub import TURN, HotSelector
+from pxe.hub import TURN, HotSelector
 
 
 def run(selector, main):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pxe.catalogue import Catalogue
-from pxe.tftp.hub import HotSelector
+from pxe.hub import HotSelector
 from pxe.tftp.server import Limits, Listen, TftpServer
 
 

@@ -1,8 +1,9 @@
 """An asyncio selector that serves transfers' sockets itself. Linux.
 
-A boot in lockstep is one small datagram in and one out, a hundred thousand times; a turn of the event loop
-for each costs more than the answer. So sockets that are watched here are served as soon as epoll names them,
-and the loop gets its turn when anything else has happened, or after TURN: that is how late a timer may be.
+A boot by TFTP is one small datagram in and one out, a hundred thousand times, and one by HTTP a short head in
+and a file out; a turn of the event loop for each costs more than the answer. So sockets that are watched here
+are served as soon as epoll names them, and the loop gets its turn when anything else has happened, or after
+TURN: that is how late a timer may be.
 Everything else works as with asyncio's own selector.
 """
 
@@ -22,10 +23,13 @@ _IN, _OUT = select.EPOLLIN, select.EPOLLOUT
 
 
 class Watch(Protocol):
-    """Who calls back for readable sockets."""
+    """Who calls back for sockets."""
 
     def watch(self, fd: int, ready: Callable[[], None]) -> None:
         """Call `ready` whenever `fd` can be read; it must not raise."""
+
+    def room(self, fd: int, ready: Callable[[], None]) -> None:
+        """Instead of that, call `ready` whenever `fd` takes bytes, or is broken; until the next `watch`."""
 
     def unwatch(self, fd: int) -> None:
         """Before `fd` is closed."""
@@ -36,11 +40,21 @@ class LoopWatch:
 
     def watch(self, fd: int, ready: Callable[[], None]) -> None:
         """See Watch."""
-        asyncio.get_running_loop().add_reader(fd, ready)
+        loop = asyncio.get_running_loop()
+        loop.remove_writer(fd)
+        loop.add_reader(fd, ready)
+
+    def room(self, fd: int, ready: Callable[[], None]) -> None:
+        """See Watch."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(fd)
+        loop.add_writer(fd, ready)
 
     def unwatch(self, fd: int) -> None:
         """See Watch."""
-        asyncio.get_running_loop().remove_reader(fd)
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(fd)
+        loop.remove_writer(fd)
 
 
 class HotSelector(selectors.BaseSelector):
@@ -50,15 +64,24 @@ class HotSelector(selectors.BaseSelector):
         self._epoll = select.epoll()
         self._keys: dict[int, selectors.SelectorKey] = {}
         self._hot: dict[int, Callable[[], None]] = {}
+        self._rooms: dict[int, Callable[[], None]] = {}
 
     def watch(self, fd: int, ready: Callable[[], None]) -> None:
         """See Watch."""
+        self._rooms.pop(fd, None)
         self._hot[fd] = ready
+        self._tell(fd)
+
+    def room(self, fd: int, ready: Callable[[], None]) -> None:
+        """See Watch."""
+        self._hot.pop(fd, None)
+        self._rooms[fd] = ready
         self._tell(fd)
 
     def unwatch(self, fd: int) -> None:
         """See Watch."""
-        if self._hot.pop(fd, None) is not None:
+        hot, room = self._hot.pop(fd, None), self._rooms.pop(fd, None)
+        if hot is not None or room is not None:
             self._tell(fd)
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
@@ -86,7 +109,7 @@ class HotSelector(selectors.BaseSelector):
         key = self._keys.get(fd)
         asked = key.events if key is not None else 0
         wanted = _IN if fd in self._hot or asked & selectors.EVENT_READ else 0
-        wanted |= _OUT if asked & selectors.EVENT_WRITE else 0
+        wanted |= _OUT if fd in self._rooms or asked & selectors.EVENT_WRITE else 0
         try:
             if wanted:
                 self._epoll.modify(fd, wanted)
@@ -101,7 +124,7 @@ class HotSelector(selectors.BaseSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """See selectors; serves what is watched meanwhile."""
-        poll, hot = self._epoll.poll, self._hot
+        poll, hot, rooms = self._epoll.poll, self._hot, self._rooms
         events = poll(_wait(timeout), max(_AT_ONCE, len(self._keys)))
         until = time.monotonic() + TURN
         found: list[tuple[selectors.SelectorKey, int]] = []
@@ -114,9 +137,12 @@ class HotSelector(selectors.BaseSelector):
                 if ready is not None and event & ~_OUT:
                     ready()
                     event &= _OUT  # errors are the watcher's, too
+                elif ready is None and (ready := rooms.get(fd)) is not None:
+                    ready()
+                    continue
                 if event and (key := self._keys.get(fd)) is not None:
                     found.append((key, _mask(event) & key.events))
-            if found or timeout == 0 or not hot or time.monotonic() >= until:
+            if found or timeout == 0 or not (hot or rooms) or time.monotonic() >= until:
                 break
             events = poll(TURN, _AT_ONCE)
         return found
@@ -126,6 +152,7 @@ class HotSelector(selectors.BaseSelector):
         self._epoll.close()
         self._keys.clear()
         self._hot.clear()
+        self._rooms.clear()
 
     def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
         """See selectors."""
