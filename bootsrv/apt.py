@@ -7,16 +7,16 @@ each with the hash of a signed index.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from bootsrv.aptcall import AptFailed, call, furnish
 from bootsrv.errors import BootsrvError, Invalid
 from images.mirror import KEYRING
 
@@ -33,15 +33,8 @@ Dir::State::Status "{room}/status";
 Dir::Cache "{room}/cache";
 APT::Architecture "{arch}";
 APT::Architectures {{ "{arch}"; }};
-Acquire::Languages "none";
-Acquire::Retries "3";
-APT::Get::List-Cleanup "false";
-Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
-Acquire::IndexTargets::deb::DEP-11-icons::DefaultEnabled "false";
-Acquire::IndexTargets::deb::DEP-11-icons-small::DefaultEnabled "false";
-Acquire::IndexTargets::deb::DEP-11-icons-large::DefaultEnabled "false";
-Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled "false";
 """
+_PARTS = ("state/lists/partial", "cache/archives/partial", "debs")
 _URI = re.compile(r"'[^']+' (?P<file>\S+) (?P<size>\d+) SHA256:(?P<sha256>[0-9a-f]{64})")
 
 
@@ -68,19 +61,9 @@ class AptRoom:
             raise Invalid(f"{KEYRING} is missing: apt-get install debian-archive-keyring")
         self._folder = tempfile.TemporaryDirectory(prefix="bootsrv-apt-")
         self.path = Path(self._folder.name)
-        self.path.chmod(0o755)
-        for part in ("state/lists/partial", "cache/archives/partial", "debs"):
-            (self.path / part).mkdir(parents=True)
+        conf = _CONF.format(room=self.path, arch=self._arch) + _host_proxy()
+        furnish(self.path, _PARTS, conf, "".join(f"{_signed(line)}\n" for line in self._lines))
         (self.path / "status").touch()
-        (self.path / "sources.list").write_text("".join(f"{_signed(line)}\n" for line in self._lines))
-        (self.path / "apt.conf").write_text(_CONF.format(room=self.path, arch=self._arch) + _host_proxy())
-        for part in ("state/lists/partial", "cache/archives/partial", "debs"):
-            try:
-                shutil.chown(
-                    self.path / part, "_apt"
-                )  # the user apt downloads as; else it warns, and uses root
-            except (LookupError, PermissionError):
-                break
         return self
 
     def __exit__(
@@ -113,18 +96,10 @@ class AptRoom:
 
     def run(self, command: Sequence[str], cwd: Path | None = None) -> str:
         """One of apt's commands; its output. Raises BootsrvError with the first line it complained with."""
-        done = subprocess.run(
-            ["setpriv", "--pdeathsig", "KILL", "--", *command],
-            env=self._environment(), cwd=cwd or self.path, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            lines = done.stderr.strip().splitlines() or ["no reason given"]
-            complaint = next((line for line in lines if line.startswith("E:")), lines[-1])
-            raise BootsrvError(f"{' '.join(command[:3])} failed: {complaint}")
-        return done.stdout
-
-    def _environment(self) -> Mapping[str, str]:
-        return {**os.environ, "APT_CONFIG": str(self.path / "apt.conf"), "LC_ALL": "C.UTF-8"}
+        try:
+            return call(command, self.path, cwd or self.path)
+        except AptFailed as error:
+            raise BootsrvError(str(error)) from error
 
 
 def _signed(line: str) -> str:

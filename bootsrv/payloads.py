@@ -14,14 +14,14 @@ import argparse
 import hashlib
 import io
 import json
-import os
-import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+
+from bootsrv.aptcall import AptFailed, call, furnish
 
 SUITE = "trixie"
 PACKAGE = "ipxe"
@@ -46,15 +46,8 @@ Dir::Etc::SourceList "{state}/sources.list";
 Dir::Etc::SourceParts "/dev/null";
 Dir::State::Lists "{state}/lists";
 Dir::Cache "{state}/cache";
-Acquire::Languages "none";
-Acquire::Retries "3";
-APT::Get::List-Cleanup "false";
-Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
-Acquire::IndexTargets::deb::DEP-11-icons::DefaultEnabled "false";
-Acquire::IndexTargets::deb::DEP-11-icons-small::DefaultEnabled "false";
-Acquire::IndexTargets::deb::DEP-11-icons-large::DefaultEnabled "false";
-Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled "false";
 """
+PARTS = ("lists/partial", "cache/archives/partial", "debs")
 
 
 class PayloadError(Exception):
@@ -104,29 +97,16 @@ def fetch(out: Path) -> str:
         raise PayloadError(f"{KEYRING} is missing: apt-get install debian-archive-keyring")
     with tempfile.TemporaryDirectory(prefix="bootsrv-apt-") as name:
         state = Path(name)
-        _prepare_state(state)
-        env = {**os.environ, "APT_CONFIG": str(state / "apt.conf"), "LC_ALL": "C.UTF-8"}
-        _run(["apt-get", "-qq", "--error-on=any", "update"], env=env)
-        _run(["apt-get", "-qq", "download", PACKAGE], env=env, cwd=state / "debs")
+        sources = f"deb [signed-by={KEYRING}] {mirror()} {SUITE} main\n"
+        furnish(state, PARTS, APT_CONF.format(state=state), sources)
+        _run(["apt-get", "-qq", "--error-on=any", "update"], state)
+        _run(["apt-get", "-qq", "download", PACKAGE], state, state / "debs")
         debs = sorted((state / "debs").glob("*.deb"))
         if len(debs) != 1:
             raise PayloadError(f"apt downloaded {len(debs)} files for {PACKAGE}, expected one")
         version = _run(["dpkg-deb", "--field", str(debs[0]), "Version"]).strip()
         _unpack(debs[0], out, version)
     return version
-
-
-def _prepare_state(state: Path) -> None:
-    state.chmod(0o755)
-    for part in ("lists/partial", "cache/archives/partial", "debs"):
-        (state / part).mkdir(parents=True)
-    (state / "sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror()} {SUITE} main\n")
-    (state / "apt.conf").write_text(APT_CONF.format(state=state))
-    for part in ("lists/partial", "cache/archives/partial", "debs"):
-        try:
-            shutil.chown(state / part, "_apt")  # the user apt downloads as; else it warns and uses root
-        except (LookupError, PermissionError):
-            break
 
 
 def _unpack(deb: Path, out: Path, version: str) -> None:
@@ -162,14 +142,12 @@ def _extract(archive: bytes, folder: Path, package: str) -> dict[str, int]:
     return sizes
 
 
-def _run(command: list[str], env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
+def _run(command: list[str], state: Path | None = None, cwd: Path | None = None) -> str:
     """Run a tool; its output. PayloadError carries the first line it complained with."""
-    done = subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["no reason given"]
-        complaint = next((line for line in lines if line.startswith("E:")), lines[-1])
-        raise PayloadError(f"{' '.join(command[:3])} failed: {complaint}")
-    return done.stdout
+    try:
+        return call(command, state, cwd)
+    except AptFailed as error:
+        raise PayloadError(str(error)) from error
 
 
 def main() -> int:

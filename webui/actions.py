@@ -44,10 +44,7 @@ def chosen(numbers: Sequence[str]) -> list[Node]:
 def reimage() -> ResponseReturnValue:
     nodes = chosen(request.values.getlist("id"))
     if not nodes:
-        if request.method == "POST":
-            abort(404, "None of these nodes is there any more.")
-        flash("Tick the nodes to reimage first.")
-        return redirect(url_for("board.machines"))
+        return nobody_chosen("reimage")
     if request.method == "GET":
         return _reimage_page(nodes, Form({"image": (nodes[0].image or "") if len(nodes) == 1 else ""}))
     form = Form(request.form.to_dict())
@@ -55,10 +52,23 @@ def reimage() -> ResponseReturnValue:
     attempt(form, lambda: appliance().deploys.reimage(nodes, form.given("image"), wipe), ("image",))
     if not form.good:
         return _reimage_page(nodes, form), 422
+    return told_armed(nodes, "images")
+
+
+def nobody_chosen(verb: str) -> ResponseReturnValue:
+    """The answer where no node was ticked, or none of them is there any more."""
+    if request.method == "POST":
+        abort(404, "None of these nodes is there any more.")
+    flash(f"Tick the nodes to {verb} first.")
+    return redirect(url_for("board.machines"))
+
+
+def told_armed(nodes: Sequence[Node], does: str) -> ResponseReturnValue:
+    """Back to the node, or to the list, with what the next boot does."""
     if len(nodes) == 1:
-        flash(f"{title(nodes[0])} is armed: its next network boot images it, once.")
+        flash(f"{title(nodes[0])} is armed: its next network boot {does} it, once.")
         return redirect(url_for("board.machine", number=nodes[0].id))
-    flash(f"{plural(len(nodes), 'node')} armed: their next network boot images them, once.")
+    flash(f"{plural(len(nodes), 'node')} armed: their next network boot {does} them, once.")
     return redirect(url_for("board.machines"))
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 
 from bootsrv.model import Node
-from webui.actions import chosen
+from webui.actions import chosen, nobody_chosen, told_armed
 from webui.context import appliance
 from webui.forms import Form
 from webui.register import attempt
-from webui.show import plural, title
 
 blueprint = Blueprint("installing", __name__)
 FIELDS = ("profile", "tree")
@@ -20,10 +19,7 @@ FIELDS = ("profile", "tree")
 def install() -> ResponseReturnValue:
     nodes = chosen(request.values.getlist("id"))
     if not nodes:
-        if request.method == "POST":
-            abort(404, "None of these nodes is there any more.")
-        flash("Tick the nodes to install first.")
-        return redirect(url_for("board.machines"))
+        return nobody_chosen("install")
     if request.method == "GET":
         return _page(nodes, Form())
     form = Form(request.form.to_dict())
@@ -32,11 +28,7 @@ def install() -> ResponseReturnValue:
     )
     if not form.good:
         return _page(nodes, form), 422
-    if len(nodes) == 1:
-        flash(f"{title(nodes[0])} is armed: its next network boot installs it, once.")
-        return redirect(url_for("board.machine", number=nodes[0].id))
-    flash(f"{plural(len(nodes), 'node')} armed: their next network boot installs them, once.")
-    return redirect(url_for("board.machines"))
+    return told_armed(nodes, "installs")
 
 
 def _page(nodes: list[Node], form: Form) -> str:

@@ -202,6 +202,12 @@ def _disks() -> tuple[Field | Rows, ...]:
         ),
         Field("disks.only", "Only these disks", Kind.WORDS, hint="sda nvme0n1"),
         Field("bootloader.append", "Kernel arguments", wide=True),
+        *_disk_rows(),
+    )
+
+
+def _disk_rows() -> tuple[Rows, ...]:
+    return (
         Rows(
             "disks.partitions",
             "partition",

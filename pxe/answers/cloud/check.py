@@ -28,19 +28,27 @@ def _validator() -> Any:
 
 def check(text: str) -> list[Finding]:
     """What is wrong with the file."""
-    if wrong := header_wrong(text):
-        return [wrong]
-    try:
-        values, lines = read(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        return [Finding(str(getattr(error, "problem", error)), line=mark.line + 1 if mark else 0)]
+    found = opened(text)
+    if isinstance(found, Finding):
+        return [found]
+    values, lines = found
     if not isinstance(values, dict) or not isinstance(values.get("autoinstall"), dict):
         return [Finding("there is no autoinstall key at the top", line=1)]
     return [
         finding_of(error, lines, ("autoinstall",))
         for error in _validator().iter_errors(values["autoinstall"])
     ]
+
+
+def opened(text: str) -> tuple[Any, dict[tuple[Any, ...], int]] | Finding:
+    """A cloud-config file's plain values and their lines, or what keeps it from being read."""
+    if wrong := header_wrong(text):
+        return wrong
+    try:
+        return read(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        return Finding(str(getattr(error, "problem", error)), line=mark.line + 1 if mark else 0)
 
 
 def read(text: str) -> tuple[Any, dict[tuple[Any, ...], int]]:

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import yaml
 
-from pxe.answers.cloud.check import finding_of, header_wrong, read
+from pxe.answers.cloud.check import finding_of, opened
 from pxe.answers.errors import Finding
 
 
@@ -38,19 +37,16 @@ def _validator() -> Any:
 
 def check(text: str) -> list[Finding]:
     """What is wrong with the file, by line."""
-    if wrong := header_wrong(text):
-        return [wrong]
-    try:
-        values, lines = read(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        return [Finding(str(getattr(error, "problem", error)), line=mark.line + 1 if mark else 0)]
+    found = opened(text)
+    if isinstance(found, Finding):
+        return [found]
+    values, lines = found
     if not isinstance(values, dict):
         return [Finding("must be a mapping of keys", line=1)]
     unknown = [key for key in values if key not in _keys()]
-    found = [_unknown(key, text) for key in unknown]
     known = {key: value for key, value in values.items() if key not in unknown}
-    return found + [finding_of(error, lines, ()) for error in _validator().iter_errors(known)]
+    wrong = [finding_of(error, lines, ()) for error in _validator().iter_errors(known)]
+    return [_unknown(key, text) for key in unknown] + wrong
 
 
 def _unknown(key: Any, text: str) -> Finding:
