@@ -16,7 +16,7 @@ STEADY = "nocto,actimeo=600"  # of what never changes: attributes need no second
 
 
 class Place(NamedTuple):
-    """Where a server is, and what it speaks, best first. `mount_port` is version 3's."""
+    """Where a server is, and what it speaks, best first. `mount_port` is version 3's, 0: ask rpcbind."""
 
     address: str
     port: int
@@ -26,9 +26,8 @@ class Place(NamedTuple):
 
 def place_of(row: Mapping[str, Any]) -> Place:
     """From the task. Raises KeyError, ValueError."""
-    port = int(row["port"])
-    mount_port = int(row.get("mount_port") or port)
-    return Place(str(row["host"]), port, mount_port, tuple(map(str, row["versions"])))
+    mount_port = int(row.get("mount_port") or 0)
+    return Place(str(row["host"]), int(row["port"]), mount_port, tuple(map(str, row["versions"])))
 
 
 def options(place: Place, own: str, version: str, steady: bool) -> str:
@@ -36,7 +35,8 @@ def options(place: Place, own: str, version: str, steady: bool) -> str:
     words = [f"vers={version}", "proto=tcp", "hard", "timeo=600", "retrans=2", f"addr={place.address}"]
     words += [f"port={place.port}"]
     if version == "3":
-        words += ["nolock", "mountproto=tcp", f"mountaddr={place.address}", f"mountport={place.mount_port}"]
+        words += ["nolock", "mountproto=tcp", f"mountaddr={place.address}"]
+        words += [f"mountport={place.mount_port}"] if place.mount_port else []
     else:
         words += [f"clientaddr={own}"]
     return ",".join([*words, *([STEADY] if steady else [])])

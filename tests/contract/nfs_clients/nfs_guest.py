@@ -42,6 +42,12 @@ def attach(path: str, own: str, where: str, version: str, writable: bool = False
 
 def tree(version: str) -> None:
     attach("/roots/nasty@1", FRIEND, "/a", version)
+    say_tree(version)
+    unmount(Path("/a"))
+
+
+def say_tree(version: str) -> None:
+    """All names below /a."""
     seen = nastytree.snapshot(Path("/a"))
     rows = {
         name.decode("latin-1"): {
@@ -53,7 +59,6 @@ def tree(version: str) -> None:
     }
     text = json.dumps(rows, default=lambda raw: raw.decode("latin-1"), sort_keys=True)
     say("tree", version=version, rows=json.loads(text))
-    unmount(Path("/a"))
 
 
 def refused() -> None:
@@ -72,6 +77,11 @@ def refused() -> None:
 
 def writes() -> None:
     attach("/writes/1", FRIEND, "/w", "4.2", writable=True)
+    say_writes()
+
+
+def say_writes() -> None:
+    """A file that stays in /w, and what happens at its end."""
     with open("/w/new", "wb") as file:
         file.write(b"x" * 5_000_000)
         file.flush()
@@ -140,4 +150,5 @@ def main() -> None:
     subprocess.run(["busybox", "poweroff", "-f"], check=False)
 
 
-main()
+if __name__ == "__main__":
+    main()
