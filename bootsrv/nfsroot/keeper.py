@@ -1,10 +1,11 @@
 """Keeps what is exported over NFS in step with the registry: one look does all of it, from what is there now.
 
-    DATA_DIR/nfs/roots/ID.erofs     a version's files          mounted below DATA_DIR/nfs/mounted/roots
-    DATA_DIR/nfs/writes/NODE.img    what one machine writes    mounted below DATA_DIR/nfs/mounted/writes
+    DATA_DIR/nfs/roots/ID.erofs     a version's files          mounted at MOUNTS/roots/ID
+    DATA_DIR/nfs/writes/NODE.img    what one machine writes    mounted at MOUNTS/writes/NODE
     DATA_DIR/nfs/numbers.json       the exports' numbers, which file handles hold
     DATA_DIR/nfs/grants.json        what was granted last, for the start after a restart
 
+MOUNTS is DATA_DIR/nfs/mounted, or /run/bootsrv-nfs for the kernel's server.
 The law: the server starts when the first machine needs it, with everything mounted; a file system is taken
 away only after it was withdrawn, and a version's only when no node uses it.
 """
@@ -67,7 +68,8 @@ class Keeper:
         self._server, self._more = server, more
         self._home = config.data_dir / "nfs"
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._mounts = self._home / "mounted"
+        self._mounts = server.mounts
+        mounted.prepare(self._mounts, "roots", "writes")
         self._numbers = Numbers(self._home / "numbers.json")
         self._roots = RootImages(config.store_dir, self._home / "roots")
         self._spaces = Spaces(self._home / "writes", self._mounts / "writes", registry)

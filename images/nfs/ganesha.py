@@ -38,6 +38,7 @@ class Ganesha:
 
     def __init__(self, home: Path, port: int = 2049, mount_port: int = 20048) -> None:
         self._home, self.port = home, port
+        self.mounts = home / "mounted"  # seen by root alone
         self._mapper = Portmapper()
         self._wanted_mount_port, self.mount_port = mount_port, mount_port
         self.versions: tuple[str, ...] = ("4.2", "3")
@@ -143,4 +144,3 @@ class Ganesha:
         process.wait()
         with self._told:
             self._told.notify_all()
-

@@ -1,6 +1,8 @@
 """The kernel's own NFS server, where it runs: our drop-in beside the administrator's /etc/exports.
 
-Started and stopped by the administrator; exportfs(8) adds and withdraws while it runs.
+Started and stopped by the administrator; exportfs(8) adds and withdraws while it runs. A client of version 4
+walks to an export from / as nobody, so every directory on the way must let it through: no file system is
+exported from below a data directory, which is closed.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from images.nfs.export import Export
 from images.nfs.server import ExportFailed, tool
 
 DROP_IN = Path("/etc/exports.d/bootsrv.exports")
+MOUNTS = Path("/run/bootsrv-nfs")
 THREADS = Path("/proc/fs/nfsd/threads")
 PORT = 2049
 
@@ -24,8 +27,8 @@ class KernelServer:
 
     name, port, mount_port, versions = "kernel", PORT, 0, ("4.2", "3")
 
-    def __init__(self, drop_in: Path = DROP_IN) -> None:
-        self._drop_in = drop_in
+    def __init__(self, drop_in: Path = DROP_IN, mounts: Path = MOUNTS) -> None:
+        self._drop_in, self.mounts = drop_in, mounts
 
     def path_of(self, export: Export) -> str:
         """Without a root of its own (fsid=0) the kernel's server has every export at its place."""

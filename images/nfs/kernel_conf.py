@@ -1,7 +1,8 @@
 """A drop-in for the kernel's NFS server (exports(5)) as text. Pure.
 
 `fsid` is ours, so that file handles stay the same over restarts; `subtree_check` is not needed, since each
-export is a file system of its own or squashed (export.py).
+export is a file system of its own or squashed (export.py). `mp`: while that is not mounted, nothing is
+exported in its place.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def _row(export: Export) -> str:
     options = [
         "rw" if export.writable else "ro",
         "all_squash" if export.squash else "no_root_squash",
-        "secure", "sync", "no_subtree_check", f"fsid={fsid(export)}",
+        "secure", "sync", "no_subtree_check", f"fsid={fsid(export)}", *([] if export.squash else ["mp"]),
     ]  # fmt: skip
     told = " ".join(f"{client}({','.join(options)})" for client in export.clients)
     return f"{_escaped(str(export.directory))} {told}\n"

@@ -36,6 +36,14 @@ class Usage:
     limit: int
 
 
+def prepare(mounts: Path, *folders: str) -> None:
+    """Directories to mount below. Anybody may walk through them, as clients of the kernel's server must by
+    version 4, and see no names in them. Raises OSError."""
+    for folder in (mounts, *(mounts / name for name in folders)):
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o711)
+
+
 def mount_root(image: Path, target: Path) -> None:
     """Mount a version's image read only; nothing when it is mounted. Raises MountFailed."""
     _mount(image, target, "erofs", "ro,nodev,nosuid,noexec,loop")

@@ -32,6 +32,10 @@ class Server(Protocol):
     def versions(self) -> tuple[str, ...]:
         """As mount options, best first."""
 
+    @property
+    def mounts(self) -> Path:
+        """Where the file systems that it is to export have to be mounted."""
+
     def path_of(self, export: Export) -> str:
         """What a client mounts."""
 

@@ -17,10 +17,11 @@ from nfs_guest import FRIEND, SERVER, STRANGER, say, say_tree, say_writes  # noq
 
 from images.agent.netroot import nfs  # noqa: E402
 from images.agent.netroot.mounts import loop, modprobe, mount, unmount  # noqa: E402
-from images.nfs import kernel  # noqa: E402
+from images.nfs import kernel, mounted  # noqa: E402
 from images.nfs.export import Export  # noqa: E402
 
-ROOT, WRITES, ADMIN = Path("/srv/roots/id"), Path("/srv/writes/1"), Path("/srv/admin")
+ROOT, WRITES = kernel.MOUNTS / "roots/id", kernel.MOUNTS / "writes/1"
+ADMIN = Path("/srv/admin")
 LIBRARIES = "/nfsd/usr/lib/x86_64-linux-gnu:/nfsd/lib/x86_64-linux-gnu"
 VERSIONS = ("4.2", "3")
 
@@ -45,11 +46,15 @@ def furnish() -> None:
     for own in (SERVER, FRIEND, STRANGER):
         run("busybox", "ip", "addr", "add", f"{own}/32", "dev", "lo")
     asks_from(FRIEND)
+    os.umask(0o077)
+    mounted.prepare(kernel.MOUNTS, "roots", "writes")
     mount(loop(Path("/nfstest/root.erofs"), True), ROOT, "erofs", 1)
     with open("/writes.img", "wb") as file:
         file.truncate(64 << 20)
     run("mke2fs", "-q", "-F", "-t", "ext4", "/writes.img")
     mount(loop(Path("/writes.img"), False), WRITES, "ext4")
+    WRITES.chmod(0o700)
+    os.umask(0o022)
     mount("admin", ADMIN, "tmpfs")
     (ADMIN / "file").write_text("the administrator's\n")
     Path("/etc/exports").write_text(f"{ADMIN} {FRIEND}(ro,no_subtree_check,fsid=77)\n")
@@ -90,6 +95,7 @@ def story() -> None:
         Export(1, ROOT, "/roots/nasty@1", (FRIEND,)),
         Export(2, WRITES, "/writes/1", (FRIEND,), writable=True),
         Export(3, Path("/srv/nobody"), "/roots/other@1", ()),
+        Export(4, kernel.MOUNTS / "roots/away", "/roots/away@1", (FRIEND,)),
     ]
     server.apply(exports)
     for version in VERSIONS:

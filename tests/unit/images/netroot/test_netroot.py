@@ -14,7 +14,7 @@ import zstandard
 
 from images import signature
 from images.agent.netroot import __main__ as netroot_main
-from images.agent.netroot import blocks, sealed
+from images.agent.netroot import blocks, nfs, sealed
 from images.errors import BadInput, ChunkCorrupt, ImageNotFound, SignatureInvalid
 from images.imager.cpio import archive, directory, file
 from images.manifest import Entry
@@ -323,3 +323,15 @@ def test_what_a_boot_did_is_told_before_its_card_goes_down(monkeypatch, live):
     boot._leave({"image": {"ref": "debian@1"}}, live)
     down = [] if live else ["killall udhcpc", "ip addr flush dev eth7", "ip link set dev eth7 down"]
     assert done == ["root.done", "flush", *down]
+
+
+def test_what_the_kernel_is_told_of_an_nfs_server() -> None:
+    row = {"host": "10.77.0.1", "port": 2049, "mount_port": 20048, "versions": ["4.2", "3"], "path": "/r"}
+    place = nfs.place_of(row)
+    assert nfs.options(place, "10.77.0.11", "4.2", steady=True) == (
+        "vers=4.2,proto=tcp,hard,timeo=600,retrans=2,addr=10.77.0.1,port=2049,clientaddr=10.77.0.11,"
+        "nocto,actimeo=600"
+    )
+    assert nfs.options(place, "10.77.0.11", "3", steady=False).endswith("mountaddr=10.77.0.1,mountport=20048")
+    asked = nfs.place_of({**row, "mount_port": 0})
+    assert nfs.options(asked, "10.77.0.11", "3", steady=False).endswith("mountaddr=10.77.0.1")

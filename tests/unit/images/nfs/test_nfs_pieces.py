@@ -68,7 +68,7 @@ class TestKernel:
         own = Export(4, Path("/data/w 1"), "/writes/7", ("10.77.0.11",), writable=True)
         lines = kernel_conf.exports([own, ROOT, Export(9, Path("/y"), "/roots/z@1", ())]).splitlines()
         assert len(lines) == 3, "an export without clients would be everybody's"
-        options = f"no_root_squash,secure,sync,no_subtree_check,fsid={kernel_conf.fsid(ROOT)}"
+        options = f"no_root_squash,secure,sync,no_subtree_check,fsid={kernel_conf.fsid(ROOT)},mp"
         assert lines[1] == (f"/data/nfs/mounted/roots/ab 10.77.0.11(ro,{options}) 10.77.0.12(ro,{options})")
         assert lines[2].startswith("/data/w\\0401 10.77.0.11(rw,no_root_squash,")
 
