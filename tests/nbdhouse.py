@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import struct
@@ -51,7 +52,14 @@ class Journal:
         sys.stderr.flush()
 
 
+def many_files() -> None:
+    """As many as this process may have open at once, as `bootsrv.child` does."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def main() -> None:
+    many_files()
     store, root, port = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     exports = Exports(ImageStore.open(store, create=False), root, int(os.environ.get("CACHE", CACHE)))
     exports.prepare()

@@ -17,7 +17,7 @@ from pathlib import Path
 import nastytree
 import pytest
 from imagestore import noise
-from nbdhouse import House, Peer, serving
+from nbdhouse import House, Peer, many_files, serving
 
 from images.importing.from_directory import import_directory
 from images.importing.from_disk import import_disk
@@ -112,6 +112,18 @@ def test_many_at_once_read_the_same(house: House, home: Path) -> None:
             offset = chance.randrange(DISK)
             length = min(chance.choice([1, 512, 4096, 200_000]), DISK - offset)
             assert peer.read(offset, length) == wanted[offset : offset + length]
+    for peer in peers:
+        peer.close()
+
+
+def test_thousands_share_one_cache(house: House, home: Path) -> None:
+    many_files()
+    wanted, chance = (home / "disk").read_bytes(), random.Random(6)
+    peers = [Peer(house.port, "disk@1") for _ in range(2000)]
+    for peer in peers:
+        offset = chance.randrange(DISK - 4096)
+        assert peer.read(offset, 4096) == wanted[offset : offset + 4096]
+    assert memory(house) < 100 << 20
     for peer in peers:
         peer.close()
 
