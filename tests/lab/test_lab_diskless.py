@@ -14,6 +14,7 @@ import pytest
 from diskless_farm import Farm, Guest
 from kept import keep
 
+from bootsrv.lab.errors import LabError
 from bootsrv.lab.firmware import Firmware
 from bootsrv.lab.lab import Lab
 from bootsrv.lab.seed import plant, seeded_store
@@ -47,8 +48,7 @@ def all_is_well(farm: Farm, guest: Guest, root: str, since: int) -> None:
     assert farm.ask(guest, "findmnt -no FSTYPE /") == "overlay"
     assert farm.ask(guest, "findmnt -no FSTYPE /run/bootsrv/lower").startswith(LOWER[root][:3])
     assert int(farm.ask(guest, "dpkg-query -f '.\\n' -W | wc -l")) > 100, "the package database is readable"
-    # The system's own network software has taken its card, whoever brought it up.
-    farm.ask(guest, "/usr/lib/systemd/systemd-networkd-wait-online --any --timeout=60")
+    online(farm, guest)
     assert farm.ask(guest, "systemctl --failed --no-legend") == ""
     assert guest.address in farm.ask(guest, f"grep -w {guest.name} /etc/hosts")
     key = farm.ask(guest, "cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub")
@@ -58,6 +58,15 @@ def all_is_well(farm: Farm, guest: Guest, root: str, since: int) -> None:
     events = farm.verbs.watch.events(since, 2000, node)
     assert [event.data["hostname"] for event in events if event.kind == "home"] == [guest.name]
     assert {"root.up", "root.done"} <= {event.kind for event in events}
+
+
+def online(farm: Farm, guest: Guest) -> None:
+    """The system's own network software has taken its card, whoever brought it up."""
+    try:
+        farm.ask(guest, "/usr/lib/systemd/systemd-networkd-wait-online --any --timeout=120", 180)
+    except LabError as error:
+        why = "networkctl status --all; udevadm info /sys/class/net/*; journalctl -b -u systemd-networkd"
+        raise AssertionError(farm.ask(guest, f"export SYSTEMD_PAGER=; ({why}) 2>&1 || true")) from error
 
 
 @pytest.mark.parametrize("root", ["ram", "nbd", "nfs"])
