@@ -4,8 +4,8 @@
     files    HTTP                   bootsrv.files
     intake   captured machines      bootsrv.intake
     mirror   packages for installers  bootsrv.mirror
-    roots    what diskless machines load  bootsrv.roots
-    exports  roots as block devices (NBD)  bootsrv.exports
+    roots    what diskless machines load  bootsrv.diskless.roots
+    exports  roots as block devices (NBD)  bootsrv.diskless.exports
     nfs      roots over NFS         bootsrv.nfs
     web      the page and the API   webui, spawned by its name: nothing here imports it
 
@@ -30,8 +30,8 @@ from bootsrv.supervisor import Child, Supervisor
 log = logging.getLogger("bootsrv")
 MODULES = {
     "packets": "bootsrv.packets", "files": "bootsrv.files", "intake": "bootsrv.intake",
-    "mirror": "bootsrv.mirror", "roots": "bootsrv.roots",
-    "exports": "bootsrv.exports", "nfs": "bootsrv.nfs", "web": "webui",
+    "mirror": "bootsrv.mirror", "roots": "bootsrv.diskless.roots",
+    "exports": "bootsrv.diskless.exports", "nfs": "bootsrv.nfs", "web": "webui",
 }  # fmt: skip
 
 

@@ -15,8 +15,8 @@ from functools import partial
 from bootsrv import child, payload, tls
 from bootsrv.appliance.images import Images
 from bootsrv.config import Config
-from bootsrv.diskless import Shares
-from bootsrv.handout import Handout
+from bootsrv.diskless.handout import Handout
+from bootsrv.diskless.shares import Shares
 from bootsrv.handover import Handover
 from bootsrv.installs import overdue
 from bootsrv.intake import SOCKET as INTAKE

@@ -14,8 +14,8 @@ from bootsrv import payload, privilege, sshkey, tls
 from bootsrv.appliance.appliance import Appliance
 from bootsrv.appliance.errors import translated
 from bootsrv.config import Config
+from bootsrv.diskless.netroots import FOLDER
 from bootsrv.leasebook.keeper import NAME
-from bootsrv.netroots import FOLDER
 from bootsrv.privilege import Identity
 from bootsrv.registry.salvage import look_after
 

@@ -21,6 +21,7 @@ from bootsrv.appliance.images import Images
 from bootsrv.calls import Refused, decode, json_reply, object_of
 from bootsrv.config import Config
 from bootsrv.discovery import note_sighting
+from bootsrv.diskless.task import RootTasks
 from bootsrv.errors import BootsrvError, Invalid
 from bootsrv.model import Node
 from bootsrv.names import printable
@@ -28,7 +29,6 @@ from bootsrv.nfsroot.places import NfsPlaces
 from bootsrv.recognition import by_inventory
 from bootsrv.registry.registry import Registry
 from bootsrv.registry.tokens import Token
-from bootsrv.roottask import RootTasks
 from images.versions import Version
 from pxe.http.ports import NodeRequest, Reply, Wait
 

@@ -17,6 +17,7 @@ from bootsrv.appliance.images import Images
 from bootsrv.appliance.profiles import Profiles
 from bootsrv.config import Config
 from bootsrv.discovery import note_sighting
+from bootsrv.diskless.netroots import Netroots, NotReady
 from bootsrv.errors import BootsrvError, NotFound
 from bootsrv.installs.booting import Ask, Booting
 from bootsrv.installs.desk import Desk
@@ -24,7 +25,6 @@ from bootsrv.installs.making import Making
 from bootsrv.listening import our_interfaces
 from bootsrv.mirrors.view import HouseMirrors
 from bootsrv.model import Node, NodeState, RootKind
-from bootsrv.netroots import Netroots, NotReady
 from bootsrv.nodeapi import BOOT_SECONDS, NodeApi
 from bootsrv.peers import Peers
 from bootsrv.recognition import by_serial

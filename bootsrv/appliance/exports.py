@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bootsrv import diskless, exportstate, netroots
 from bootsrv.appliance.images import Images
 from bootsrv.config import Config
+from bootsrv.diskless import nbdstate, netroots
+from bootsrv.diskless.gate import LIMIT
+from bootsrv.diskless.shares import in_use
 from bootsrv.errors import NotFound
-from bootsrv.exportgate import LIMIT
 from bootsrv.model import Node, RootKind, Writes
 from bootsrv.nfsroot import status
 from bootsrv.registry.registry import Registry
@@ -69,8 +70,8 @@ class Exports:
 
     def list(self) -> Sequence[Exported]:
         """By image and kind."""
-        used = diskless.in_use(self._registry.nodes.list(), self._images)
-        nfs, nbd = status.read(self._config), exportstate.exports(self._config)
+        used = in_use(self._registry.nodes.list(), self._images)
+        nfs, nbd = status.read(self._config), nbdstate.exports(self._config)
         return [
             self._nfs(ref, nodes, nfs)
             if kind is RootKind.NFS
@@ -102,7 +103,7 @@ class Exports:
         if kind is RootKind.NFS:
             return _nfs_machine(node, ref, status.read(self._config))
         if kind is RootKind.NBD:
-            return _nbd_machine(node, ref, exportstate.exports(self._config))
+            return _nbd_machine(node, ref, nbdstate.exports(self._config))
         return _machine(node, ref)
 
     def show(self, ref: str) -> Sequence[Exported]:
@@ -113,7 +114,7 @@ class Exports:
             raise NotFound(f"no diskless node has {wanted}: `bootsrv export list` shows what is exported")
         return found
 
-    def _nbd(self, ref: str, nodes: Sequence[Node], nbd: exportstate.State) -> Exported:
+    def _nbd(self, ref: str, nodes: Sequence[Node], nbd: nbdstate.State) -> Exported:
         served, told = nbd.versions.get(ref), self._told(ref, RootKind.NBD)
         state = (told.state or "ready") if self._config.nbd.enabled else "[nbd] is switched off"
         return Exported(
@@ -150,7 +151,7 @@ def _machine(node: Node, ref: str) -> Machine:
     return Machine(node.id, node.name or f"#{node.id}", address, since)
 
 
-def _nbd_machine(node: Node, ref: str, nbd: exportstate.State) -> Machine:
+def _nbd_machine(node: Node, ref: str, nbd: nbdstate.State) -> Machine:
     plain = _machine(node, ref)
     if plain.since is None or node.rooted is None:
         return plain
@@ -160,7 +161,7 @@ def _nbd_machine(node: Node, ref: str, nbd: exportstate.State) -> Machine:
         plain.node, plain.name, plain.address, plain.since, any(one.export.startswith(ref) for one in seen),
         sum(one.read for one in seen), sum(one.written for one in seen),
         nbd.kept.get(node.id, 0) if writes else None, (node.rooted.root.limit or LIMIT) if writes else None,
-        exportstate.hit_rate(seen),
+        nbdstate.hit_rate(seen),
     )  # fmt: skip
 
 

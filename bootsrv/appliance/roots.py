@@ -9,12 +9,12 @@ from bootsrv import lifecycle
 from bootsrv.appliance import wishes
 from bootsrv.appliance.images import Images
 from bootsrv.config import Config
+from bootsrv.diskless.task import RootTasks
 from bootsrv.errors import Conflict, Invalid, Needed
 from bootsrv.model import BootMode, Node, NodeState
 from bootsrv.registry.registry import Registry
 from bootsrv.registry.upkeep import Room
 from bootsrv.remote import Remote
-from bootsrv.roottask import RootTasks
 
 
 @dataclass(frozen=True, slots=True)

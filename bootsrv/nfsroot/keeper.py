@@ -19,9 +19,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootsrv import diskless
 from bootsrv.appliance.images import Images
 from bootsrv.config import Config
+from bootsrv.diskless.shares import in_use
 from bootsrv.errors import BootsrvError
 from bootsrv.model import Node, RootKind
 from bootsrv.nfsroot import status
@@ -109,7 +109,7 @@ class Keeper:
         self._server.close()
 
     def _wanted(self, nodes: Sequence[Node]) -> list[Version]:
-        used = diskless.in_use(nodes, self._images)
+        used = in_use(nodes, self._images)
         found = []
         for ref, kind in sorted(used):
             if kind is RootKind.NFS:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from bootsrv.exportgate import LIMIT
+from bootsrv.diskless.gate import LIMIT
 from bootsrv.nfsroot.grants import Grant
 from bootsrv.nfsroot.status import WriteSpace
 from bootsrv.registry.registry import Registry

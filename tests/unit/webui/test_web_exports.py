@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from flask import Flask
 from webhouse import House, add
 
-from bootsrv import exportstate, netroots
 from bootsrv.cli.context import Context
 from bootsrv.cli.export import export
+from bootsrv.diskless import nbdstate, netroots
 from bootsrv.model import Node, Root, Rooted, RootKind, Writes
 from bootsrv.nfsroot import status
 from bootsrv.nfsroot.grants import Grant
@@ -28,7 +28,7 @@ def boot(house: House, node: Node, ref: str, kind: RootKind, writes: Writes = Wr
 def furnish(house: House) -> None:
     """n1 over NFS with a place to write, n2 by NBD, n3 in memory."""
     config = house.appliance.config
-    for folder in (config.run_dir, exportstate.folder(config)):
+    for folder in (config.run_dir, nbdstate.folder(config)):
         folder.mkdir(parents=True, exist_ok=True)
     n1 = boot(house, add(house, "n1"), "debian@1", RootKind.NFS, Writes.KEEP)
     n2 = boot(house, add(house, "n2"), "debian@1", RootKind.NBD)
@@ -41,9 +41,9 @@ def furnish(house: House) -> None:
         traffic=(Traffic(address, True, 7 << 20, 1 << 10),),
     )  # fmt: skip
     status.write(config, told)
-    client = exportstate.Client(str(n2.address), "debian@1", 1.0, read=9 << 20, requests=50, misses=1)
-    served = exportstate.Served(read=11 << 20, requests=100, misses=5, cached=2 << 20)
-    exportstate.write(config, 0, [client], {"debian@1": served})
+    client = nbdstate.Client(str(n2.address), "debian@1", 1.0, read=9 << 20, requests=50, misses=1)
+    served = nbdstate.Served(read=11 << 20, requests=100, misses=5, cached=2 << 20)
+    nbdstate.write(config, 0, [client], {"debian@1": served})
     prepared(house, "debian@1", has=["overlay", "nbd", "erofs", "nfs"])
 
 

@@ -1,4 +1,4 @@
-"""`python -m bootsrv.roots --config FILE`: makes ready what diskless machines load, before they ask for it.
+"""`python -m bootsrv.diskless.roots --config FILE`: makes ready what diskless machines load, before they ask.
 
 Looks whenever anybody has changed the registry: each version that a node boots diskless, now or next, gets
 its kernel, first RAM disk and, for roots in memory, its squashfs; what no node needs any more goes an hour
@@ -19,9 +19,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bootsrv import child, diskless, netroots
+from bootsrv import child
 from bootsrv.appliance.images import Images
 from bootsrv.config import Config
+from bootsrv.diskless import netroots
+from bootsrv.diskless.shares import in_use
 from bootsrv.errors import BootsrvError
 from bootsrv.model import RootKind
 from bootsrv.registry.registry import Registry
@@ -65,7 +67,7 @@ class Roots:
     def once(self, stop: threading.Event) -> None:
         """Make what is missing, and let go of what nobody needs."""
         nodes = self._registry.nodes.list()
-        used = diskless.in_use(nodes, self._images)
+        used = in_use(nodes, self._images)
         for (ref, kind), whose in sorted(used.items(), key=lambda item: item[0][1] is RootKind.RAM):
             if stop.is_set():
                 return

@@ -1,6 +1,6 @@
 """Which machine may have which block device: `images.nbd.gate`'s questions, answered from the registry.
 
-A machine gets what it was handed at its last boot (diskless.py) and nothing else: the version read only,
+A machine gets what it was handed at its last boot (shares.py) and nothing else: the version read only,
 and its own place to write where its root's writes are kept. That place belongs to the node, not to its name
 or number: a removed node's leftovers never reach the next one.
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bootsrv.config import Config
-from bootsrv.diskless import NotShared, Shares
+from bootsrv.diskless.shares import NotShared, Shares
 from bootsrv.model import Node, RootKind, Writes
 from images.nbd.gate import KEEP, Grant, Place, Refused
 

@@ -1,8 +1,8 @@
-"""`python -m bootsrv.exports --config FILE`: versions of images as network block devices, for diskless nodes.
+"""`python -m bootsrv.diskless.exports --config FILE`: versions of images as network block devices.
 
 One process serves all of them, or several that share port and cache (`[nbd] processes`): the first one starts
-the others and ends with them. What they are up to is told by exportstate.py; who may have what is decided by
-exportgate.py. Reads the store, writes DATA_DIR/nbd (all of it can be thrown away) and DATA_DIR/layers.
+the others and ends with them. What they are up to is told by nbdstate.py; who may have what is decided by
+gate.py. Reads the store, writes DATA_DIR/nbd (all of it can be thrown away) and DATA_DIR/layers.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import sys
 import threading
 import time
 
-from bootsrv import child, exportstate
+from bootsrv import child
 from bootsrv.config import Config
-from bootsrv.diskless import Shares
+from bootsrv.diskless import nbdstate
+from bootsrv.diskless.gate import HouseGate, layers_dir, orphans
+from bootsrv.diskless.shares import Shares
 from bootsrv.errors import BootsrvError
-from bootsrv.exportgate import HouseGate, layers_dir, orphans
 from bootsrv.listening import nbd_listens_on
 from bootsrv.model import BootMode, RootKind
 from bootsrv.peers import Peers
@@ -89,10 +90,10 @@ class _Work:
 
     def start(self) -> list[tuple[str, int]]:
         """Open the sockets and go; where it listens. Raises OSError."""
-        exportstate.folder(self._config).mkdir(parents=True, exist_ok=True)
+        nbdstate.folder(self._config).mkdir(parents=True, exist_ok=True)
         if self._number == 0:
             self._exports.prepare()
-            for left in exportstate.folder(self._config).glob("*.json"):
+            for left in nbdstate.folder(self._config).glob("*.json"):
                 left.unlink()
             layers_dir(self._config).mkdir(parents=True, exist_ok=True)
         self._recorder.start()
@@ -112,18 +113,18 @@ class _Work:
 
     def close(self) -> None:
         self._recorder.close()
-        exportstate.ended(self._config, self._number)
+        nbdstate.ended(self._config, self._number)
 
     def _tick(self) -> None:
         clients, versions = self._server.tally.clients(), self._server.tally.versions()
-        late = time.monotonic() - self._told_at > exportstate.ALIVE_SECONDS
+        late = time.monotonic() - self._told_at > nbdstate.ALIVE_SECONDS
         if late or (clients, versions) != self._told:
             self._told, self._told_at = (clients, versions), time.monotonic()
             try:
-                exportstate.write(
+                nbdstate.write(
                     self._config, self._number,
-                    [exportstate.Client(*row) for row in clients],
-                    {ref: exportstate.Served(*row) for ref, row in versions.items()},
+                    [nbdstate.Client(*row) for row in clients],
+                    {ref: nbdstate.Served(*row) for ref, row in versions.items()},
                 )  # fmt: skip
             except OSError as error:
                 log.warning("what is exported cannot be told: %s", error)
@@ -176,7 +177,7 @@ async def _tidy(work: _Work) -> None:
 def _others(config: Config) -> list[Child]:
     count = config.nbd.processes or min(4, os.cpu_count() or 1)
     command = ["setpriv", "--pdeathsig", "KILL", "--", "env"]
-    run = [sys.executable, "-m", "bootsrv.exports", "--config", str(config.path.absolute())]
+    run = [sys.executable, "-m", "bootsrv.diskless.exports", "--config", str(config.path.absolute())]
     return [Child(f"exports {n}", [*command, f"{NUMBER}={n}", *run]) for n in range(1, count)]
 
 

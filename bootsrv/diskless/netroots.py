@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bootsrv import bootkey
 from bootsrv.config import Config
+from bootsrv.diskless import bootkey
 from bootsrv.errors import BootsrvError
 from bootsrv.model import Root, RootKind, Writes
 from bootsrv.registry.registry import Registry

@@ -25,7 +25,7 @@ from pathlib import Path
 import msgspec
 
 from bootsrv.config import Config
-from bootsrv.exportgate import folder_of, layers_dir
+from bootsrv.diskless.gate import folder_of, layers_dir
 from bootsrv.model import Node
 from images.nbd.layer import size_of
 

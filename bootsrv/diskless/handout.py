@@ -10,9 +10,11 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from bootsrv import diskless, netroots, scripts
+from bootsrv import scripts
 from bootsrv.appliance.images import Images
 from bootsrv.config import Config
+from bootsrv.diskless import netroots
+from bootsrv.diskless.shares import Shares
 from bootsrv.errors import BootsrvError
 from images.netroot import prepare
 
@@ -23,7 +25,7 @@ FILES = {scripts.ROOT_KERNEL: prepare.KERNEL, scripts.ROOT_INITRD: prepare.INITR
 class Handout:
     """Looks up by address."""
 
-    def __init__(self, config: Config, shares: diskless.Shares, images: Images) -> None:
+    def __init__(self, config: Config, shares: Shares, images: Images) -> None:
         self._config, self._shares, self._images = config, shares, images
 
     def find(self, name: str, peer: str) -> bytes | Path | None:

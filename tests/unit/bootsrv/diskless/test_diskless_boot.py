@@ -10,18 +10,19 @@ from typing import Any
 
 import pytest
 
-from bootsrv import bootkey, lifecycle, netroots, overlays, scripts
+from bootsrv import lifecycle, overlays, scripts
 from bootsrv.appliance.appliance import Appliance
 from bootsrv.appliance.nodes import Wanted
 from bootsrv.config import Config
-from bootsrv.diskless import Shares
+from bootsrv.diskless import bootkey, netroots
+from bootsrv.diskless.handout import Handout
+from bootsrv.diskless.shares import Shares
+from bootsrv.diskless.task import RootTasks
 from bootsrv.errors import BootsrvError
-from bootsrv.handout import Handout
 from bootsrv.model import Node, Root, RootKind
 from bootsrv.nodeapi import NodeApi
 from bootsrv.peers import Peers
 from bootsrv.registry.registry import Registry
-from bootsrv.roottask import RootTasks
 from bootsrv.site import HouseSite
 from images.agent.netroot import sealed
 from images.netroot import prepare

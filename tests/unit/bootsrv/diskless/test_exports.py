@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 from imagestore import noise, publish
 
-from bootsrv import exportgate, exportstate, lifecycle
+from bootsrv import lifecycle
 from bootsrv.appliance.appliance import Appliance
 from bootsrv.appliance.nodes import Wanted
 from bootsrv.config import load
-from bootsrv.diskless import Shares
-from bootsrv.exportgate import HouseGate
+from bootsrv.diskless import nbdstate
+from bootsrv.diskless.gate import HouseGate, folder_of, orphans
+from bootsrv.diskless.shares import Shares
 from bootsrv.groundwork import prepare
 from bootsrv.lab.namespace import Inside, Namespace
 from bootsrv.model import Node, Root, RootKind, Writes
@@ -51,7 +52,7 @@ class TestGate:
         assert gate.grant("10.77.0.11", "debian@1").place is None
         place = gate.grant("10.77.0.11", "debian@1/keep").place
         assert place is not None and place.limit == 32 << 20
-        assert place.folder == exportgate.folder_of(house.config, node)
+        assert place.folder == folder_of(house.config, node)
 
     @pytest.mark.parametrize(
         ("peer", "export", "why"),
@@ -76,10 +77,10 @@ class TestGate:
 
     def test_what_a_removed_node_kept_goes(self, house: Appliance) -> None:
         node = booted(house, "debian@1", KEEP)
-        mine = exportgate.folder_of(house.config, node)
+        mine = folder_of(house.config, node)
         for folder in (mine, mine.with_name("999-5")):
             (folder / "kept").mkdir(parents=True)
-        assert exportgate.orphans(house.config, house.registry.nodes.list()) == [mine.with_name("999-5")]
+        assert orphans(house.config, house.registry.nodes.list()) == [mine.with_name("999-5")]
 
 
 @pytest.mark.netns
@@ -133,7 +134,7 @@ class TestProcess:
         assert len(written) >= 2
 
 
-def told(served: exportstate.Served, whole: int) -> bool:
+def told(served: nbdstate.Served, whole: int) -> bool:
     return served.read > whole and served.cached > whole
 
 
@@ -154,7 +155,7 @@ keep = Peer(10809, sys.argv[2], "10.77.0.1")
 again = keep.read(4096, 512)
 print(json.dumps({"magic": whole[1024:1028].hex(), "kept": keep.size, "again": again.hex()}))
 """
-READS = READS.replace("{tests!r}", repr(str(Path(__file__).parents[2])))
+READS = READS.replace("{tests!r}", repr(str(Path(__file__).parents[3])))
 
 
 class Net:
@@ -184,7 +185,7 @@ class Net:
 
     def start(self) -> None:
         self.log = (self.home / "log").open("w")
-        words = [sys.executable, "-m", "bootsrv.exports", "--config", str(self.config)]
+        words = [sys.executable, "-m", "bootsrv.diskless.exports", "--config", str(self.config)]
         self.process: Inside = self.space.spawn(words, self.log.fileno())
         until = time.monotonic() + 30
         while not (self.home / "data/run/exports").exists() or "10809" not in self.run("ss", "-tln"):
@@ -204,10 +205,10 @@ class Net:
     def machine(self, script: str, *words: str) -> Any:
         return json.loads(self.run(sys.executable, "-c", script, *words, machine=True))
 
-    def state(self, fits: Any) -> exportstate.State:
+    def state(self, fits: Any) -> nbdstate.State:
         until = time.monotonic() + 25
         while True:
-            state = exportstate.exports(load(self.config))
+            state = nbdstate.exports(load(self.config))
             if state.versions and fits(state):
                 return state
             assert time.monotonic() < until, state

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from bootsrv import bootkey, overlays, tasks
+from bootsrv import overlays, tasks
 from bootsrv.appliance.images import Images
 from bootsrv.calls import Refused, json_reply
 from bootsrv.config import Config
+from bootsrv.diskless import bootkey
 from bootsrv.errors import BootsrvError, Conflict
 from bootsrv.model import Node, RootKind
 from bootsrv.registry.registry import Registry

@@ -14,7 +14,7 @@ from bootsrv.appliance.appliance import Appliance
 from bootsrv.appliance.nodes import Wanted
 from bootsrv.appliance.roots import Wanted as WantedRoot
 from bootsrv.bootplan import Action, Purpose, decide
-from bootsrv.diskless import NotShared, Shares, in_use
+from bootsrv.diskless.shares import NotShared, Shares, in_use
 from bootsrv.errors import Conflict, Invalid
 from bootsrv.model import (
     BootMode,
