@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,21 @@ class Serving:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def kill(pid: int) -> None:
+    """SIGKILL, and its parent can see that it is dead: not before its last thread is."""
+    os.kill(pid, signal.SIGKILL)
+    until = time.monotonic() + 20
+    while True:
+        try:
+            status = Path(f"/proc/{pid}/status").read_text()
+            if "State:\tZ" in status and len(os.listdir(f"/proc/{pid}/task")) == 1:
+                return
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        assert time.monotonic() < until, f"{pid} does not die"
+        time.sleep(0.02)
 
 
 def _ip(*words: str) -> None:

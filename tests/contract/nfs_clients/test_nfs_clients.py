@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import struct
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from typing import Any
 import imagestore
 import nastytree
 import pytest
-from nfs_rig import FRIEND, SERVER, STRANGER, Net, Serving
+from nfs_rig import FRIEND, SERVER, STRANGER, Net, Serving, kill
 from nfs_serve import told
 
 from images.importing.from_directory import import_directory
@@ -145,7 +144,7 @@ def test_file_handles_outlive_a_killed_server(net: Net, home: Path, serving: Ser
     pid = serving.ask("apply", exports=[root(home, 1, FRIEND), root(home, 2, FRIEND)])
     handle = by_hand(net, "mount", "/roots/debian@1", FRIEND)
     inner = by_hand(net, "lookup", handle, "big", FRIEND)
-    os.kill(pid, signal.SIGKILL)
+    kill(pid)
     assert serving.ask("apply", exports=[root(home, 1, FRIEND), root(home, 2, FRIEND)]) != pid
     assert by_hand(net, "getattr", inner, FRIEND) == 0
     assert by_hand(net, "mount", "/roots/debian@1", FRIEND) == handle

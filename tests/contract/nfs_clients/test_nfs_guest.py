@@ -3,8 +3,6 @@ another address nothing; a limit; and a server that is killed under it."""
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +10,7 @@ from pathlib import Path
 import nastytree
 import pytest
 from nfs_machine import Guest, boot_files, expected, same_trees
-from nfs_rig import FRIEND, Net
+from nfs_rig import FRIEND, Net, kill
 
 from images.importing.from_directory import import_directory
 from images.store import ImageStore
@@ -60,7 +58,7 @@ def test_a_real_kernel_has_its_root_over_nfs(net: Net, tmp_path: Path) -> None:
         for _ in ("4.2", "3"):
             guest.said("ready", 60)
             time.sleep(2)
-            os.kill(pid, signal.SIGKILL)
+            kill(pid)
             time.sleep(2)
             pid = serving.ask("apply", exports=exports)
             row = guest.said("went on", 120)
