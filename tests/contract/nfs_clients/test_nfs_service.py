@@ -22,10 +22,12 @@ from test_nfs_clients import by_hand, url
 from bootsrv.appliance.appliance import Appliance
 from bootsrv.appliance.nodes import Wanted
 from bootsrv.config import Config, parse
+from bootsrv.diskless import netroots
 from bootsrv.errors import BootsrvError
 from bootsrv.model import BootMode, Diskless, Node, Root, Rooted, RootKind, Writes
 from bootsrv.nfsroot.places import NfsPlaces
 from bootsrv.privilege import Identity
+from images.netroot import prepare
 
 pytestmark = pytest.mark.netns
 FILES = {"hostname": b"golden\n", "big": os.urandom(2_000_000)}
@@ -229,6 +231,11 @@ def test_what_is_exported_is_told(house: House) -> None:
     house.start()
     until(lambda: ready(house, node, "debian@1"))
     house.net.run("nfs-cat", url("/roots/debian@1/big", 3))
+    found = house.cli("export", "list")
+    assert {row["state"] for row in found} == {"waits for its turn"}, "without a kernel nobody boots it"
+    place = netroots.home(house.config, house.appliance.images.resolve("debian@1").id)
+    place.mkdir(parents=True)
+    (place / prepare.READY).write_text('{"kernel": "6.1", "has": ["overlay", "nfs"]}')
     found = house.cli("export", "list")
     rows = {(row["image"], row["kind"]): row for row in found}
     assert set(rows) == {("debian@1", "nfs"), ("debian@2", "nfs")}  # now, and at its next boot
