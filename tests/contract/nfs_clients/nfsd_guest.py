@@ -27,7 +27,8 @@ VERSIONS = ("4.2", "3")
 
 
 def run(*words: str) -> None:
-    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    env = {**os.environ, **({"LD_LIBRARY_PATH": LIBRARIES} if words[0].startswith("rpc") else {})}
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
     if done.returncode:
         raise OSError(f"{words[0]}: {done.stdout.strip() or done.returncode}")
 
@@ -138,7 +139,6 @@ def restarted() -> None:
 
 
 def main() -> None:
-    os.environ["LD_LIBRARY_PATH"] = LIBRARIES
     os.environ["PATH"] = f"/nfsd/usr/sbin:/nfsd/sbin:{os.environ['PATH']}"
     os.symlink("/nfsd/usr/sbin/exportfs", "/usr/sbin/exportfs")
     try:
