@@ -13,7 +13,6 @@ import socket
 import struct
 import sys
 from array import array
-from collections.abc import Iterator
 
 from pxe.tftp.source import Source
 from pxe.tftp.wire import DATA
@@ -69,14 +68,14 @@ class Outlet:
             done += went
         return done
 
-    def singly(self, first: int, numbers: list[int]) -> Iterator[memoryview]:
+    def singly(self, first: int, numbers: list[int]) -> list[memoryview]:
         """The same blocks as datagrams, valid until the next call. Raises as `window` does."""
         self.prepare(first, numbers)
         self._ready = None
         count, last = len(numbers), self._end - (len(numbers) - 1) * (self._block + 4)
         frames = self._whole[:count]
         frames[-1] = frames[-1][:last]
-        return iter(frames)
+        return frames
 
     def prepare(self, first: int, numbers: list[int]) -> None:
         """Have what `window` will be called with next ready, while the client is busy with the last window.

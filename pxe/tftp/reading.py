@@ -7,6 +7,8 @@ firmware ends with an ERROR, leaves no trace), then `tftp.done` or `tftp.error`.
 from __future__ import annotations
 
 import socket
+import struct
+import time
 from collections.abc import Iterator
 
 from pxe.errors import WireError
@@ -19,13 +21,12 @@ from pxe.tftp.source import NotYet, Source
 from pxe.tftp.wire import ACK, Code, Error, parse
 
 _ACK_HEAD = bytes((0, ACK))
-_ACK_WORD = ACK << 16
+_ACK = struct.Struct("!HH")
+_LONGEST = 256  # bytes of a datagram that are looked at: an ACK, or an ERROR with its text
 
 
 class Reading(Exchange):
     """One read transfer."""
-
-    longest = 256  # an ACK, or an ERROR with its text
 
     def __init__(
         self,
@@ -42,7 +43,11 @@ class Reading(Exchange):
         terms = sender.terms
         self._lockstep = terms.windowsize == 1
         self._outlet = Outlet(sock, source, terms.blksize, terms.windowsize, sender.last)
-        self._frames: Iterator[memoryview] = iter(())  # the blocks after the one in flight, in lockstep
+        # A run in lockstep: the one ACK that is waited for, then the block that answers it and the next ACK.
+        self._awaited: bytes | None = None
+        self._run: Iterator[tuple[memoryview, bytes | None]] = iter(())
+        self._ran, self._ran_at = 0, 0.0
+        self._take, self._give, self._clock = sock.recv, sock.send, time.monotonic
         self._warming = False
         self._waiting: Burst | None = None  # cannot be sent yet: disk or socket buffer
 
@@ -64,39 +69,35 @@ class Reading(Exchange):
 
     def _readable(self) -> None:
         """In lockstep a block is waited for after each ACK: so it leaves first, and all else comes after."""
-        if not self._lockstep:
-            super()._readable()
-            return
         try:
-            raw = self._sock.recv(self.longest)
+            raw = self._take(_LONGEST)
         except OSError as error:
             self._unread(error)
             return
+        if raw == self._awaited:
+            frame, awaited = next(self._run)
+            try:
+                self._give(frame)
+            except OSError:
+                self._awaited = None  # below: waits for room, or says what is wrong
+            else:
+                self._awaited = awaited
+                self._ran += 1
+                self._ran_at = self._clock()
+                return
         try:
-            if len(raw) == 4:
-                block = self._sender.follows(int.from_bytes(raw, "big") - _ACK_WORD, self._now())
-                if block:
-                    self._follow(block)
-                    return
             self._received(raw, self._now())
         except Exception:
             self._broke()
 
-    def _follow(self, block: int) -> None:
-        """Send the next block, which is ready as a rule."""
-        frame = next(self._frames, None)
-        if frame is None:
-            self._send(Burst(block, 1))
-        else:
-            try:
-                self._sock.send(frame)
-            except OSError:
-                self._send(Burst(block, 1))  # waits for room, or says what is wrong
-        deadline = self._sender.deadline
-        if deadline < self._fires:
-            self._arm(deadline)
+    def _settle(self) -> None:
+        """Let the Sender know what happened without it."""
+        if self._ran:
+            self._sender.ran(self._ran, self._ran_at)
+            self._ran = 0
 
     def _received(self, raw: bytes, now: float) -> None:
+        self._settle()
         if raw[:2] == _ACK_HEAD and len(raw) >= 4:  # the fast path: no objects for an ACK
             self._do(self._sender.ack(raw[2] << 8 | raw[3], now))
             if not self.answered and self._sender.answered:
@@ -110,9 +111,11 @@ class Reading(Exchange):
             self._refused(packet.text or f"error {packet.code}")
 
     def _expired(self, now: float) -> None:
+        self._settle()
         self._do(self._sender.tick(now))
 
     def _refused(self, reason: str) -> None:
+        self._settle()
         if not self._sender.answered:
             self.close()  # a size probe, or a request that was never meant
             return
@@ -130,6 +133,7 @@ class Reading(Exchange):
         self._arm(self._sender.deadline)
 
     def _send(self, burst: Burst) -> None:
+        self._awaited = None
         if self._warming:
             self._waiting = burst
             return
@@ -158,12 +162,16 @@ class Reading(Exchange):
 
     def _single(self, block: int) -> int:
         """Send one block and have many after it ready; how many went out."""
-        self._frames = iter(())
-        self._frames = self._outlet.singly(block, self._sender.ahead(block, self._outlet.run))
+        numbers = self._sender.ahead(block, self._outlet.run)
+        frames = self._outlet.singly(block, numbers)
         try:
-            self._sock.send(next(self._frames))
+            self._sock.send(frames[0])
         except BlockingIOError:
             return 0
+        run = min(len(frames) - 1, self._sender.run())
+        if run > 0:
+            self._awaited, *awaited = [_ACK.pack(ACK, number) for number in numbers[:run]]
+            self._run = zip(frames[1 : run + 1], [*awaited, None], strict=True)
         return 1
 
     def _foresee(self, burst: Burst) -> None:

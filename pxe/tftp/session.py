@@ -21,8 +21,6 @@ GIVE_UP = 30.0  # seconds without progress
 GIVE_UP_FIRST = 10.0  # before the client answered at all: its address may be forged
 GIVE_UP_LAST = 5.0  # for the very last ACK: many clients are gone by then, with the whole file
 ECHO = 0.2  # a request repeated this soon (seconds) is an echo of the network
-_NONE = -1 << 32  # no number, whatever a client sends
-_SAMPLE = 15  # in lockstep, each 16th answer is timed: that is often enough, and saves a tenth of the work
 
 
 class Burst(NamedTuple):
@@ -42,14 +40,12 @@ class Sender:
     __slots__ = (
         "_acked",
         "_again",
-        "_awaited",
         "_clock",
         "_early",
         "_oack",
         "_progress_at",
         "_sent",
         "_sent_at",
-        "_wait",
         "_window",
         "answered",
         "deadline",
@@ -78,30 +74,25 @@ class Sender:
         self._sent_at = self._progress_at = 0.0
         self._early = False  # `deadline` is when a window should be answered, not when to lose patience
         self._again = False  # what is in flight was sent more than once
-        self._awaited = _NONE  # the one ACK that `follows` takes
-        self._wait = 0.0
 
     def start(self, now: float) -> Burst | bytes:
         """The first thing to send: the OACK, or block 1."""
         self._progress_at = now
         return self._send(now)
 
-    def follows(self, number: int, now: float) -> int:
-        """The common case of `ack`, lockstep with nothing lost: the block to send next. 0: have `ack` decide
-        (`number` may be anything)."""
-        if number != self._awaited:
-            return 0
-        if not number & _SAMPLE:
-            self._clock.measured(now - self._sent_at)
-            self._wait = self._clock.wait
-        self._acked = self._sent
-        self._sent = block = self._acked + 1
+    def run(self) -> int:
+        """How many ACKs may be answered without asking `ack`, each with the block after the one it is for:
+        lockstep with nothing lost. Then tell `ran`, before anything else."""
+        plain = self._window == 1 and self.answered and self._acked >= 0 and not self._again
+        return self.last - self._sent if plain and not self.done else 0
+
+    def ran(self, blocks: int, now: float) -> None:
+        """So many were answered, the last one at `now`. (The ACK after a run is timed: often enough.)"""
+        self._acked += blocks
+        self._sent += blocks
         self._sent_at = self._progress_at = now
-        self.deadline = now + self._wait
-        self._awaited = number + 1 if number < 65535 else self.number(block)
-        if block == self.last:
-            self._awaited = _NONE
-        return block
+        self._clock.progressed()
+        self.deadline = now + self._clock.wait
 
     def ack(self, number: int, now: float) -> Burst | None:
         """An ACK came."""
@@ -222,10 +213,7 @@ class Sender:
             self.resent += self._sent - self._acked
         self._sent = self._acked + count
         self._sent_at, self._early = now, False
-        self._wait = self._clock.wait
-        self.deadline = now + self._wait
-        plain = self._window == 1 and self.answered and not self._again and self._sent < self.last
-        self._awaited = self.number(first) if plain else _NONE
+        self.deadline = now + self._clock.wait
         return Burst(first, count)
 
     def _patience(self) -> float:

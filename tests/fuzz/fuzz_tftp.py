@@ -73,8 +73,11 @@ def send(size: int, terms: Terms, script: bytes) -> None:
             actions.append(sender.tick(now))
         else:
             number = script[i + 1] << 8 | script[i + 2]
-            block = sender.follows(number, now)
-            actions.append(Burst(block, 1) if block else sender.ack(number, now))
+            run = min(sender.run(), script[i + 1] % 4)
+            assert run >= 0
+            if run:
+                sender.ran(run, now)
+            actions.append(sender.ack(number, now))
         if sender.done or sender.failed:
             break
     for action in actions:
