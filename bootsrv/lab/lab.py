@@ -53,12 +53,13 @@ class Lab:
         disk: int = 4096,
         name: str | None = None,
         cpus: int = 1,
+        bus: str = "virtio",
     ) -> Machine:
         """One more machine, off, with a blank disk. `memory` and `disk` in MiB."""
         check_tools({firmware})
         number = len(self.machines) + 1
         mac = f"52:54:00:77:{number >> 8:02x}:{number & 255:02x}"
-        spec = MachineSpec(name or f"vm{number}", mac, firmware, memory, disk, cpus)
+        spec = MachineSpec(name or f"vm{number}", mac, firmware, memory, disk, cpus, bus=bus)
         machine = Machine(spec, self.namespace, self.home / spec.name)
         self.machines.append(machine)
         return machine

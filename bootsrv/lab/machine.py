@@ -20,11 +20,12 @@ from bootsrv.lab.firmware import QEMU, Firmware, accelerator, arguments, nic_rom
 from bootsrv.lab.namespace import Inside, Namespace
 
 MIB = 1024 * 1024
+_DISKS = {"virtio": "virtio-blk-pci", "usb": "usb-storage"}
 
 
 @dataclass(frozen=True, slots=True)
 class MachineSpec:
-    """What to build. Sizes in MiB; `disk` 0 means a machine without a disk."""
+    """What to build. Sizes in MiB; `disk` 0 means a machine without a disk; its `bus`: virtio or usb."""
 
     name: str
     mac: str
@@ -33,6 +34,7 @@ class MachineSpec:
     disk: int = 4096
     cpus: int = 1
     nic: str = "virtio-net-pci"
+    bus: str = "virtio"
 
     def serial(self) -> str:
         """The serial number that its firmware (DMI) and its disk report."""
@@ -118,7 +120,8 @@ class Machine:
             # cache=unsafe: QEMU never waits for the host's disk; the file still survives a cut.
             command += [
                 "-drive", f"if=none,id=disk,format=raw,cache=unsafe,discard=unmap,file={self.disk}",
-                "-device", f"virtio-blk-pci,drive=disk,bootindex=2,serial={spec.serial()}",
+                *(["-device", "qemu-xhci"] if spec.bus == "usb" else []),
+                "-device", f"{_DISKS[spec.bus]},drive=disk,bootindex=2,serial={spec.serial()}",
             ]  # fmt: skip
         return command
 

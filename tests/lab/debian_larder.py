@@ -27,10 +27,11 @@ INSTALLER = "debian-installer-13-netboot-amd64"
 WANTED = [
     "?priority(required)", "adduser", "cpio", "debian-archive-keyring", "dhcpcd-base", "e2fsprogs", "fdisk",
     "ifupdown", "init", "iproute2", "kmod", "netbase", "procps", "systemd-sysv", "udev", "dosfstools",
-    "linux-image-amd64", "grub-pc", "openssh-server", "ca-certificates", "busybox", "zstd", "initramfs-tools",
-    "console-setup", "keyboard-configuration", "locales", "sudo", "tasksel", INSTALLER,
+    "linux-image-cloud-amd64", "grub-pc", "openssh-server", "ca-certificates", "busybox", "zstd",
+    "initramfs-tools", "console-setup", "keyboard-configuration", "locales", "sudo", "tasksel", INSTALLER,
 ]  # fmt: skip
 ALSO = ["grub-efi-amd64", "grub-efi-amd64-signed", "shim-signed", "efibootmgr"]  # not together with grub-pc
+KERNEL = ["linux-image-amd64"]  # for its modules only; the smaller one is installed
 # udeb -> the regular packages that have its programs
 MADE = {
     "e2fsprogs-udeb": ("e2fsprogs", "libext2fs2t64", "libcom-err2", "libss2"),
@@ -43,10 +44,9 @@ LOADED = (
     "partman-base", "partman-basicmethods", "partman-efi", "partman-ext3", "partman-partitioning",
     "partman-target", "pkgsel", "tzsetup-udeb", "user-setup-udeb",
 )  # fmt: skip
-BRIEF = (
-    "user-setup-udeb", "disk-detect", "partman-auto", "partman-base", "partman-basicmethods", "partman-ext3",
-    "partman-partitioning", "partman-efi",
-)  # fmt: skip
+# As much as comes to the partitions, with a disk whose driver the installer's RAM disk has.
+BRIEF = ("user-setup-udeb", "disk-detect", "partman-base")
+ENOUGH = [INSTALLER, "e2fsprogs"]
 NOT_NEEDED = ("xfs", "jfs", "iscsi", "btrfs", "cros", "cdrom", "crypto", "brltty", "espeakup")
 MODULES = (
     "fs/ext4", "fs/jbd2", "fs/mbcache.ko", "fs/fat", "fs/nls", "fs/efivarfs", "fs/isofs", "lib", "crypto",
@@ -58,34 +58,37 @@ FILE = frozenset(("Filename", "Size", "SHA256", "MD5sum"))  # what an index says
 Stanza = dict[str, str]
 
 
-def larder(kept: Path) -> Path:
-    """The archive's directory, made if it is not there yet. `kept`/installer has the netboot files, and
-    `kept`/brief an index with only as much of the installer as makes partitions."""
+def larder(kept: Path, brief: bool = False) -> Path:
+    """The archive's directory, made if it is not there yet. `kept`/installer has the netboot files. A brief
+    one has nothing that is installed, and no kernel modules."""
     archive = kept / "archive"
     if (archive / "dists").exists():
         return archive
     shutil.rmtree(kept, ignore_errors=True)
     work = kept / "work"
-    packages = _regular(work, kept)
+    packages = _regular(work, [ENOUGH] if brief else [WANTED, ALSO, KERNEL])
     netboot = _unpacked(packages[INSTALLER][1], work / "netboot")
     medium = netboot / "usr/lib/debian-installer/images/13/amd64/text"
     shutil.copytree(medium, kept / "installer", symlinks=True)
     images = medium / "debian-installer/amd64"
-    udebs = _installer(work, archive, images, {name: path for name, (_, path) in packages.items()})
-    del packages[INSTALLER]
+    debs = {name: path for name, (_, path) in packages.items()}
+    udebs = _installer(work, archive, images, debs, BRIEF if brief else LOADED, () if brief else MODULES)
+    for name in [name for name in packages if name == INSTALLER or _only_modules(name)]:
+        del packages[name]
     for stanza, path in packages.values():
         place = archive / stanza["Filename"]
         place.parent.mkdir(parents=True, exist_ok=True)
         path.rename(place)
     _index(archive, [stanza for stanza, _ in packages.values()], udebs)
-    known = {stanza["Package"]: stanza for stanza in udebs}
-    few = _loaded(known, BRIEF) | {udebs[0]["Package"]}
-    _index(kept / "brief", [], [known[name] for name in sorted(few)])
     shutil.rmtree(work)
     return archive
 
 
-def _regular(work: Path, kept: Path) -> dict[str, tuple[Stanza, Path]]:
+def _only_modules(package: str) -> bool:
+    return package.startswith("linux-image-") and "-cloud-" not in package
+
+
+def _regular(work: Path, wanted: Iterable[list[str]]) -> dict[str, tuple[Stanza, Path]]:
     """By name, what an empty system needs: its index entry and its file."""
     for name in ("etc/apt/apt.conf.d", "etc/apt/preferences.d", "var/lib/apt/lists/partial",
                  "var/cache/apt/archives/partial", "var/lib/dpkg", "var/log/apt"):  # fmt: skip
@@ -101,7 +104,7 @@ def _regular(work: Path, kept: Path) -> dict[str, tuple[Stanza, Path]]:
     )
     for arguments in (
         ["update"],
-        *(["--assume-yes", "--download-only", "install", *names] for names in (WANTED, ALSO)),
+        *(["--assume-yes", "--download-only", "install", *names] for names in wanted),
     ):
         subprocess.run(["apt-get", *arguments], env={"APT_CONFIG": str(conf), "PATH": "/usr/bin:/bin:/sbin"},
                        check=True, capture_output=True, timeout=600)  # fmt: skip
@@ -114,7 +117,10 @@ def _regular(work: Path, kept: Path) -> dict[str, tuple[Stanza, Path]]:
     return found
 
 
-def _installer(work: Path, archive: Path, images: Path, debs: dict[str, Path]) -> list[Stanza]:
+def _installer(
+    work: Path, archive: Path, images: Path, debs: dict[str, Path], wanted: Collection[str],
+    modules: Collection[str],
+) -> list[Stanza]:
     """The udebs that the installer loads, beyond those in its RAM disk."""
     disk = work / "initrd"
     disk.mkdir()
@@ -129,8 +135,8 @@ def _installer(work: Path, archive: Path, images: Path, debs: dict[str, Path]) -
         for stanza in _stanzas(lzma.decompress(index.read_bytes()).decode())
         if "Kernel-Version" not in stanza and not any(word in stanza["Package"] for word in NOT_NEEDED)
     }
-    found = [_modules(work, archive, release, debs)]
-    for name in sorted(_loaded(known, LOADED) - inside):
+    found = [_modules(work, archive, release, debs, modules)]
+    for name in sorted(_loaded(known, wanted) - inside):
         stanza = known[name]
         if name in MADE:
             found.append(_made(work, archive, stanza, [debs[deb] for deb in MADE[name]]))
@@ -161,13 +167,18 @@ def _names(field: str) -> list[str]:
     return [part.split()[0] for part in field.split(",") if part.split()]
 
 
-def _modules(work: Path, archive: Path, release: str, debs: dict[str, Path]) -> Stanza:
-    """One udeb with the kernel modules of a usual machine, compressed as they are."""
-    kernel = _unpacked(debs[f"linux-image-{release}"], work / "kernel")
-    modules = next(path for path in kernel.glob("**/kernel") if path.parent.name == release)
+def _modules(
+    work: Path, archive: Path, release: str, debs: dict[str, Path], wanted: Collection[str]
+) -> Stanza:
+    """One udeb with the kernel modules of a usual machine, compressed as they are. It may be empty: without
+    any for its kernel the installer would ask whether that is meant."""
     name = f"lab-modules-{release}-di"
     root = work / name
-    for part in MODULES:
+    root.mkdir()
+    if wanted:
+        kernel = _unpacked(debs[f"linux-image-{release}"], work / "kernel")
+        modules = next(path for path in kernel.glob("**/kernel") if path.parent.name == release)
+    for part in wanted:
         for source in [modules / part, *modules.glob(f"{part}*")]:
             target = root / "lib/modules" / release / "kernel" / source.relative_to(modules)
             if source.is_dir():

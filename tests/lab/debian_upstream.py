@@ -20,14 +20,13 @@ CLONE_NEWNET = 0x40000000
 
 
 class Upstream:
-    """`http://ADDRESS:3142/debian/...`, ADDRESS being the lab's: the files below `archives`, of two with one
-    name the last one's. `asked` counts how often each was."""
+    """`http://ADDRESS:3142/debian/...`, ADDRESS being the lab's: the files below `archive`. `asked` counts
+    how often each was."""
 
-    def __init__(self, namespace: Namespace, *archives: Path) -> None:
+    def __init__(self, namespace: Namespace, archive: Path) -> None:
         self.asked: Counter[str] = Counter()
         self._files = {
             f"/debian/{path.relative_to(archive)}": path
-            for archive in archives
             for path in archive.rglob("*")
             if path.is_file()
         }

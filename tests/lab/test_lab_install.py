@@ -24,7 +24,7 @@ from bootsrv.lab.machine import Machine
 from bootsrv.model import Event, Node, NodeState
 
 pytestmark = pytest.mark.lab
-KEPT = Path(sys.prefix) / "share" / "bootsrv" / "lab-debian"
+KEPT = Path(sys.prefix) / "share" / "bootsrv"
 ADDRESS = "10.77.0.11"
 PROFILE = """\
 target = "debian13"
@@ -86,18 +86,21 @@ class Field:
 
     def __init__(self, lab: Lab, brief: bool) -> None:
         self.lab = lab
-        archive = larder(KEPT)
-        self.upstream = Upstream(lab.namespace, archive, *([KEPT / "brief"] if brief else []))
+        self.brief, kept = brief, KEPT / ("lab-installer" if brief else "lab-debian")
+        self.upstream = Upstream(lab.namespace, larder(kept, brief))
         with lab.service.config.open("a") as config:
             config.write(f'\n[mirrors.debian]\nupstream = "{self.upstream.url}"\n')
-        lab.service.cli("tree", "import", str(KEPT / "installer"), "--name", "trixie")
+        lab.service.cli("tree", "import", str(kept / "installer"), "--name", "trixie")
         lab.service.start()
         self.verbs = Appliance.open(load(lab.service.config))
         profile = PROFILE.format(key=lab.service.ssh.public) + (TELLS if brief else "")
         self.verbs.profiles.save("debian", profile, "lab")
 
     def machine(self, firmware: Firmware) -> Machine:
-        made = self.lab.add(firmware, memory=2048, disk=6144, cpus=2)
+        if self.brief:
+            made = self.lab.add(firmware, memory=1024, disk=2048, bus="usb")
+        else:
+            made = self.lab.add(firmware, memory=2048, disk=6144, cpus=2)
         self.lab.service.cli("node", "add", "n1", "--mac", made.spec.mac, "--address", ADDRESS,
                              "--profile", "debian")  # fmt: skip
         return made

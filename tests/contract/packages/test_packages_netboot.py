@@ -1,5 +1,5 @@
-"""Debian's own netboot installer, from its real package: fetched by apt, recognised, compared; and its RAM
-disk trusts an archive of our own once the snippet has run in it."""
+"""Debian's own netboot installer, from its real package: fetched by apt, recognised, compared; in its RAM
+disk, its debconf reads our answers, and it trusts an archive of our own once the snippet has run."""
 
 from __future__ import annotations
 
@@ -18,10 +18,14 @@ from bootsrv.signing import ArchiveKey
 from bootsrv.trees.importing import import_tree
 from bootsrv.trees.index import Index, Item
 from bootsrv.trees.shelf import Shelf
+from pxe.answers.preseed.render import render
+from pxe.answers.profile import profile_from
 from pxe.answers.snippets import find_snippet
+from pxe.answers.targets import find_target
 from pxe.trees.kernel import HEAD, version
 
 pytestmark = pytest.mark.netns
+GOLDEN = Path(__file__).parents[2] / "unit/pxe/answers/golden"
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +53,53 @@ def test_its_kernel_says_which_modules_it_needs(shelf: Shelf) -> None:
     assert found.endswith("-amd64")
 
 
+def ram_disk(shelf: Shelf, place: Path) -> Path:
+    """The installer's, unpacked."""
+    place.mkdir()
+    tree = shelf.get("deb12")
+    initrd = shelf.directory("deb12") / tree.facts.initrds[0]
+    unpack = f"zcat {initrd} | cpio --extract --make-directories --quiet"
+    subprocess.run(["sh", "-c", unpack], cwd=place, check=True, capture_output=True)
+    return place
+
+
+READ = """#!/bin/sh
+. /usr/share/debconf/confmodule
+debconf-set-selections /tmp/preseed.cfg && echo read >/tmp/ended
+"""
+NASTY = [
+    "a \"b\" 'c' $d `e` {g} #h ; i | j & k < l > m", r"back\slash \n \t \\ \061", "é ž 漢", "-n", "-e x", "*",
+    "~", "%s %d", "$(reboot)", "#hash", r"end\x", "two  blanks",
+]  # fmt: skip
+
+
+def test_its_debconf_holds_every_answer_as_it_was_given(shelf: Shelf, tmp_path: Path) -> None:
+    """Its own reader of preseed files, a shell script, with its own database."""
+    disk = ram_disk(shelf, tmp_path / "disk")
+    lines = (GOLDEN / "debian12.txt").read_text().splitlines()
+    for number, text in enumerate(NASTY):
+        profile = profile_from({"users": [{"name": "ada", "full_name": text}]})
+        found = next(x for x in render(profile, find_target("debian12")).splitlines() if "fullname" in x)
+        lines.append(found.replace("passwd/user-fullname", f"passwd/nasty{number}"))
+    (disk / "tmp/preseed.cfg").write_text("\n".join(lines) + "\n")
+    (disk / "tmp/read").write_text(READ)
+    (disk / "tmp/read").chmod(0o755)
+    load = "for t in /var/lib/dpkg/info/*.templates; do debconf-loadtemplate debian-installer $t; done"
+    inside = f"mkdir -p /var/lib/preseed; {load}; DEBIAN_FRONTEND=noninteractive debconf -o d-i /tmp/read"
+    mounts = f"mount -t proc proc {disk}/proc && mount --bind /dev {disk}/dev"
+    command = f"{mounts} && exec chroot {disk} sh -c '{inside}'"
+    subprocess.run(["unshare", "--mount", "sh", "-c", command], check=True, capture_output=True, timeout=100)
+    assert (disk / "tmp/ended").read_text() == "read\n"
+    held = {}
+    for file in ("questions.dat", "passwords.dat"):
+        for block in (disk / "var/lib/cdebconf" / file).read_text().split("\n\n"):
+            fields = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line)
+            held[fields.get("Name", "")] = (fields.get("Value", ""), fields.get("Flags", ""))
+    given = {name: rest[0] if rest else "" for _, name, _, *rest in (line.split(" ", 3) for line in lines)}
+    assert len(given) > 40 + len(NASTY) / 2
+    assert {name: held.get(name) for name in given} == {name: (text, "seen") for name, text in given.items()}
+
+
 def own_archive(house: House) -> None:
     """A small archive as `mirror fill` makes one."""
     home = house.data / "mirrors/own"
@@ -68,12 +119,7 @@ def own_archive(house: House) -> None:
 
 def test_the_installer_trusts_our_archive(shelf: Shelf, tmp_path: Path) -> None:
     """What its retriever does: gpgv with the keyring of its RAM disk, on Release and Release.gpg."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    tree = shelf.get("deb12")
-    initrd = shelf.directory("deb12") / tree.facts.initrds[0]
-    unpack = f"zcat {initrd} | cpio --extract --make-directories --quiet"
-    subprocess.run(["sh", "-c", unpack], cwd=disk, check=True, capture_output=True)
+    disk = ram_disk(shelf, tmp_path / "disk")
     url = "http://127.0.0.1:8080/mirror/own"
     script = find_snippet("archive-key").script({"url": f"{url}/"})
     (disk / "tmp/pre").write_text(script)
