@@ -90,14 +90,27 @@ class Floor:
         frames = PcapReader(str(self.capture.path))
         return {frame.src for frame in frames if UDP in frame and frame[UDP].dport == port}
 
-    def add(self, name: str, firmware: Firmware, boot_file: str = "") -> Machine:
-        """A machine that is switched on: unknown to us, or registered with a boot file of its own."""
+    def add(self, name: str, firmware: Firmware, boot_file: str = "", profile: str = "") -> Machine:
+        """A machine that is switched on: unknown to us, or registered with a boot file of its own; with a
+        profile it is to be installed."""
         machine = self.lab.add(firmware, memory=384, disk=0, name=name)
+        cli = self.lab.service.cli
         if boot_file:
             option = f"bootfile-name={boot_file}"
-            self.lab.service.cli("node", "add", name, "--mac", machine.spec.mac, "--option", option)
+            cli("node", "add", name, "--mac", machine.spec.mac, "--option", option)
+        if profile:
+            self.verbs.profiles.save(name, profile, "lab")
+            cli("install", name, "--profile", name)
         machine.on()
         return machine
+
+    def ubuntu(self, name: str) -> None:
+        """A tree that looks like Ubuntu's medium, with a kernel that starts and nothing behind it."""
+        medium = self.lab.home / name
+        self.put(medium / ".disk/info", b'Ubuntu-Server 24.04.1 LTS "Noble Numbat" - Release amd64\n')
+        self.put(medium / "casper/vmlinuz", (default_dir() / "imager/vmlinuz").read_bytes())
+        self.put(medium / "casper/initrd", b"not one")
+        self.lab.service.cli("tree", "import", str(medium), "--name", name)
 
     def events(self, machine: Machine) -> list[Event]:
         """What is on record about a machine, oldest first."""

@@ -29,6 +29,7 @@ def floor() -> Iterator[SimpleNamespace]:
         menu.configure('mode = "proxy"', 'mode = "proxy"\npxe_menu = 1')
         for each in floors:
             each.start()
+        own.ubuntu("noble")
         yield SimpleNamespace(
             own=own,
             beside=beside,
@@ -36,6 +37,7 @@ def floor() -> Iterator[SimpleNamespace]:
             secure=own.add("shim-grub", Firmware.UEFI_SECURE, "shimx64.efi"),
             refused=own.add("refused", Firmware.UEFI_SECURE),
             grub=own.add("grub", Firmware.UEFI, "grub/x86_64-efi/core.efi"),
+            installed=own.add("by-grub", Firmware.UEFI, "grub/x86_64-efi/core.efi", UBUNTU),
             pxelinux=own.add("pxelinux", Firmware.BIOS, "pxelinux.0"),
             rom=own.add("ipxe-rom", Firmware.BIOS),
             pxe=own.add("ovmf-pxe", Firmware.UEFI),
@@ -47,6 +49,7 @@ def floor() -> Iterator[SimpleNamespace]:
         )
 
 
+UBUNTU = 'target = "ubuntu24.04"\n[[users]]\nname = "ada"\nkeys = ["ssh-ed25519 AAAAC3NzaC1 ada"]\n'
 SCRIPT = "http.done boot script sent"
 
 
@@ -83,6 +86,20 @@ def test_grub_of_a_net_directory_by_tftp_and_then_by_http(floor: SimpleNamespace
         lines, "dhcp.ack", "tftp.done grub/x86_64-efi/core.efi", "tftp.done /grub/grub.cfg",
         "tftp.done /grub/x86_64-efi/http.mod", "http.done grub/more.cfg",
     )  # fmt: skip
+
+
+def test_grub_starts_an_installer_with_the_whole_of_its_command_line(floor: SimpleNamespace) -> None:
+    """`ds=nocloud;s=...`: unquoted, GRUB would end the command at the semicolon."""
+    kernel = floor.installed.console.wait_for(r"Kernel command line: .*", 240)[0]
+    floor.installed.cut()
+    node = floor.own.verbs.registry.nodes.by_mac(floor.installed.spec.mac)
+    assert "autoinstall ds=nocloud;s=http://10.77.0.1:8080/install/" in kernel, kernel
+    lines = floor.own.until(floor.installed, lambda lines: SCRIPT in lines, "got its script")
+    order(
+        lines, "dhcp.ack", "tftp.done grub/x86_64-efi/core.efi", "tftp.done /grub/grub.cfg", SCRIPT,
+        "http.done tree/noble/casper/vmlinuz", "http.done tree/noble/casper/initrd",
+    )  # fmt: skip
+    assert node is not None and node.armed is not None and node.armed.attempts == 1
 
 
 def test_an_ipxe_rom_comes_to_its_script_an_old_one_by_our_ipxe(floor: SimpleNamespace) -> None:
