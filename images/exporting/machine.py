@@ -21,7 +21,7 @@ from images.agent.rootfs import Root
 from images.agent.run import run
 from images.blocks.loop import Loop
 from images.bootable import has_kernel
-from images.diskplan import sfdisk_script, smallest_disk
+from images.diskplan import TINY_DISK, sfdisk_script, smallest_disk
 from images.errors import BadInput
 from images.exporting.apart import MOUNTS, apart
 from images.layout import GIB, Layout
@@ -45,7 +45,7 @@ PACKAGES = {
 
 @dataclass(frozen=True)
 class Machine:
-    """What the tree becomes. `size` in bytes, 0: what the layout needs and a quarter, in whole GiB."""
+    """What the tree becomes. `size` in bytes; 0: what the layout needs and a quarter, in GiB, at least 4."""
 
     node: Identity
     layout: Layout
@@ -72,8 +72,7 @@ def write_machine(
         raise BadInput(f"{ref} has no kernel in /boot, so it cannot boot from a disk")
     layout = _one_disk(machine.layout)
     need = manifest.header.bytes + manifest.header.files * SLACK
-    whole = Layout(tuple(replace(p, optional=False) for p in layout.partitions))
-    size = machine.size or -(-smallest_disk(whole, need) * 5 // 4 // GIB) * GIB
+    size = machine.size or max(TINY_DISK, -(-smallest_disk(layout, need) * 5 // 4 // GIB) * GIB)
     row = {"path": str(file), "size": size, "sector": SECTOR, "read_only": False, "removable": False}
     storage = resolve(layout, [{**row, "transport": None, "serial": None, "model": None}], None, need)
     if storage.features:

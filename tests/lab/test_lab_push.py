@@ -15,7 +15,7 @@ from bootsrv.lab.errors import LabError
 from bootsrv.lab.machine import Machine
 from bootsrv.model import NodeState
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(2400)]
 ADDRESSES = {"n1": "10.77.0.11", "n2": "10.77.0.12"}
 IDENTITY = "cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub"
 EDITION = "/etc/bootsrv-edition"  # only the second image has it
@@ -40,12 +40,12 @@ def running(cluster: Cluster) -> str:
                 ADDRESSES[name], "--method", "static",
             )  # fmt: skip
     for machine in machines(cluster).values():
-        assert cluster.wait_state(machine, NodeState.RUNNING, 420).running == "debian-b@1"
+        assert cluster.wait_state(machine, NodeState.RUNNING, 900).running == "debian-b@1"
     return "debian@1"
 
 
 def push(cluster: Cluster, *arguments: str) -> dict[str, dict[str, object]]:
-    said = cluster.lab.service.cli("push", *arguments, "--json", timeout=400)
+    said = cluster.lab.service.cli("push", *arguments, "--json", timeout=900)
     return dict(json.loads(said)["done"])
 
 
@@ -99,7 +99,7 @@ def test_a_power_cut_in_the_switch_is_completed_by_the_next_boot(cluster: Cluste
     ask(cluster, "n2", f"echo 1 >/proc/sys/kernel/sysrq; nohup sh -c '{script}' >/dev/null 2>&1 &")
     with pytest.raises(LabError):
         push(cluster, "n2", "--image", "debian-b@1")
-    cluster.wait_event(cluster.bios, "home", since, 240)
+    cluster.wait_event(cluster.bios, "home", since, 600)
     cluster.lab.service.ssh.run(
         ADDRESSES["n2"], "while [ -e /var/lib/bootsrv/push/journal ]; do sleep 1; done", timeout=120
     )
@@ -117,7 +117,7 @@ def test_a_machine_that_loses_the_server_returns(cluster: Cluster, running: str)
     )
     ask(cluster, "n1", f"cp /etc/bootsrv/home.conf /root/; nohup sh -c '{script}' >/dev/null 2>&1 &")
     with pytest.raises(LabError, match="did not call home"):
-        cluster.lab.service.cli("push", "n1", "--image", "debian-b@1", "--confirm", "0.3", timeout=400)
+        cluster.lab.service.cli("push", "n1", "--image", "debian-b@1", "--confirm", "0.3", timeout=900)
     assert ask(cluster, "n1", f"test -e {EDITION} || echo gone") == "gone"
     ask(cluster, "n1", "cp /root/home.conf /etc/bootsrv/home.conf")
     assert push(cluster, "n1", "--image", running, "--confirm", "2")["n1"]["drift"] == 0
@@ -139,7 +139,7 @@ def test_a_version_that_ends_in_the_emergency_shell_is_taken_back(cluster: Clust
     before = ask(cluster, "n1", "cat /proc/sys/kernel/random/boot_id")
     with pytest.raises(LabError, match=r"returned|not confirmed"):
         cluster.lab.service.cli(
-            "push", "n1", "--image", "debian@2", "--confirm", "1", "--reboot", timeout=800
+            "push", "n1", "--image", "debian@2", "--confirm", "1", "--reboot", timeout=1500
         )
     assert "emergency mode" in cluster.uefi.console.tail(4000)
     assert ask(cluster, "n1", "cat /proc/sys/kernel/random/boot_id") != before

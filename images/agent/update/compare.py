@@ -16,7 +16,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from images.agent.update.content import holds
 from images.agent.update.folders import Folders
-from images.agent.update.state import Known, line_hash, stamp
+from images.agent.update.state import STAMP, Known, line_hash, stamp
 from images.manifest import Entry, parse_entry, to_bytes
 from images.tree_reader import xattrs
 
@@ -99,14 +99,14 @@ class Compare:
 
     def run(self, lines: Iterable[bytes]) -> Difference:
         """`lines`: the wanted version's entries in manifest order. Raises OSError, BadInput."""
-        wanted = set()
+        unseen = set(self._base)
         for line in lines:
             path = path_of(line)
-            wanted.add(path)
+            unseen.discard(path)
             if not self._excluded(path):
                 self._look(path, line)
-        self._out.gone.extend(self._gone(wanted))
-        self._out.blocked.extend(self._blocked(wanted))
+        self._out.gone.extend(self._gone(unseen))
+        self._out.blocked.extend(self._blocked())
         return self._out._replace(read=self._read)
 
     def _look(self, path: bytes, line: bytes) -> None:
@@ -116,15 +116,15 @@ class Compare:
             return
         row = self._known.get(path)
         digest = line_hash(line)
-        same_stamp = row is not None and row[:4] == stamp(info) and not self._checksum
-        if same_stamp and row is not None and row[4] == digest and self._own_inode(path, line, info):
+        known = row[STAMP.size :] if row and row[: STAMP.size] == stamp(info) and not self._checksum else None
+        if known == digest and self._own_inode(path, line, info):
             self._keep(path, info, digest)
             return
         entry = parse_entry(line)
         if entry.type == "hardlink":
             self._hardlink(entry, info, digest)
             return
-        content_known = same_stamp and row is not None and row[4] == line_hash(self._base.get(path, b""))
+        content_known = known == line_hash(self._base.get(path, b""))
         if not self._same_kind(entry, info, content_known) or not self._own_inode(path, line, info):
             self._make(entry)
         elif self._same_attributes(entry, info):
@@ -143,7 +143,7 @@ class Compare:
             self._inodes.setdefault((info.st_dev, info.st_ino), path)
             self._kept[path] = (info.st_dev, info.st_ino)
         if digest is not None:
-            self._out.known[path] = (*stamp(info), digest)
+            self._out.known[path] = stamp(info) + digest
 
     def _own_inode(self, path: bytes, line: bytes, info: os.stat_result) -> bool:
         """Two names that the version keeps apart must not be one file here; a link must be its target's."""
@@ -161,7 +161,7 @@ class Compare:
             there = self._tree.stat(entry.target)
             target = (there.st_dev, there.st_ino) if there is not None else (info.st_dev, info.st_ino)
         if target == (info.st_dev, info.st_ino):
-            self._out.known[entry.path] = (*stamp(info), digest)
+            self._out.known[entry.path] = stamp(info) + digest
         else:
             self._make(entry)
 
@@ -216,12 +216,12 @@ class Compare:
             found.pop(key, None)
         return found == dict(entry.xattrs)
 
-    def _gone(self, wanted: set[bytes]) -> Iterator[bytes]:
+    def _gone(self, unseen: set[bytes]) -> Iterator[bytes]:
         """What the base had and the version has not; what lies below a directory that is replaced goes with
         it.
         """
-        for path in self._base:
-            left = path in wanted or self._excluded(path) or self._replaced_above(path)
+        for path in self._base if unseen else ():
+            left = path not in unseen or self._excluded(path) or self._replaced_above(path)
             if not left and self._tree.stat(path) is not None:
                 yield path
 
@@ -232,7 +232,7 @@ class Compare:
                 return True
         return False
 
-    def _blocked(self, wanted: set[bytes]) -> Iterator[str]:
+    def _blocked(self) -> Iterator[str]:
         """Directories that give way to something else must hold nothing but the image's own; a directory of
         the image that somebody made a link is that somebody's decision.
         """
@@ -265,17 +265,14 @@ class Compare:
 
 def unchanged(tree: Folders, known: Known) -> bool:
     """Whether every name still has its stamp: the whole answer when nothing has happened since."""
-    folder, handle = None, -1
+    folder, handle, pack = None, -1, STAMP.pack
     try:
-        for path, (inode, size, mtime, ctime, _) in known.items():  # no calls of ours: there are many names
+        for path, row in known.items():  # no calls of ours: there are many names
             above, _, name = path.rpartition(b"/")
             if above != folder:
                 folder, handle = above, tree.open(above)
             info = os.stat(name or b".", dir_fd=handle, follow_symlinks=False)
-            if (
-                info.st_ctime_ns != ctime or info.st_mtime_ns != mtime
-                or info.st_ino != inode or info.st_size != size
-            ):  # fmt: skip
+            if not row.startswith(pack(info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)):
                 return False
     except OSError:  # gone, or not a directory any more
         return False

@@ -15,9 +15,10 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional
 
 from images.agent.update.exchange import exchange, place, sync_filesystem
 from images.agent.update.folders import Folders
@@ -42,22 +43,44 @@ class Step(NamedTuple):
     new: Optional[Entry] = None
 
 
+class Steps:
+    """The steps of a journal on disk, read one at a time, from either end."""
+
+    def __init__(self, path: Path, places: array[int]) -> None:
+        self._path, self._places = path, places
+
+    def __iter__(self) -> Iterator[Step]:
+        return self._read(self._places)
+
+    def __reversed__(self) -> Iterator[Step]:
+        return self._read(reversed(self._places))
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def _read(self, places: Iterable[int]) -> Iterator[Step]:
+        with self._path.open("rb") as file:
+            for place in places:
+                file.seek(place)
+                yield _step(json.loads(file.readline()))
+
+
 class Journal(NamedTuple):
     """All steps in order, and what this update is (see run.py)."""
 
     about: Dict[str, Any]
-    steps: List[Step]
+    steps: Steps
 
 
-def write(path: Path, journal: Journal) -> None:
+def write(path: Path, about: Dict[str, Any], steps: Iterable[Step]) -> None:
     """On disk when this returns."""
-    write_whole(path, _lines(journal))
+    write_whole(path, _lines(about, steps))
 
 
-def _lines(journal: Journal) -> Iterator[bytes]:
+def _lines(about: Dict[str, Any], steps: Iterable[Step]) -> Iterator[bytes]:
     """One at a time: there may be a step for each of a million names."""
-    yield json.dumps(journal.about).encode("ascii") + b"\n"
-    for step in journal.steps:
+    yield json.dumps(about).encode("ascii") + b"\n"
+    for step in steps:
         row: Dict[str, Any] = {"kind": step.kind, "path": to_text(step.path)}
         if step.folder:
             row.update(folder=to_text(step.folder), name=to_text(step.name), inode=step.inode)
@@ -73,9 +96,12 @@ def read(path: Path) -> Optional[Journal]:
     about = head(path)
     if about is None:
         return None
+    places, place = array("Q"), 0
     with path.open("rb") as file:
-        next(file)
-        return Journal(about, [_step(json.loads(line)) for line in file if line != END])
+        for line in file:
+            places.append(place)
+            place += len(line)
+    return Journal(about, Steps(path, places[1:-1]))  # without the head and the end
 
 
 def head(path: Path) -> Optional[Dict[str, Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple
 
@@ -76,7 +76,7 @@ def _chunks(fd: int, entry: Entry) -> Iterator[Chunk]:
 
 
 def shared(
-    made: Overlay, root: Root, base: Dict[bytes, bytes], wanted: Dict[bytes, bytes], source: ChunkSource
+    made: Overlay, root: Root, base: Mapping[bytes, bytes], wanted: Dict[bytes, bytes], source: ChunkSource
 ) -> None:
     """Password files: the new image's accounts with this machine's passwords. One that did not change in the
     image stays as it is.

@@ -28,7 +28,7 @@ def remember(root: Path, manifest: SealedManifest) -> int:
             path = path_of(line)
             info = tree.stat(path)
             if info is not None:
-                known[path] = (*stamp(info), line_hash(line))
+                known[path] = stamp(info) + line_hash(line)
     finally:
         tree.close()
     state.keep_manifest(manifest.path)

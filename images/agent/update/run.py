@@ -15,7 +15,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, Dict, List, Set, Tuple
 
@@ -25,7 +26,8 @@ from images.agent.update import initrds, overlay
 from images.agent.update.ahead import ahead
 from images.agent.update.compare import Compare, Differ, Difference, path_of, unchanged
 from images.agent.update.folders import Folders
-from images.agent.update.journal import Journal, write
+from images.agent.update.journal import write
+from images.agent.update.lines import Lines
 from images.agent.update.lists import matcher
 from images.agent.update.patching import PatchSet
 from images.agent.update.resume import BOOT_ID, failed_units
@@ -33,10 +35,10 @@ from images.agent.update.seeds import Seeds
 from images.agent.update.settle import Settling, current_ref
 from images.agent.update.stage import Stage
 from images.agent.update.state import Cache, Known, State
-from images.agent.update.steps import steps
+from images.agent.update.steps import adjustments, moves
 from images.agent.update.supply import Supply
 from images.agent.update.task import Say, Task
-from images.agent.update.version import Store, lines_of
+from images.agent.update.version import Store
 from images.errors import BadInput
 from images.manifest import Entry, line_start, parse_entry
 from images.sealed import SealedManifest
@@ -81,7 +83,8 @@ class Update:
                 return self._report(Difference([], [], [], [], {}, 0).numbers(), 0, completed)
             manifest = self._store.wanted()
             over = self._overlay(manifest, made)
-            base = lines_of(self._store.base())
+            old = self._store.base()
+            base = Lines(old.lines() if old is not None else (), self.state.home)
             source = self._store.source()
             self._share(over, base, manifest, source)
             found, dirs = self._compare(manifest, base, over, self.state.load_cache().known)
@@ -148,7 +151,7 @@ class Update:
         return same and cache.whole and not self.task.checksum and unchanged(self._tree, cache.known)
 
     def _share(
-        self, over: overlay.Overlay, base: Dict[bytes, bytes], manifest: SealedManifest, source: Any
+        self, over: overlay.Overlay, base: Lines, manifest: SealedManifest, source: Any
     ) -> None:
         lines = (line for line in manifest.lines() if line.startswith(SHADOW_LINES))
         shadows = {path_of(line): line for line in lines}
@@ -159,7 +162,7 @@ class Update:
             root.close()
 
     def _compare(
-        self, manifest: SealedManifest, base: Dict[bytes, bytes], over: overlay.Overlay, known: Known
+        self, manifest: SealedManifest, base: Mapping[bytes, bytes], over: overlay.Overlay, known: Known
     ) -> Tuple[Difference, Dict[bytes, bytes]]:
         """The difference, and the manifest lines of the version's directories."""
         excluded = matcher([*self._patterns, *overlay.left_shadows(over)])
@@ -179,7 +182,7 @@ class Update:
         self,
         manifest: SealedManifest,
         found: Difference,
-        base: Dict[bytes, bytes],
+        base: Lines,
         over: overlay.Overlay,
         source: Any,
         dirs: Dict[bytes, bytes],
@@ -197,7 +200,7 @@ class Update:
         self,
         manifest: SealedManifest,
         found: Difference,
-        base: Dict[bytes, bytes],
+        base: Lines,
         over: overlay.Overlay,
         source: Any,
         dirs: Dict[bytes, bytes],
@@ -219,7 +222,7 @@ class Update:
         seeds.close()
         base.clear()
         self._written = {one.entry.path: one.inode for one in staged if one.entry.type == "file"}
-        made = steps(self._tree, stage, found, staged, dirs)
+        made = moves(stage, found, staged)
         places = sorted({stage.place_for(step.path) for step in made if step.folder})
         for step in made:
             if step.kind == "take":
@@ -231,7 +234,8 @@ class Update:
             "places": [place.decode("utf-8", "surrogateescape") for place in places],
             "fetched": source.fetched + patches.fetched, "local": seeds.read, "patched": supply.patched,
         }  # fmt: skip
-        write(self.state.journal, Journal(about, made))
+        later = adjustments(self._tree, found, made, dirs)
+        write(self.state.journal, about, chain(made, later))
         found.forget()
         return about
 

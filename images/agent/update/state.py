@@ -14,17 +14,19 @@ from __future__ import annotations
 import hashlib
 import marshal
 import os
+import struct
 from pathlib import Path
-from typing import Dict, Iterable, NamedTuple, Optional, Tuple, Union
+from typing import Dict, Iterable, NamedTuple, Optional, Union
 
 from images.errors import ImageError
 from images.sealed import SealedManifest, open_sealed
 
 HOME = "var/lib/bootsrv/push"
 RECENT = 50_000_000  # ns: a file changed again within the same clock tick would look unchanged
-FORMAT = 2
-Stamp = Tuple[int, int, int, int]  # inode, size, mtime ns, ctime ns
-Known = Dict[bytes, Tuple[int, int, int, int, bytes]]  # path -> stamp and hash of its manifest line
+FORMAT = 3
+# Packed, since there may be a row for each of a million names: inode, size, mtime ns, ctime ns.
+STAMP = struct.Struct("<QQqq")
+Known = Dict[bytes, bytes]  # path -> stamp and hash of its manifest line
 
 
 class Cache(NamedTuple):
@@ -39,9 +41,9 @@ class Cache(NamedTuple):
 EMPTY = Cache("", b"", False, {})
 
 
-def stamp(info: os.stat_result) -> Stamp:
+def stamp(info: os.stat_result) -> bytes:
     """What changes when anything about a file changes."""
-    return (info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+    return STAMP.pack(info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
 
 
 def line_hash(line: bytes) -> bytes:
@@ -108,7 +110,7 @@ class State:
         left out: it could have changed again without showing.
         """
         latest = taken - RECENT
-        known = {path: row for path, row in cache.known.items() if row[3] < latest}
+        known = {path: row for path, row in cache.known.items() if STAMP.unpack_from(row)[3] < latest}
         whole = cache.whole and len(known) == len(cache.known)
         write_whole(self._cache, marshal.dumps((FORMAT, cache.id, cache.lists, whole, known)))
 

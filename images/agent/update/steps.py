@@ -3,7 +3,7 @@ library only."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Dict, List
 
 from images.agent.update.compare import Difference
@@ -14,19 +14,27 @@ from images.agent.update.stage import Stage, Staged
 from images.manifest import Entry, order, parse_entry
 
 
-def steps(
-    tree: Folders, stage: Stage, found: Difference, staged: Sequence[Staged], wanted: Mapping[bytes, bytes]
-) -> List[Step]:
-    """`wanted`: manifest line of each directory that the version has."""
+def moves(stage: Stage, found: Difference, staged: Sequence[Staged]) -> List[Step]:
+    """Those that change names: all but the last."""
     puts = sorted(staged, key=lambda one: place(one.entry.path, one.entry.type))
     gone = sorted(found.gone, key=order, reverse=True)
     made = [Step("put", one.entry.path, one.folder, one.name, one.inode) for one in puts]
     made += [Step("take", path, stage.place_for(path), b"gone-%07d" % n) for n, path in enumerate(gone)]
-    made += [_attr(tree, differ.entry) for differ in found.attributes if differ.entry.type != "dir"]
-    new = {one.entry.path for one in staged}
-    touched = _touched(made) | {d.entry.path for d in found.attributes if d.entry.type == "dir"}
-    made += _folders(tree, touched, new, wanted)
     return made
+
+
+def adjustments(
+    tree: Folders, found: Difference, moved: Sequence[Step], wanted: Mapping[bytes, bytes]
+) -> Iterator[Step]:
+    """The steps after them, one at a time, as they are written down. `wanted`: manifest line of each
+    directory that the version has.
+    """
+    for differ in found.attributes:
+        if differ.entry.type != "dir":
+            yield _attr(tree, differ.entry)
+    new = {step.path for step in moved if step.kind == "put"}
+    touched = _touched(moved) | {d.entry.path for d in found.attributes if d.entry.type == "dir"}
+    yield from _folders(tree, touched, new, wanted)
 
 
 def _attr(tree: Folders, entry: Entry) -> Step:

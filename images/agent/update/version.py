@@ -1,13 +1,11 @@
-"""The version that is wanted and the one this machine is, as lines by path. Python 3.8, standard library
-only."""
+"""The version that is wanted and the one this machine is. Python 3.8, standard library only."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Optional
 
 from images.agent.client import Client, Refused
-from images.agent.update.compare import path_of
 from images.agent.update.state import State, write_whole
 from images.agent.update.task import Task
 from images.errors import ImageError
@@ -59,8 +57,3 @@ class Store:
     def _fetch(self, id: str, path: Path) -> SealedManifest:
         write_whole(path, self._client.get(f"/store/manifests/{id}"))
         return open_sealed(path, self._task.key, id)
-
-
-def lines_of(manifest: Optional[SealedManifest]) -> Dict[bytes, bytes]:
-    """Manifest lines by path."""
-    return {} if manifest is None else {path_of(line): line for line in manifest.lines()}
