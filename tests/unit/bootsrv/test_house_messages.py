@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,16 +18,35 @@ from bootsrv.errors import Invalid, Needed, NotFound
 from bootsrv.mirrors.local import LocalMirrors
 from bootsrv.trees.shelf import Shelf
 
-BOOTSRV = [sys.executable, "-m", "bootsrv.cli.main"]
 NOBODY = 65534
+BASE = ["-m", "bootsrv.cli.main"]
 
 
-def run(config: Path, *words: str, user: int = 0) -> tuple[int, list[str]]:
-    """Exit code and lines on stderr."""
+ROOM = Path(__file__).parents[3]
+
+
+def run(config: Path, *words: str, user: int = 0, code: Path = ROOM) -> tuple[int, list[str]]:
+    """Exit code and lines on stderr. `code`: where that user finds this program."""
     become = ["setpriv", "--reuid", str(user), "--regid", str(user), "--clear-groups", "--"] if user else []
-    environment = {**os.environ, "BOOTSRV_CONFIG": str(config)}
-    done = subprocess.run([*become, *BOOTSRV, *words], env=environment, capture_output=True, text=True)
+    environment = {**os.environ, "BOOTSRV_CONFIG": str(config), "PYTHONPATH": str(code)}
+    python = sys.executable.replace(str(ROOM), str(code), 1)
+    argv = [*become, python, *BASE, *words]
+    done = subprocess.run(argv, env=environment, cwd=code, capture_output=True, text=True)
     return done.returncode, done.stderr.splitlines()
+
+
+@pytest.fixture
+def reachable() -> Iterator[Path]:
+    """A place that a plain user may enter, with this program in `code`, wherever the checkout is."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        Path(folder).chmod(0o755)
+        code = Path(folder, "code")
+        code.mkdir()
+        subprocess.run(["mount", "--bind", "-o", "ro", str(ROOM), str(code)], check=True)
+        try:
+            yield Path(folder)
+        finally:
+            subprocess.run(["umount", str(code)], check=True)
 
 
 def write(home: Path, data: Path) -> Path:
@@ -86,19 +106,15 @@ def test_verbs_know_no_edge(house: Appliance) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
 @pytest.mark.parametrize("words", [("doctor",), ("node", "list"), ("image", "list"), ("serve",)])
-def test_a_plain_user_is_told_to_be_root(words: tuple[str, ...]) -> None:
+def test_a_plain_user_is_told_to_be_root(reachable: Path, words: tuple[str, ...]) -> None:
     """As after an install: a data directory and a configuration that only root may read."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:  # a plain user may reach it
-        home = Path(folder)
-        home.chmod(0o755)
-        config = write(home, home / "data")
-        config.chmod(0o644)
-        (home / "data").mkdir(mode=0o700)
-        code, lines = run(config, *words, user=NOBODY)
-        assert code == 1 and lines[-1].endswith("run it as root (sudo)"), lines
-        assert str(home / "data") in lines[-1]
+    data = reachable / "data"
+    config = write(reachable, data)
+    config.chmod(0o644)
+    data.mkdir(mode=0o700)
+    status, lines = run(config, *words, user=NOBODY, code=reachable / "code")
+    assert status == 1 and lines[-1].endswith("run it as root (sudo)"), lines
+    assert str(data) in lines[-1]
 
 
 @pytest.fixture
@@ -152,7 +168,8 @@ def test_verify_says_each_remedy_once(written: Path, tmp_path: Path) -> None:
         (("image", "verify", "--repair"), again),
     ):
         environment = {**os.environ, "BOOTSRV_CONFIG": str(written)}
-        done = subprocess.run([*BOOTSRV, *words], env=environment, capture_output=True, text=True)
+        argv = [sys.executable, *BASE, *words]
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True)
         lines = done.stdout.splitlines()
         told = [line for line in lines if line.endswith(remedy)]
         problems = [line for line in lines if line.startswith(str(tmp_path))]

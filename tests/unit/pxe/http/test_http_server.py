@@ -258,6 +258,7 @@ def test_a_file_of_an_install_tree(running, house):
     assert response.headers["Content-Security-Policy"] == "sandbox"
     assert get(running, "/tree/f41/images/none")[0].status == 404
     assert ask(running, "GET", "/tree/f41/images/vmlinuz", headers={"User-Agent": "iPXE/1"})[0].status == 200
+    wait_for(lambda: len(house.events) == 2)
     assert [(kind, data["file"]) for _, kind, data in house.events] == [
         ("http.start", "tree/f41/images/vmlinuz"),
         ("http.done", "tree/f41/images/vmlinuz"),
