@@ -30,7 +30,9 @@ class Remote:
 
     def __init__(self, name: str, address: str, host_keys: Sequence[str], key: Path) -> None:
         if not host_keys:
-            raise Invalid(f"{name}: its SSH host key is not known; it is reported when the node is imaged")
+            raise Invalid(
+                f"{name}: its SSH host key is not known: this server logs in to systems alone that it imaged"
+            )
         self.name, self.address, self._keys, self._key = name, address, tuple(host_keys), key
 
     def own_address(self) -> str:

@@ -76,7 +76,11 @@ class Captures:
         `hear` gets each report ({"say": text}, or {"done", "total", "files", "rate"}). Raises BootsrvError.
         """
         assert self._pushes is not None and self._config is not None, "only the appliance can log in to nodes"
-        remote = self._pushes.remote(node)
+        try:
+            remote = self._pushes.remote(node)
+        except Invalid as error:
+            ways = "the imager can capture it (offline), and with a token any machine can be captured"
+            raise Invalid(f"{error}; {ways}") from error
         token = self.token(name, comment, node=node)
         url, certificate = reach(self._config, remote.own_address())
         task = {"token": token.text, "certificate": certificate}

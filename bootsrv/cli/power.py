@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,8 +24,9 @@ JOBS = 32
 @click.option("--hard", is_flag=True, help="off: cut the power, do not ask the system.")
 @click.option("--network", is_flag=True, help="on, cycle: boot from the network, this once.")
 @click.option(
-    "--password-file", type=click.Path(path_type=Path), help="via: has the password, else it is asked for."
-)
+    "--password-file", type=click.Path(path_type=Path),
+    help="via: has the password; else it is asked for, or read from standard input.",
+)  # fmt: skip
 @as_json
 @pass_context
 def power(
@@ -89,8 +91,12 @@ def _set(
         return
     if password_file is not None:
         password = password_file.read_text().rstrip("\n")
-    else:
+    elif sys.stdin.isatty():
         password = click.prompt("Password of the controller", hide_input=True)
+    else:
+        password = sys.stdin.readline().rstrip("\n")
+        if not password:
+            raise click.UsageError("the controller's password: on standard input, or --password-file FILE")
     set_to = {str(node.name): str(powers.set_door(node, controller, password)) for node in nodes}
     if json_:
         show_json(set_to)

@@ -34,7 +34,9 @@ class Bare:
         return None
 
     def on(self) -> None:
-        if not self._broadcasts or not self._macs:
+        if not self._macs:
+            raise BootsrvError(f"{self._name} has no MAC yet that it could be woken by")
+        if not self._broadcasts:
             raise BootsrvError(f"{self._name}: no subnet of this server to wake it on; give it a controller")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)

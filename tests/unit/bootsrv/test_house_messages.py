@@ -31,7 +31,8 @@ def run(config: Path, *words: str, user: int = 0, code: Path = ROOM) -> tuple[in
     environment = {**os.environ, "BOOTSRV_CONFIG": str(config), "PYTHONPATH": str(code)}
     python = sys.executable.replace(str(ROOM), str(code), 1)
     argv = [*become, python, *BASE, *words]
-    done = subprocess.run(argv, env=environment, cwd=code, capture_output=True, text=True)
+    nothing = subprocess.DEVNULL
+    done = subprocess.run(argv, env=environment, cwd=code, stdin=nothing, capture_output=True, text=True)
     return done.returncode, done.stderr.splitlines()
 
 
@@ -77,6 +78,16 @@ def test_a_missing_image_names_the_option(written: Path) -> None:
     assert run(written, "reimage", "n1") == (1, ["bootsrv: n1 has no image: give it with --image"])
     made = run(written, "node", "add", "n2", "--mode", "diskless", "--writes", "paths")
     assert made == (1, ["bootsrv: writes paths: say which are kept, such as /home: give it with --path"])
+
+
+def test_power_and_capture_of_a_node_that_was_never_seen(written: Path) -> None:
+    run(written, "node", "add", "n1", "--address", "10.77.0.11")
+    _, (line,) = run(written, "power", "n1", "on")
+    assert line.endswith("n1 has no MAC yet that it could be woken by")
+    code, lines = run(written, "power", "n1", "via", "ipmi://admin@n1-bmc")
+    assert code == 2 and lines[-1].endswith("on standard input, or --password-file FILE")
+    _, (line,) = run(written, "image", "capture", "n1", "--name", "golden")
+    assert "logs in to systems alone that it imaged; the imager can capture it (offline)" in line
 
 
 def test_what_there_is_none_of(house: Appliance, tmp_path: Path) -> None:
