@@ -2,8 +2,9 @@
 
 The blocks are read from the file straight into their places between the headers of one buffer. Of a window,
 one call hands over up to 64 equal datagrams, which the kernel (or the card) cuts apart: UDP segmentation
-offload (Linux 4.18+). Cards and paths that cannot do it answer EIO, EINVAL or EMSGSIZE; from then on this
-transfer sends plainly. In lockstep many blocks are made ready by one call, and then leave one at a time.
+offload (Linux 4.18+, older ones refuse the option). Cards and paths that cannot do it answer EIO, EINVAL or
+EMSGSIZE; from then on this transfer sends plainly. In lockstep many blocks are made ready by one call, and
+then leave one at a time.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import socket
 import struct
 import sys
 from array import array
+from collections.abc import Callable
 
 from pxe.tftp.source import Source
 from pxe.tftp.wire import DATA
@@ -20,9 +22,9 @@ from pxe.tftp.wire import DATA
 UDP_SEGMENT = 103
 _SEGMENTS = 64  # per call
 _BYTES = 65507  # largest UDP payload: the bound of one call
+_OTHERS = 512  # bytes; packets that are no DATA are shorter, and must not be cut apart
 _CANNOT = frozenset({errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.ENOPROTOOPT})
 _HEADER = struct.Struct("!HH")
-_SIZE = struct.Struct("=H")
 _SWAP = sys.byteorder == "little"
 
 
@@ -30,16 +32,15 @@ class Outlet:
     """The sending side of one transfer's connected socket. `window` is the most blocks in flight, `blocks` is
     how many the file has."""
 
-    __slots__ = ("_block", "_end", "_frame", "_gso", "_numbers", "_option", "_places", "_ready", "_sock",
-                 "_source", "_whole", "run")  # fmt: skip
+    __slots__ = ("_block", "_end", "_frame", "_gso", "_numbers", "_places", "_ready", "_sock", "_source",
+                 "_whole", "run")  # fmt: skip
 
     def __init__(self, sock: socket.socket, source: Source, blksize: int, window: int, blocks: int) -> None:
         self._sock, self._source, self._block = sock, source, blksize
         segment = blksize + 4
         per_call = min(_SEGMENTS, max(1, _BYTES // segment))
-        self._gso = per_call if per_call > 1 and window > 1 else 0
+        self._gso = per_call if window > 1 and segment > _OTHERS and _offloads(sock, segment) else 1
         self.run = min(blocks, window if window > 1 else per_call)  # most blocks that are made ready at once
-        self._option = [(socket.IPPROTO_UDP, UDP_SEGMENT, _SIZE.pack(segment))]
         self._frame = memoryview(bytearray(segment * self.run))
         self._whole = [self._frame[at : at + segment] for at in range(0, segment * self.run, segment)]
         self._places = [whole[4:] for whole in self._whole]
@@ -50,19 +51,19 @@ class Outlet:
         self._ready: tuple[int, int] | None = None  # what is prepared: first block and how many
         self._end = 0  # of what is prepared in the frame
 
-    def window(self, first: int, numbers: list[int]) -> int:
-        """Send DATA blocks from number `first` of the file (counted from 1), as `numbers` on the wire.
+    def window(self, first: int, count: int, numbers: Callable[[int, int], list[int]]) -> int:
+        """Send DATA blocks from number `first` of the file (counted from 1); `numbers` tells theirs on the
+        wire.
 
         Returns how many went out: fewer than asked means that the socket's buffer is full (try again when it
         is writable). Raises NotYet when the bytes are not in memory, and OSError.
         """
-        count = len(numbers)
         if self._ready != (first, count):
-            self.prepare(first, numbers)
+            self.prepare(first, numbers(first, count))
         self._ready = None
-        done, end = 0, self._end
+        done = 0
         while done < count:
-            went = self._call(done, min(self._gso or 1, count - done), end)
+            went = self._call(done, min(self._gso, count - done))
             if not went:
                 break
             done += went
@@ -99,20 +100,26 @@ class Outlet:
             packed.byteswap()
         self._numbers[: len(numbers)] = memoryview(packed)
 
-    def _call(self, at: int, count: int, end: int) -> int:
+    def _call(self, at: int, count: int) -> int:
         """Send `count` blocks in one call; how many went out (after a refusal, the first one alone)."""
         segment = self._block + 4
-        raw = self._frame[at * segment : min((at + count) * segment, end)]
         try:
-            if count == 1:
-                self._sock.send(raw)
-            else:
-                self._sock.sendmsg([raw], self._option)
+            self._sock.send(self._frame[at * segment : min((at + count) * segment, self._end)])
         except BlockingIOError:
             return 0
         except OSError as error:
             if count == 1 or error.errno not in _CANNOT:
                 raise
-            self._gso = 0
-            return self._call(at, 1, end)
+            self._gso = 1
+            _offloads(self._sock, 0)
+            return self._call(at, 1)
         return count
+
+
+def _offloads(sock: socket.socket, size: int) -> bool:
+    """Have the kernel cut what is sent into datagrams of so many bytes, 0: not any more; whether it does."""
+    try:
+        sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, size)
+    except OSError:
+        return False
+    return True

@@ -141,7 +141,7 @@ class Reading(Exchange):
             if self._lockstep:
                 sent = self._single(burst.first)
             else:
-                sent = self._outlet.window(burst.first, self._sender.numbers(burst.first, burst.blocks))
+                sent = self._outlet.window(burst.first, burst.blocks, self._sender.numbers)
         except NotYet:
             self._warm(burst)
             return
