@@ -207,7 +207,7 @@ class Nodes:
         with self._registry.transaction():
             node = self.show(ref)
             if node.state is NodeState.IMAGING and not force:
-                raise Conflict(f"{node.name} is being imaged; `--force` removes it all the same")
+                raise Conflict(f"{node.name} is being imaged; it goes only by force (--force, or ?force=1)")
             self._registry.identities.clear(node.id)
             Kept(self._config, self._registry).forget(node.id)
             self._registry.nodes.remove(node.id)

@@ -14,7 +14,7 @@ import yaml
 
 from bootsrv.appliance.profiles import Profiles
 from bootsrv.config import Config
-from bootsrv.errors import Invalid
+from bootsrv.errors import Invalid, Needed
 from bootsrv.installs.steps import Callbacks, with_callbacks
 from bootsrv.model import InstallOrder, Node
 from bootsrv.trees.record import TreeRecord
@@ -74,7 +74,7 @@ class Making:
         """What to install where only some of it was said. Raises Invalid, NotFound."""
         name = profile or node.answers
         if name is None:
-            raise Invalid(f"{node.name} has no profile: name one with --profile")
+            raise Needed(f"{node.name} has no profile", "profile")
         if tree is not None:
             return InstallOrder(name, self._trees.get(tree).name)
         target = self._profiles.stack(node, name).target
@@ -83,7 +83,7 @@ class Making:
             return InstallOrder(name, found[0])
         if not found:
             raise Invalid(f"there is no tree of {target.name}: `bootsrv tree import` one")
-        raise Invalid(f"{', '.join(found)} are all {target.name}: name one with --tree")
+        raise Needed(f"{', '.join(found)} are all {target.name}", "tree")
 
     def probe(self, node: Node, order: InstallOrder) -> Made:
         """With stand-ins for all that only a boot decides. Raises NotFound, Invalid."""

@@ -121,6 +121,8 @@ def test_what_is_missing_is_named_as_the_request_names_it(api: FlaskClient, admi
     node = house.appliance.nodes.add(Wanted(name="n1"))
     said = api.post("/api/v1/reimage", json={"nodes": "n1"}).json["error"]["reason"]
     assert said == 'n1 has no image: give "image"'
+    said = api.post("/api/v1/install", json={"nodes": "n1"}).json["error"]["reason"]
+    assert said == 'n1 has no profile: give "profile"'
     body = {"name": "n2", "mode": "diskless", "writes": "paths"}
     said = api.post("/api/v1/nodes", json=body).json["error"]["reason"]
     assert said == 'writes paths: say which are kept, such as /home: give "paths"'
