@@ -17,7 +17,7 @@ class Level(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that was looked at. `fatal`: an error that keeps the service itself from starting; any other
-    may end while it runs (a cable, an address, `./run setup`).
+    may end while it runs (an interface that comes up, an address) or at its next start.
     """
 
     level: Level

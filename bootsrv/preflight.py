@@ -181,7 +181,7 @@ def disk_room(config: Config) -> Iterator[Finding]:
 
 def payloads_there(config: Config) -> Iterator[Finding]:
     """Loaders and the imager have been made."""
-    do = "./run setup makes them (or set payload_dir)"
+    do = "./run setup makes them; then start the service again (or set payload_dir)"
     if not any(name.endswith((".kpxe", ".efi")) for name in payload.files(config)):
         yield Finding(Level.ERROR, f"no boot loaders in {payload.loaders_dir(config)}", do)
     for name in ("vmlinuz", "initrd.img"):
