@@ -10,6 +10,7 @@ of it is on the disk. Seconds are the best of the rounds, CPU seconds are this s
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import subprocess
 import sys
@@ -192,7 +193,13 @@ def main() -> None:
     parser.add_argument("--old", default="debian@1")
     parser.add_argument("--new", default="debian-b@1")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if not args.inside:
+        # In mounts of our own: a namespace that somebody makes meanwhile takes a copy of the host's, and a
+        # disk that is still mounted in it cannot be made anew.
+        words = ["unshare", "--mount", "--propagation", "private", "--", sys.executable, *sys.argv]
+        os.execvp(words[0], [*words, "--inside"])
     where = args.store or seeded_store({"debian": "debian-12-vm", "debian-b": "debian-12-vm-b"}, print)
     with tempfile.TemporaryDirectory(prefix="bench-deploy-") as folder:
         home = Path(folder)
