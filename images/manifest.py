@@ -24,6 +24,9 @@ FORMAT = 1
 HASH = "sha256"
 TYPES = ("dir", "file", "symlink", "hardlink", "fifo", "char", "block", "socket")
 _DIGEST = 32
+# Made once: making it costs as much as a line.
+_write = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
+_NO_NAMES = frozenset((b"", b".", b".."))
 _U32 = 2**32 - 1
 _SIZE = 2**63 - 1
 _TIME = 2**63 * 10**9 - 1  # nanoseconds: seconds are 64 bits
@@ -246,9 +249,10 @@ def safe(path: bytes) -> bool:
     """
     if path == b"":
         return True
-    return b"\0" not in path and all(
-        part not in (b"", b".", b"..") and len(part) <= 255 for part in path.split(b"/")
-    )
+    if b"\0" in path:
+        return False
+    parts = path.split(b"/")
+    return _NO_NAMES.isdisjoint(parts) and (len(path) <= 255 or max(map(len, parts)) <= 255)
 
 
 def _check(entry: Entry) -> None:
@@ -278,7 +282,7 @@ def _check(entry: Entry) -> None:
 
 
 def _line(row: dict[str, Any]) -> bytes:
-    return json.dumps(row, separators=(",", ":"), ensure_ascii=True).encode("ascii") + b"\n"
+    return _write(row).encode("ascii") + b"\n"
 
 
 def _parse(line: bytes, what: str) -> dict[str, Any]:

@@ -29,6 +29,7 @@ class Spool:
         self._dirs: set[bytes] = set()
         self._symlinks: dict[bytes, bytes] = {}
         self._end = 0
+        self._at = 0  # where the file stands: neighbours need no seek
 
     def close(self) -> None:
         """Forget everything."""
@@ -48,9 +49,7 @@ class Spool:
             entry = entry._replace(path=self.resolve_parent(entry.path))
         self._replace(entry.path, keep_content=entry.type == "dir")
         key = order(entry.path)
-        self._file.seek(self._end)
-        record = self._names[key] = self._end
-        self._end += self._file.write(write_entry(entry))
+        record = self._names[key] = self._append(entry)
         if entry.type == "dir":
             self._dirs.add(key)
         elif entry.type == "symlink":
@@ -102,8 +101,7 @@ class Spool:
 
     def get(self, record: int) -> Entry:
         """The entry as it was added."""
-        self._file.seek(record)
-        return parse_entry(self._file.readline())
+        return parse_entry(self._line(record))
 
     def named(self) -> set[int]:
         """The records that a name points to now."""
@@ -113,9 +111,7 @@ class Spool:
         """Give records another content, for all their names."""
         places: dict[int, int] = {}
         for record, entry in entries.items():
-            places[record] = self._end
-            self._file.seek(self._end)
-            self._end += self._file.write(write_entry(entry))
+            places[record] = self._append(entry)
         self._names = {key: places.get(record, record) for key, record in self._names.items()}
 
     def resolve_parent(self, path: bytes) -> bytes:
@@ -162,10 +158,22 @@ class Spool:
                 yield write_entry(Entry(path, "hardlink", target=first[record]))
                 continue
             first[record] = path
+            line = self._line(record)
+            yield line if _starts_with(line, path) else write_entry(parse_entry(line)._replace(path=path))
+
+    def _append(self, entry: Entry) -> int:
+        if self._at != self._end:
+            self._file.seek(self._end)
+        record = self._end
+        self._at = self._end = record + self._file.write(write_entry(entry))
+        return record
+
+    def _line(self, record: int) -> bytes:
+        if self._at != record:
             self._file.seek(record)
-            line = self._file.readline()
-            same = line.startswith(line_start(path))
-            yield line if same else write_entry(parse_entry(line)._replace(path=path))
+        line = self._file.readline()
+        self._at = record + len(line)
+        return line
 
     def _fill_parents(self) -> None:
         missing: set[bytes] = set()
@@ -200,3 +208,10 @@ class Spool:
         self._names.pop(key, None)
         self._dirs.discard(key)
         self._symlinks.pop(key, None)
+
+
+def _starts_with(line: bytes, path: bytes) -> bool:
+    """Whether a record's line is that path's. Most paths stand in it as they are."""
+    if b'"' not in path and b"\\" not in path and line.startswith(b'{"path":"%b",' % path):
+        return True
+    return line.startswith(line_start(path))
