@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from images.ahead import Data, ahead
 from images.errors import BadInput
 from images.fetch import ChunkSource
 from images.manifest import Chunk, Entry
@@ -50,9 +51,9 @@ def write_tree(
     Directories that are there are reused, anything else in the way is replaced. Raises BadInput,
     ChunkCorrupt, OSError (disk full, an xattr the file system cannot keep: its text names the path).
     """
-    stream = source.stream(chunk.id for chunk in manifest.chunks())
+    stream = ahead(source.stream(chunk.id for chunk in manifest.chunks()))
     writer = TreeWriter(target, stream, progress, manifest.header.bytes)
-    with contextlib.closing(writer):
+    with contextlib.closing(stream), contextlib.closing(writer):
         for entry in manifest.entries():
             writer.add(entry)
         writer.finish()
@@ -65,7 +66,7 @@ class TreeWriter:
     """
 
     def __init__(
-        self, target: str | Path, chunks: Iterator[bytes | memoryview], progress: Progress, total: int
+        self, target: str | Path, chunks: Iterator[Data], progress: Progress, total: int
     ) -> None:
         self.files = 0
         self.bytes = 0
@@ -183,11 +184,11 @@ class TreeWriter:
                 _write(fd, part)
                 held, length = held[len(part) :], length - len(part)
 
-    def _take(self, chunk: Chunk) -> bytes | memoryview:
+    def _take(self, chunk: Chunk) -> Data:
         """The chunk's bytes; one that reuses what a disk holds knows a nearer place."""
         return next(self._chunks, b"")
 
-    def _next(self, chunk: Chunk, entry: Entry) -> bytes | memoryview:
+    def _next(self, chunk: Chunk, entry: Entry) -> Data:
         data = self._take(chunk)
         if len(data) != chunk.length:
             raise BadInput(f"{entry.name}: a chunk has {len(data)} bytes, {chunk.length} were promised")
@@ -230,7 +231,7 @@ def _send(fd: int) -> None:
         _libc.sync_file_range(fd, ctypes.c_int64(0), ctypes.c_int64(0), _BEGIN)
 
 
-def _write(fd: int, data: bytes | memoryview) -> None:
+def _write(fd: int, data: Data) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from images.ahead import Data, ahead
 from images.fetch import PackSource
 from images.manifest import Chunk, Entry
 from images.progress import Progress
@@ -33,8 +34,9 @@ def write_seeded(
 ) -> Written:
     """Like `tree_writer.write_tree`. `target` holds nothing but what the seed set aside."""
     missing = (chunk.id for chunk in manifest.chunks() if not seed.holds(chunk.id))
-    writer = _Writer(target, packs, seed, packs.stream(missing), progress, manifest.header.bytes)
-    with contextlib.closing(writer):
+    stream = ahead(packs.stream(missing))
+    writer = _Writer(target, packs, seed, stream, progress, manifest.header.bytes)
+    with contextlib.closing(stream), contextlib.closing(writer):
         for entry in manifest.entries():
             writer.add(entry)
         writer.finish()
@@ -47,7 +49,7 @@ class _Writer(TreeWriter):
         target: Path,
         packs: PackSource,
         seed: Source,
-        stream: Iterator[bytes],
+        stream: Iterator[Data],
         progress: Progress,
         total: int,
     ) -> None:
@@ -62,7 +64,7 @@ class _Writer(TreeWriter):
         if before >> 20 != self.bytes >> 20:
             self._progress(self.bytes, self._total, entry.name)
 
-    def _take(self, chunk: Chunk) -> bytes | memoryview:
+    def _take(self, chunk: Chunk) -> Data:
         if not self._seed.holds(chunk.id):
             return super()._take(chunk)
         data = self._seed.read(chunk)

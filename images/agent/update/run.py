@@ -23,7 +23,6 @@ from typing import Any, Dict, List, Set, Tuple
 from images.agent.client import Client
 from images.agent.rootfs import Root
 from images.agent.update import initrds, overlay
-from images.agent.update.ahead import ahead
 from images.agent.update.compare import Compare, Differ, Difference, path_of, unchanged
 from images.agent.update.folders import Folders
 from images.agent.update.journal import write
@@ -39,6 +38,7 @@ from images.agent.update.steps import adjustments, moves
 from images.agent.update.supply import Supply
 from images.agent.update.task import Say, Task
 from images.agent.update.version import Store
+from images.ahead import ahead
 from images.errors import BadInput
 from images.manifest import Entry, line_start, parse_entry
 from images.sealed import SealedManifest

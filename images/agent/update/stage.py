@@ -18,7 +18,7 @@ from images.agent.update.compare import Differ
 from images.agent.update.exchange import supported, sync_filesystem
 from images.agent.update.folders import Folders
 from images.agent.update.state import HOME
-from images.agent.update.supply import Data
+from images.ahead import Data
 from images.errors import BadInput
 from images.manifest import Entry
 from images.progress import Progress

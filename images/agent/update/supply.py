@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Callable, Optional, Union
+from typing import Callable, Optional
 
 from images.agent.update.seeds import Seeds
+from images.ahead import Data
 from images.errors import ImageError
 from images.fetch import PackSource
 from images.manifest import Chunk, Entry
 
-Data = Union[bytes, memoryview]
 Patched = Callable[[Entry], "Iterator[bytes]"]  # a file made by its patch, in pieces of any size
 
 

@@ -6,20 +6,18 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING, List, Union
+from typing import Union
 
-if TYPE_CHECKING:
-    from images.agent.update.supply import Data
-
+Data = Union[bytes, memoryview]  # noqa: UP007 - Python 3.8 evaluates it
 BATCH, BATCHES = 1 << 20, 4  # bytes handed over at once, and how many such at most
 
 
 def ahead(chunks: Iterator[Data]) -> Generator[Data, None, None]:
     """The same, made in a thread that has ended when this one has. Raises what it raises."""
-    made: queue.Queue[Union[List[Data], BaseException, None]] = queue.Queue(BATCHES)
+    made: queue.Queue[list[Data] | BaseException | None] = queue.Queue(BATCHES)
     stop = threading.Event()
 
-    def put(item: Union[List[Data], BaseException, None]) -> bool:
+    def put(item: list[Data] | BaseException | None) -> bool:
         while not stop.is_set():
             try:
                 made.put(item, timeout=0.2)
@@ -29,7 +27,7 @@ def ahead(chunks: Iterator[Data]) -> Generator[Data, None, None]:
         return False
 
     def work() -> None:
-        rows: List[Data] = []
+        rows: list[Data] = []
         size = 0
         try:
             for data in chunks:

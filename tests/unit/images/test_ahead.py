@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from images.agent.update.ahead import BATCH, BATCHES, ahead
+from images.ahead import BATCH, BATCHES, ahead
 
 
 def pieces(count: int, size: int, made: list[int]) -> Iterator[bytes]:
