@@ -6,6 +6,7 @@ The short one ends where partitions are written, and needs most of the answers; 
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -86,11 +87,11 @@ class Field:
 
     def __init__(self, lab: Lab, brief: bool) -> None:
         self.lab = lab
-        self.brief, kept = brief, KEPT / ("lab-installer" if brief else "lab-debian")
-        self.upstream = Upstream(lab.namespace, larder(kept, brief))
+        self.brief, self.kept = brief, KEPT / ("lab-installer" if brief else "lab-debian")
+        self.upstream = Upstream(lab.namespace, larder(self.kept, brief))
         with lab.service.config.open("a") as config:
             config.write(f'\n[mirrors.debian]\nupstream = "{self.upstream.url}"\n')
-        lab.service.cli("tree", "import", str(kept / "installer"), "--name", "trixie")
+        lab.service.cli("tree", "import", str(self.kept / "installer"), "--name", "trixie")
         lab.service.start()
         self.verbs = Appliance.open(load(lab.service.config))
         profile = PROFILE.format(key=lab.service.ssh.public) + (TELLS if brief else "")
@@ -101,9 +102,18 @@ class Field:
             made = self.lab.add(firmware, memory=1024, disk=2048, bus="usb")
         else:
             made = self.lab.add(firmware, memory=2048, disk=6144, cpus=2)
+        options = self.signed_loader() if firmware is Firmware.UEFI_SECURE else []
         self.lab.service.cli("node", "add", "n1", "--mac", made.spec.mac, "--address", ADDRESS,
-                             "--profile", "debian")  # fmt: skip
+                             "--profile", "debian", *options)  # fmt: skip
         return made
+
+    def signed_loader(self) -> list[str]:
+        """Debian's shim and GRUB, as its netboot package has them, become the machine's own boot file."""
+        public = self.lab.service.data / "public" / "debian"
+        public.mkdir(parents=True)
+        for name in ("bootnetx64.efi", "grubx64.efi"):
+            shutil.copy(self.kept / "installer/debian-installer/amd64" / name, public)
+        return ["--option", "bootfile-name=debian/bootnetx64.efi"]
 
     def node(self) -> Node:
         return self.verbs.nodes.show("n1")
@@ -179,8 +189,10 @@ def taken(field: Field) -> dict[str, str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_installer_takes_all_answers_and_reaches_partitions(field: Field) -> None:
-    machine = started(field, Firmware.BIOS)
+@pytest.mark.parametrize("firmware", [Firmware.BIOS, Firmware.UEFI_SECURE])
+def test_the_installer_takes_all_answers_and_reaches_partitions(field: Field, firmware: Firmware) -> None:
+    """With Secure Boot by Debian's own shim and GRUB, which starts Debian's signed kernel."""
+    machine = started(field, firmware)
     field.wait(machine, "install.step", "partitions", 800)
     ends = time.monotonic() + 60
     while "Name: partman/confirm\n" not in field.log():
