@@ -9,6 +9,7 @@ Field facts, by who needs them:
 * Ubuntu: cloud-init takes `url=`, which is meant for the installer's medium, for its own and would load a
   whole ISO into memory; `cloud-config-url` keeps it from that. `nocloud-net` was the name until 22.04.
 * A `;` ends a command in GRUB (`pxe.grub` quotes it); iPXE passes it on.
+* Debian's and Ubuntu's installers give the installed system what stands behind `---`; Anaconda its consoles.
 * UEFI kernels find their initial RAM disks only by `initrd=NAME`.
 """
 
@@ -23,6 +24,8 @@ from pxe.answers.preseed.render import network_answers
 from pxe.answers.profile import Profile
 from pxe.answers.targets import Target
 from pxe.trees.facts import Installer, TreeFacts
+
+_KEEPS_THE_REST = (Installer.PRESEED, Installer.AUTOINSTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +70,10 @@ def arguments(start: Start, profile: Profile, target: Target | None) -> str:
     if start.facts.installer not in writers:
         raise ValueError(f"{start.facts.title} has no installer that takes answers")
     words = list(writers[start.facts.installer](start, profile, target))
-    words += [f"console={console}" for console in start.console]
     words += [f"initrd={name.rpartition('/')[2]}" for name in start.facts.initrds]
+    if start.console:
+        words += ["---"] if start.facts.installer in _KEEPS_THE_REST else []
+        words += [f"console={console}" for console in start.console]
     if bad := next((word for word in words if not word.isprintable() or " " in word or '"' in word), None):
         raise ValueError(f"not a word of a kernel's command line: {bad!r}")
     return " ".join(words)

@@ -219,6 +219,7 @@ def test_from_a_blank_disk_to_a_log_in(field: Field, firmware: Firmware) -> None
     assert field.node().state is NodeState.INSTALLED and field.node().armed is None
     field.wait(machine, "home", "", 500)
     assert field.node().state is NodeState.RUNNING
+    machine.console.wait_for("n1 login: ", 300)
 
     def ask(*words: str) -> str:
         return field.lab.service.ssh.run(ADDRESS, *words).strip()

@@ -21,6 +21,7 @@ from bootsrv.trees.shelf import Shelf
 from pxe.answers.preseed.render import render
 from pxe.answers.profile import profile_from
 from pxe.answers.snippets import find_snippet
+from pxe.answers.start import Start, arguments
 from pxe.answers.targets import find_target
 from pxe.trees.kernel import HEAD, version
 
@@ -98,6 +99,20 @@ def test_its_debconf_holds_every_answer_as_it_was_given(shelf: Shelf, tmp_path: 
     given = {name: rest[0] if rest else "" for _, name, _, *rest in (line.split(" ", 3) for line in lines)}
     assert len(given) > 40 + len(NASTY) / 2
     assert {name: held.get(name) for name in given} == {name: (text, "seen") for name, text in given.items()}
+
+
+def test_it_gives_our_consoles_to_the_system_that_it_installs(shelf: Shelf, tmp_path: Path) -> None:
+    """By its own script, which reads the kernel's command line."""
+    base, facts = "http://10.0.0.1:8080", shelf.get("deb12").facts
+    start = Start(facts, f"{base}/tree/deb12/", f"{base}/install/x/", "52:54:00:00:00:01", log="10.0.0.1:514",
+                  console=("tty0", "ttyS0,115200n8"))  # fmt: skip
+    line = arguments(start, profile_from({"hostname": "n1.cluster.test"}), find_target("debian12"))
+    disk = ram_disk(shelf, tmp_path / "disk")
+    (disk / "user-params.in").write_text(f"{line}\n")
+    (disk / "user-params.aliases").touch()
+    command = ["chroot", str(disk), "sh", "-c", "TESTSUITE=1 user-params"]
+    said = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert said.stdout.split() == ["console=tty0", "console=ttyS0,115200n8"], said
 
 
 def own_archive(house: House) -> None:

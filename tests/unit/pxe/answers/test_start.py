@@ -78,7 +78,7 @@ def test_preseed(release: int) -> None:
     assert said == (
         f"auto=true priority=critical url={ANSWERS}preseed.cfg DEBIAN_FRONTEND=text interface=auto "
         "hostname=n1 domain=cluster.test netcfg/dhcp_timeout=60 log_host=10.0.0.1 log_port=514 "
-        "console=tty0 console=ttyS0,115200n8 initrd=initrd.gz"
+        "initrd=initrd.gz --- console=tty0 console=ttyS0,115200n8"
     )
 
 
