@@ -123,20 +123,30 @@ def _dnf(folder: Path, rpms: Sequence[str], key: ArchiveKey) -> None:
         raise Invalid("createrepo_c is missing on this machine; install the package createrepo-c")
     # sha256 and gzip: what dnf and yum of every age can read.
     command = ["createrepo_c", "--quiet", "--checksum=sha256", "--general-compress-type=gz", "."]
-    said = _ask(command, folder, "createrepo_c failed")
-    unread = [name for name in rpms if name in said]
+    code, said = _run(command, folder)
+    unread = [name for name in rpms if name in said]  # from 1.1 on it ends with a failure then
     if unread:
         raise Invalid(f"{', '.join(unread[:3])} is damaged: createrepo_c cannot read it")
+    if code:
+        raise Invalid(f"createrepo_c failed: {_last(said)}")
     made = folder / "repodata/repomd.xml"
     made.with_suffix(".xml.asc").write_bytes(key.detached(made.read_bytes()))
 
 
-def _ask(command: Sequence[str], folder: Path, complaint: str) -> str:
-    """What a tool says, on both of its channels. Raises Invalid with its last line."""
+def _ask(command: Sequence[str], folder: Path, complaint: str) -> None:
+    """Raises Invalid with the tool's last line when it fails."""
+    code, said = _run(command, folder)
+    if code:
+        raise Invalid(f"{complaint}: {_last(said)}")
+
+
+def _run(command: Sequence[str], folder: Path) -> tuple[int, str]:
+    """Exit code, and what a tool says on both of its channels."""
     done = subprocess.run(
         command, cwd=folder, capture_output=True, check=False, env={**os.environ, "LC_ALL": "C.UTF-8"}
     )
-    said = (done.stderr + done.stdout).decode("utf-8", "replace").strip()
-    if done.returncode:
-        raise Invalid(f"{complaint}: {(said.splitlines() or ['no reason given'])[-1]}")
-    return said
+    return done.returncode, (done.stderr + done.stdout).decode("utf-8", "replace").strip()
+
+
+def _last(said: str) -> str:
+    return (said.splitlines() or ["no reason given"])[-1]

@@ -1,4 +1,4 @@
-"""The configuration of nfs-ganesha 4 (ganesha-config(8)) as text. Pure.
+"""The configuration of nfs-ganesha 4 to 6 (ganesha-config(8)) as text. Pure.
 
 Versions 3 and 4 by TCP, both under the same path (`mount_path_pseudo`). No locks of version 3 (NLM needs a
 second daemon at both ends): its clients mount with `nolock`.
@@ -22,9 +22,12 @@ STEADY = 600  # seconds for which attributes of what never changes are believed
 EXPORTS = "exports.conf"
 
 
-def settings(home: Path, port: int, mount_port: int, version_3: bool) -> str:
-    """The main file; the exports are read from the file EXPORTS beside it, again at each SIGHUP."""
+def settings(home: Path, port: int, mount_port: int, version_3: bool, release: int = 4) -> str:
+    """The main file; the exports are read from the file EXPORTS beside it, again at each SIGHUP. `release`:
+    Ganesha's own."""
     protocols = "3, 4" if version_3 else "4"
+    # From 6 on it wants PR_SET_IO_FLUSHER, and ends without: containers do not grant CAP_SYS_RESOURCE.
+    flusher = "\n    Allow_Set_Io_Flusher_Fail = true;" if release >= 6 else ""
     return f"""NFS_CORE_PARAM {{
     NFS_Port = {port};
     MNT_Port = {mount_port};
@@ -35,7 +38,7 @@ def settings(home: Path, port: int, mount_port: int, version_3: bool) -> str:
     Clustered = false;
     mount_path_pseudo = true;
     DRC_TCP_Size = 128;
-    RPC_Max_Connections = 10000;
+    RPC_Max_Connections = 10000;{flusher}
 }}
 NFSV4 {{
     Lease_Lifetime = {LEASE};

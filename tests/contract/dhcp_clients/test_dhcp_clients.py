@@ -188,7 +188,7 @@ class TestNetworkd:
 
     # It waits for udev unless /sys is read-only, which says "container", and it reads no files but these.
     START = """
-mount -o remount,ro /sys && mount -t tmpfs tmpfs /run/systemd || exit 1
+mkdir -p /run/systemd && mount -o remount,ro /sys && mount -t tmpfs tmpfs /run/systemd || exit 1
 mkdir -p /run/systemd/network /run/systemd/netif && chown systemd-network: /run/systemd/netif
 cp "$1" /run/systemd/network/10-test.network
 exec "$2"

@@ -46,6 +46,11 @@ class TestGanesha:
     def test_only_version_4_where_version_3_cannot_be_had(self) -> None:
         assert "Protocols = 4;" in ganesha_conf.settings(Path("/h"), 2049, 20048, version_3=False)
 
+    @pytest.mark.parametrize(("release", "there"), [(4, False), (6, True)])
+    def test_what_an_older_one_would_not_know(self, release: int, there: bool) -> None:
+        text = ganesha_conf.settings(Path("/h"), 2049, 20048, version_3=True, release=release)
+        assert ("Allow_Set_Io_Flusher_Fail" in text) is there
+
 
 class TestExport:
     @pytest.mark.parametrize("path", ["/a b", "a", "/", '/a"', "/roots/../etc", "/a\n", "/a//b"])
