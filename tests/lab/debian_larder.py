@@ -23,15 +23,12 @@ MIRROR = "http://deb.debian.org/debian"
 SUITE = "trixie"
 HELPER = ["/usr/lib/apt/apt-helper", "-oAPT::Sandbox::User=root", "download-file"]
 INSTALLER = "debian-installer-13-netboot-amd64"
-# Of Debian's base system what a machine cannot do without: each package costs the lab ten seconds.
 WANTED = [
-    "?priority(required)", "adduser", "cpio", "debian-archive-keyring", "dhcpcd-base", "e2fsprogs", "fdisk",
-    "ifupdown", "init", "iproute2", "kmod", "netbase", "procps", "systemd-sysv", "udev", "dosfstools",
-    "linux-image-cloud-amd64", "grub-pc", "openssh-server", "ca-certificates", "busybox", "zstd",
-    "initramfs-tools", "console-setup", "keyboard-configuration", "locales", "sudo", "tasksel", INSTALLER,
+    "?or(?priority(required),?priority(important))", "linux-image-amd64", "grub-pc", "openssh-server",
+    "ca-certificates", "busybox", "zstd", "initramfs-tools", "console-setup", "keyboard-configuration",
+    "locales", "sudo", "tasksel", "dosfstools", INSTALLER,
 ]  # fmt: skip
 ALSO = ["grub-efi-amd64", "grub-efi-amd64-signed", "shim-signed", "efibootmgr"]  # not together with grub-pc
-KERNEL = ["linux-image-amd64"]  # for its modules only; the smaller one is installed
 # udeb -> the regular packages that have its programs
 MADE = {
     "e2fsprogs-udeb": ("e2fsprogs", "libext2fs2t64", "libcom-err2", "libss2"),
@@ -66,15 +63,14 @@ def larder(kept: Path, brief: bool = False) -> Path:
         return archive
     shutil.rmtree(kept, ignore_errors=True)
     work = kept / "work"
-    packages = _regular(work, [ENOUGH] if brief else [WANTED, ALSO, KERNEL])
+    packages = _regular(work, [ENOUGH] if brief else [WANTED, ALSO])
     netboot = _unpacked(packages[INSTALLER][1], work / "netboot")
     medium = netboot / "usr/lib/debian-installer/images/13/amd64/text"
     shutil.copytree(medium, kept / "installer", symlinks=True)
     images = medium / "debian-installer/amd64"
     debs = {name: path for name, (_, path) in packages.items()}
     udebs = _installer(work, archive, images, debs, BRIEF if brief else LOADED, () if brief else MODULES)
-    for name in [name for name in packages if name == INSTALLER or _only_modules(name)]:
-        del packages[name]
+    del packages[INSTALLER]
     for stanza, path in packages.values():
         place = archive / stanza["Filename"]
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -82,10 +78,6 @@ def larder(kept: Path, brief: bool = False) -> Path:
     _index(archive, [stanza for stanza, _ in packages.values()], udebs)
     shutil.rmtree(work)
     return archive
-
-
-def _only_modules(package: str) -> bool:
-    return package.startswith("linux-image-") and "-cloud-" not in package
 
 
 def _regular(work: Path, wanted: Iterable[list[str]]) -> dict[str, tuple[Stanza, Path]]:
