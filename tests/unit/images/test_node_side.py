@@ -12,8 +12,8 @@ import images
 
 HERE = Path(images.__file__).parent
 SHARED = [
-    "errors", "fetch", "fetch_plan", "locator", "manifest", "progress", "sealed", "signature", "soname",
-    "tree_reader", "tree_writer", "zstd",
+    "ahead", "errors", "fetch", "fetch_plan", "locator", "manifest", "progress", "sealed", "signature",
+    "soname", "tree_reader", "tree_writer", "zstd",
 ]  # fmt: skip
 SHARED += [f"blocks.{path.stem}" for path in (HERE / "blocks").glob("*.py") if path.stem != "__init__"]
 NODE = [HERE / f"{name.replace('.', '/')}.py" for name in SHARED]
