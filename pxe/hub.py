@@ -65,6 +65,7 @@ class HotSelector(selectors.BaseSelector):
         self._keys: dict[int, selectors.SelectorKey] = {}
         self._hot: dict[int, Callable[[], None]] = {}
         self._rooms: dict[int, Callable[[], None]] = {}
+        self._polled: set[int] = set()  # what epoll was told of, as far as we know
 
     def watch(self, fd: int, ready: Callable[[], None]) -> None:
         """See Watch."""
@@ -111,13 +112,19 @@ class HotSelector(selectors.BaseSelector):
         wanted = _IN if fd in self._hot or asked & selectors.EVENT_READ else 0
         wanted |= _OUT if fd in self._rooms or asked & selectors.EVENT_WRITE else 0
         try:
-            if wanted:
+            if not wanted:
+                self._polled.discard(fd)
+                self._epoll.unregister(fd)
+            elif fd in self._polled:
                 self._epoll.modify(fd, wanted)
             else:
-                self._epoll.unregister(fd)
-        except FileNotFoundError:
+                self._polled.add(fd)
+                self._epoll.register(fd, wanted)
+        except FileNotFoundError:  # it was closed meanwhile, which took it out of epoll, and opened anew
             if wanted:
                 self._epoll.register(fd, wanted)
+        except FileExistsError:
+            self._epoll.modify(fd, wanted)
         except OSError:
             if wanted:
                 raise  # a closed descriptor left epoll by itself
@@ -153,6 +160,7 @@ class HotSelector(selectors.BaseSelector):
         self._keys.clear()
         self._hot.clear()
         self._rooms.clear()
+        self._polled.clear()
 
     def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
         """See selectors."""

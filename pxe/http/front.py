@@ -30,7 +30,6 @@ from pxe.hub import Watch
 from pxe.ports import PeerJournal
 
 log = logging.getLogger(__name__)
-_AT_ONCE = 64  # connections accepted before others get their turn
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _PAUSE = 1.0  # seconds without accepting when descriptors have run out
 _LOOK = 1.0  # seconds between two looks for idle connections, at most
@@ -142,21 +141,21 @@ class Front:
         self.watch.watch(listener.fileno(), lambda: self._accept(listener))
 
     def _accept(self, listener: socket.socket) -> None:
-        for _ in range(_AT_ONCE):
-            try:
-                sock, peer = listener.accept()
-            except (BlockingIOError, ConnectionAbortedError):
+        """One that waits; while there are more, this is called again."""
+        try:
+            sock, peer = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                log.warning("HTTP: %s", error)  # of a connection that is gone already, accept(2)
                 return
-            except OSError as error:
-                if error.errno not in _NO_ROOM:
-                    log.warning("HTTP: %s", error)  # of a connection that is gone already, accept(2)
-                    return
-                log.error("HTTP: no new connection for %g s: %s", _PAUSE, error)
-                self.watch.unwatch(listener.fileno())
-                asyncio.get_running_loop().call_later(_PAUSE, self._again, listener)
-                return
-            sock.setblocking(False)
-            self._connections.add(Connection(self, sock, peer))
+            log.error("HTTP: no new connection for %g s: %s", _PAUSE, error)
+            self.watch.unwatch(listener.fileno())
+            asyncio.get_running_loop().call_later(_PAUSE, self._again, listener)
+            return
+        sock.setblocking(False)
+        self._connections.add(Connection(self, sock, peer))
 
     def _again(self, listener: socket.socket) -> None:
         if listener in self._listeners:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tftp_house import TftpHouse
 
-from pxe.hub import TURN, HotSelector
+from pxe.hub import TURN, HotSelector, LoopWatch
 
 
 def run(selector, main):
@@ -149,3 +149,71 @@ def fetch(port: int, name: str, blksize: int, window: int) -> bytes:
                 sock.send(b"\0\4" + raw[2:4])
             if last:
                 return bytes(found)
+
+
+@pytest.mark.parametrize("hot", [True, False])
+def test_room_instead_of_bytes_and_back(hot: bool) -> None:
+    """A stream: first what comes in, then room for what goes out, then what comes in again."""
+    selector = HotSelector() if hot else None
+    watch = selector or LoopWatch()
+    left, right = socket.socketpair()
+    for end in (left, right):
+        end.setblocking(False)
+    heard: list[bytes] = []
+    rooms = 0
+
+    def room() -> None:
+        nonlocal rooms
+        rooms += 1
+
+    async def main() -> None:
+        watch.watch(right.fileno(), lambda: heard.append(right.recv(10)))
+        left.send(b"a")
+        await asyncio.sleep(0.02)
+        with pytest.raises(BlockingIOError):
+            while right.send(bytes(65536)):
+                pass
+        watch.room(right.fileno(), room)
+        left.send(b"b")
+        await asyncio.sleep(0.02)
+        assert rooms == 0 and heard == [b"a"], "there is no room, and what comes in waits"
+        with pytest.raises(BlockingIOError):
+            while left.recv(1 << 20):
+                pass
+        await asyncio.sleep(0.02)
+        assert rooms > 0 and heard == [b"a"]
+        watch.watch(right.fileno(), lambda: heard.append(right.recv(10)))
+        before = rooms
+        await asyncio.sleep(0.02)
+        assert heard == [b"a", b"b"] and rooms == before
+        watch.room(right.fileno(), room)
+        left.close()
+        await asyncio.sleep(0.02)
+        assert rooms > before, "the end of the other side is told"
+        watch.unwatch(right.fileno())
+        before = rooms
+        await asyncio.sleep(0.02)
+        assert rooms == before
+
+    run(selector, main())
+
+
+def test_a_number_that_was_closed_and_is_another_socket_now() -> None:
+    selector = HotSelector()
+    _left, right = pair()
+    heard: list[bytes] = []
+
+    async def main() -> None:
+        number = right.fileno()
+        selector.watch(number, lambda: None)
+        right.close()  # without a word: epoll forgot it
+        other, same = pair()
+        assert number in (other.fileno(), same.fileno())
+        mine, its = (other, same) if other.fileno() == number else (same, other)
+        selector.watch(number, lambda: heard.append(mine.recv(10)))
+        its.send(b"x")
+        await asyncio.sleep(0.02)
+        selector.unwatch(number)
+
+    run(selector, main())
+    assert heard == [b"x"]
