@@ -46,6 +46,7 @@ class Sender:
         "_progress_at",
         "_sent",
         "_sent_at",
+        "_short",
         "_window",
         "answered",
         "deadline",
@@ -74,6 +75,7 @@ class Sender:
         self._sent_at = self._progress_at = 0.0
         self._early = False  # `deadline` is when a window should be answered, not when to lose patience
         self._again = False  # what is in flight was sent more than once
+        self._short = False  # the client told that it has not all of the last window
 
     def start(self, now: float) -> Burst | bytes:
         """The first thing to send: the OACK, or block 1."""
@@ -104,6 +106,7 @@ class Sender:
             step = self._step(number)
             if step > self._sent - self._acked:
                 return None  # older than what we know
+            self._short = self._window > 1 and self._sent == self.last
         if not step:
             self._repeated(now)
             return None
@@ -219,7 +222,11 @@ class Sender:
     def _patience(self) -> float:
         if not self.answered:
             return GIVE_UP_FIRST
-        return GIVE_UP_LAST if self._sent == self.last else GIVE_UP
+        return GIVE_UP_LAST if self._has_all() else GIVE_UP
+
+    def _has_all(self) -> bool:
+        """Whether a client that is silent now has the whole file, by all that is known."""
+        return self.answered and self._sent == self.last and not self._short
 
     def _try_other_rollover(self) -> None:
         """The client does not move on from 65535, so it may count the other way."""
@@ -227,7 +234,7 @@ class Sender:
             self.rollover ^= 1
 
     def _end(self) -> None:
-        if self._sent == self.last and self.answered:
+        if self._has_all():
             self.done = True
         else:
             self.failed = "no answer from the client"

@@ -132,3 +132,11 @@ def test_past_65535_blocks_under_loss():
         terms = Terms(blksize=8, windowsize=32, rollover=rollover, accepted=(("windowsize", "32"),))
         arrived, _, sender = transfer(data, terms, Network(3, 0.001, 0.001))
         assert arrived == data and sender.done
+
+
+def test_what_is_told_as_sent_has_arrived():
+    """A client that lacks a part of the last window says so; silence after that is no end of it."""
+    data = random.Random(100_000).randbytes(100_000)
+    for seed in range(60, 120):
+        arrived, _, sender = transfer(data, terms_for(64), Network(seed, 0.2, 0.3, jitter=0.002))
+        assert sender.failed or arrived == data
