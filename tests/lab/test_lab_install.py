@@ -205,7 +205,7 @@ def test_the_installer_takes_all_answers_and_reaches_partitions(field: Field, fi
     assert field.node().state is NodeState.IMAGING and field.node().half_written
     handed = [one for one in field.events("install.started") if one.data["file"] == "preseed.cfg"]
     assert len(handed) == 1 and handed[0].data["address"] == ADDRESS
-    assert field.events("install.step")[0].text == "the installer has its answers and runs"
+    assert "the installer has its answers and runs" in [one.text for one in field.events("install.step")]
     assert not field.events("alarm"), [one.text for one in field.events("alarm")]
     assert "anna" in field.log()
 
