@@ -35,21 +35,38 @@ class KernelServer:
         return str(export.directory)
 
     def apply(self, exports: Sequence[Export]) -> None:
-        """Exactly these from now on. Raises ExportFailed, OSError."""
+        """Exactly these of ours from now on. Raises ExportFailed, OSError."""
+        text = kernel_conf.exports(exports)
+        self._withdraw(self._granted() - kernel_conf.granted(text))
         self._drop_in.parent.mkdir(mode=0o755, exist_ok=True)
-        write_file(self._drop_in, kernel_conf.exports(exports).encode(), mode=0o644)
-        self._refresh()
+        write_file(self._drop_in, text.encode(), mode=0o644)
+        _exportfs("-a")
 
     def close(self) -> None:
         """Withdraw what is ours."""
-        if self._drop_in.exists():
-            self._drop_in.unlink()
-            self._refresh()
+        self._withdraw(self._granted())
+        self._drop_in.unlink(missing_ok=True)
 
-    def _refresh(self) -> None:
-        done = subprocess.run([tool("exportfs") or "exportfs", "-r"], capture_output=True, text=True)
-        if done.returncode:
-            raise ExportFailed(f"exportfs -r: {done.stderr.strip() or done.returncode}")
+    def _granted(self) -> set[kernel_conf.Granted]:
+        try:
+            return kernel_conf.granted(self._drop_in.read_text())
+        except FileNotFoundError:
+            return set()
+
+    def _withdraw(self, gone: set[kernel_conf.Granted]) -> None:
+        """One by one: `exportfs -r` would also take back what an administrator exported by hand."""
+        for one in sorted(gone):
+            try:
+                _exportfs("-u", f"{one.client}:{one.directory}")
+            except ExportFailed as error:
+                if "Could not find" not in str(error):  # somebody else withdrew it
+                    raise
+
+
+def _exportfs(*words: str) -> None:
+    done = subprocess.run([tool("exportfs") or "exportfs", *words], capture_output=True, text=True)
+    if done.returncode:
+        raise ExportFailed(f"exportfs {' '.join(words)}: {done.stderr.strip() or done.returncode}")
 
 
 def runs(threads: Path = THREADS) -> bool:

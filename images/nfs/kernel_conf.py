@@ -8,12 +8,15 @@ exported in its place.
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from images.nfs.export import Export
 
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/@._+-")
+_ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
 def exports(listed: Iterable[Export]) -> str:
@@ -30,6 +33,25 @@ def _row(export: Export) -> str:
     ]  # fmt: skip
     told = " ".join(f"{client}({','.join(options)})" for client in export.clients)
     return f"{_escaped(str(export.directory))} {told}\n"
+
+
+class Granted(NamedTuple):
+    """A directory and one client that has it."""
+
+    directory: str
+    client: str
+
+
+def granted(text: str) -> set[Granted]:
+    """What a file of ours grants."""
+    found = set()
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            directory, *clients = line.split(" ")
+            plain = _ESCAPED.sub(lambda digits: chr(int(digits[1], 8)), directory)
+            name = plain.encode("latin-1").decode()
+            found |= {Granted(name, client.partition("(")[0]) for client in clients}
+    return found
 
 
 def fsid(export: Export) -> uuid.UUID:

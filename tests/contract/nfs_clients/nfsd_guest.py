@@ -21,7 +21,7 @@ from images.nfs import kernel, mounted  # noqa: E402
 from images.nfs.export import Export  # noqa: E402
 
 ROOT, WRITES = kernel.MOUNTS / "roots/id", kernel.MOUNTS / "writes/1"
-ADMIN = Path("/srv/admin")
+ADMIN, BY_HAND = Path("/srv/admin"), Path("/srv/by-hand")
 LIBRARIES = "/nfsd/usr/lib/x86_64-linux-gnu:/nfsd/lib/x86_64-linux-gnu"
 VERSIONS = ("4.2", "3")
 
@@ -58,6 +58,7 @@ def furnish() -> None:
     os.umask(0o022)
     mount("admin", ADMIN, "tmpfs")
     (ADMIN / "file").write_text("the administrator's\n")
+    mount("by-hand", BY_HAND, "tmpfs")
     Path("/etc/exports").write_text(f"{ADMIN} {FRIEND}(ro,no_subtree_check,fsid=77)\n")
 
 
@@ -91,6 +92,7 @@ def story() -> None:
     say("stopped", runs=kernel.runs())
     serve()
     say("up", runs=kernel.runs(), kernel=os.uname().release)
+    run("exportfs", "-o", "ro,no_subtree_check,fsid=78", f"{FRIEND}:{BY_HAND}")
     server = kernel.KernelServer()
     exports = [
         Export(1, ROOT, "/roots/nasty@1", (FRIEND,)),
@@ -116,8 +118,11 @@ def story() -> None:
     unmount(Path("/w"))
     server.close()
     left = seen(str(ROOT), "4.2"), seen(str(ADMIN), "4.2"), seen(str(ADMIN), "3")
-    say("closed", root=left[0], admin=left[1:], file=Path("/etc/exports").read_text(),
-        drop_in=kernel.DROP_IN.exists(), threads=Path("/proc/fs/nfsd/threads").read_text())  # fmt: skip
+    say(
+        "closed", root=left[0], admin=left[1:], by_hand=seen(str(BY_HAND), "4.2"),
+        file=Path("/etc/exports").read_text(), drop_in=kernel.DROP_IN.exists(),
+        threads=Path("/proc/fs/nfsd/threads").read_text(),
+    )  # fmt: skip
 
 
 def restarted() -> None:

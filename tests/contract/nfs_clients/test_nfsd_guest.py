@@ -95,6 +95,7 @@ def test_the_kernels_server(
         assert "big" in guest.said("again", 60)["names"]
         row = guest.said("closed", 60)
         assert isinstance(row["root"], str) and row["admin"] == [["file"], ["file"]], row
+        assert row["by_hand"] == [], "what was exported by hand is left alone"
         assert row["file"].startswith("/srv/admin ") and FRIEND in row["file"]
         assert not row["drop_in"] and int(row["threads"]) == 4
         guest.said("done", 30)

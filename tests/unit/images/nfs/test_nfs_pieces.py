@@ -76,6 +76,11 @@ class TestKernel:
         options = f"no_root_squash,secure,sync,no_subtree_check,fsid={kernel_conf.fsid(ROOT)},mp"
         assert lines[1] == (f"/data/nfs/mounted/roots/ab 10.77.0.11(ro,{options}) 10.77.0.12(ro,{options})")
         assert lines[2].startswith("/data/w\\0401 10.77.0.11(rw,no_root_squash,")
+        odd = Export(5, Path("/data/\u00e4 \\040"), "/writes/8", ("10.77.0.11",), writable=True)
+        assert kernel_conf.granted(kernel_conf.exports([own, odd, ROOT])) == {
+            ("/data/w 1", "10.77.0.11"), ("/data/\u00e4 \\040", "10.77.0.11"),
+            ("/data/nfs/mounted/roots/ab", "10.77.0.11"), ("/data/nfs/mounted/roots/ab", "10.77.0.12"),
+        }  # fmt: skip
 
     def test_the_same_export_has_the_same_fsid_for_ever(self) -> None:
         assert str(kernel_conf.fsid(ROOT)) == str(kernel_conf.fsid(Export(8, Path("/z"), ROOT.path, ())))
