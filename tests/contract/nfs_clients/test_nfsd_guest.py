@@ -23,6 +23,7 @@ from images.store import ImageStore
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(600)]
 PROGRAMS = ("usr/sbin/exportfs", "usr/sbin/rpc.nfsd", "usr/sbin/rpc.mountd", "sbin/rpcbind")
 LIBRARIES = ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu")
+SERVICES = (b"nfs 2049", b"sunrpc 111")
 GLIBC = [f"lib{name}.so.{n}" for name, n in (("c", 6), ("m", 6), ("resolv", 2), ("pthread", 0), ("dl", 2))]
 SUITE = "bookworm"  # programs of an older release run with the C library of a newer one
 
@@ -54,6 +55,8 @@ def server(tmp_path: Path) -> list[cpio.Entry]:
         *(cpio.file(f"{house}/{path.relative_to(ROOT / 'images')}", path.read_bytes()) for path in own),
         cpio.directory("srv"), cpio.directory("var"), cpio.directory("etc/exports.d"),
         cpio.file("etc/netconfig", (root / "etc/netconfig").read_bytes()),
+        cpio.file("etc/services", b"".join(b"%s/tcp\n%s/udp\n" % (row, row) for row in SERVICES)),
+        cpio.file("etc/protocols", b"tcp 6 TCP\nudp 17 UDP\n"),
     ]  # fmt: skip
 
 
