@@ -7,6 +7,7 @@ exported from below a data directory, which is closed.
 
 from __future__ import annotations
 
+import logging
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from images.nfs import kernel_conf
 from images.nfs.export import Export
 from images.nfs.server import ExportFailed, tool
 
+log = logging.getLogger(__name__)
 DROP_IN = Path("/etc/exports.d/bootsrv.exports")
 MOUNTS = Path("/run/bootsrv-nfs")
 THREADS = Path("/proc/fs/nfsd/threads")
@@ -40,7 +42,7 @@ class KernelServer:
         self._withdraw(self._granted() - kernel_conf.granted(text))
         self._drop_in.parent.mkdir(mode=0o755, exist_ok=True)
         write_file(self._drop_in, text.encode(), mode=0o644)
-        _exportfs("-a")
+        self._add(kernel_conf.granted(text))
 
     def close(self) -> None:
         """Withdraw what is ours."""
@@ -52,6 +54,15 @@ class KernelServer:
             return kernel_conf.granted(self._drop_in.read_text())
         except FileNotFoundError:
             return set()
+
+    def _add(self, ours: set[kernel_conf.Granted]) -> None:
+        """An export of the administrator's own that cannot be made is theirs to mend."""
+        try:
+            _exportfs("-a")
+        except ExportFailed as error:
+            if any(one.directory in str(error) for one in ours):
+                raise
+            log.warning("%s", error)
 
     def _withdraw(self, gone: set[kernel_conf.Granted]) -> None:
         """One by one: `exportfs -r` would also take back what an administrator exported by hand."""

@@ -21,6 +21,7 @@ from images.nfs import kernel, mounted  # noqa: E402
 from images.nfs.export import Export  # noqa: E402
 
 ROOT, WRITES = kernel.MOUNTS / "roots/id", kernel.MOUNTS / "writes/1"
+AWAY = kernel.MOUNTS / "roots/away"  # not mounted
 ADMIN, BY_HAND = Path("/srv/admin"), Path("/srv/by-hand")
 LIBRARIES = "/nfsd/usr/lib/x86_64-linux-gnu:/nfsd/lib/x86_64-linux-gnu"
 VERSIONS = ("4.2", "3")
@@ -59,7 +60,9 @@ def furnish() -> None:
     mount("admin", ADMIN, "tmpfs")
     (ADMIN / "file").write_text("the administrator's\n")
     mount("by-hand", BY_HAND, "tmpfs")
-    Path("/etc/exports").write_text(f"{ADMIN} {FRIEND}(ro,no_subtree_check,fsid=77)\n")
+    AWAY.mkdir()
+    rows = f"{ADMIN} {FRIEND}(ro,no_subtree_check,fsid=77)\n/srv/gone {FRIEND}(ro,no_subtree_check,fsid=79)\n"
+    Path("/etc/exports").write_text(rows)
 
 
 def serve() -> None:
@@ -70,7 +73,7 @@ def serve() -> None:
         Path("/var/lib/nfs", name).touch()
     mount("nfsd", Path("/proc/fs/nfsd"), "nfsd")
     run("rpcbind", "-w")
-    run("exportfs", "-r")
+    subprocess.run(["exportfs", "-a"])  # one of the administrator's exports is not there
     run("rpc.nfsd", "4")
     Path("/proc/fs/nfsd/v4_end_grace").write_text("Y\n")
     run("rpc.mountd")
@@ -98,7 +101,7 @@ def story() -> None:
         Export(1, ROOT, "/roots/nasty@1", (FRIEND,)),
         Export(2, WRITES, "/writes/1", (FRIEND,), writable=True),
         Export(3, Path("/srv/nobody"), "/roots/other@1", ()),
-        Export(4, kernel.MOUNTS / "roots/away", "/roots/away@1", (FRIEND,)),
+        Export(4, AWAY, "/roots/away@1", (FRIEND,)),
     ]
     server.apply(exports)
     for version in VERSIONS:
@@ -108,6 +111,7 @@ def story() -> None:
     asks_from(STRANGER)
     say("stranger", **{version: seen(str(ROOT), version) for version in VERSIONS})
     asks_from(FRIEND)
+    say("away", **{version: seen(str(AWAY), version) for version in VERSIONS})
     attach(str(WRITES), "/w", "4.2", writable=True)
     say_writes()
     restarted()

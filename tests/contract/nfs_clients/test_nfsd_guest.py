@@ -87,6 +87,8 @@ def test_the_kernels_server(
         row = guest.said("stranger", 60)
         assert "denied" in row["4.2"] + row["3"] or "No such file" in row["4.2"], row
         assert isinstance(row["4.2"], str) and isinstance(row["3"], str)
+        row = guest.said("away", 60)
+        assert isinstance(row["4.2"], str) and isinstance(row["3"], str), "not what lies below"
         row = guest.said("writes", 60)
         assert (row["size"], row["owner"], row["mode"]) == (5_000_000, [12, 34], "0o100640")
         assert "No space left" in guest.said("full", 120)["error"]
