@@ -138,6 +138,7 @@ class Boot:
 
     def _nfs(self, task: Mapping[str, Any]) -> None:
         row = task["nfs"]
+        nfs.identify(task["node"]["name"])
         spoken = nfs.attach(nfs.place_of(row), row["path"], self.own, layers.LOWER, writable=False)
         self.undo.append(lambda: mounts.unmount(layers.LOWER))
         self.console.say(f"NFS version {spoken}")

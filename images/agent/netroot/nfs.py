@@ -6,6 +6,7 @@ without locks, since nobody here answers the server's lock manager. Python 3.8, 
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any, Mapping, NamedTuple, Tuple
 
@@ -40,6 +41,13 @@ def options(place: Place, own: str, version: str, steady: bool) -> str:
     else:
         words += [f"clientaddr={own}"]
     return ",".join([*words, *([STEADY] if steady else [])])
+
+
+def identify(name: str) -> None:
+    """Who we are to every server of version 4 (RFC 8881 section 2.4: the client's owner is its hostname in
+    Linux). Two machines of one name, such as that of a kernel that has none yet, are one client that restarts
+    again and again: each takes the other's sessions away, and both hang."""
+    socket.sethostname(name)
 
 
 def attach(place: Place, path: str, own: str, target: Path, writable: bool) -> str:

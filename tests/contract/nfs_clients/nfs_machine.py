@@ -36,22 +36,27 @@ INIT = (
 class Guest:
     """A machine in the clients' namespace, on a bridge with its way to the server."""
 
-    def __init__(self, net: Net, kernel: Path, initrd: Path, serial: Path) -> None:
+    def __init__(
+        self, net: Net, kernel: Path, initrd: Path, serial: Path, number: int = 0, words: str = ""
+    ) -> None:
+        """`number` of the machines on the bridge; `words` are for the kernel's command line."""
         self._serial, self._seen = serial, 0
         serial.touch()
-        for words in (
-            ["link", "add", "br0", "type", "bridge"], ["link", "set", "v0", "master", "br0"],
-            ["address", "flush", "dev", "v0"], ["tuntap", "add", "t0", "mode", "tap"],
-            ["link", "set", "t0", "master", "br0"], ["link", "set", "t0", "up"], ["link", "set", "br0", "up"],
-        ):  # fmt: skip
-            subprocess.run(["ip", "-n", net.client, *words], check=True)
+        tap, steps = f"t{number}", list[list[str]]()
+        if not number:
+            steps += [["link", "add", "br0", "type", "bridge"], ["link", "set", "v0", "master", "br0"]]
+            steps += [["address", "flush", "dev", "v0"], ["link", "set", "br0", "up"]]
+        steps += [["tuntap", "add", tap, "mode", "tap"], ["link", "set", tap, "master", "br0"]]
+        for step in [*steps, ["link", "set", tap, "up"]]:
+            subprocess.run(["ip", "-n", net.client, *step], check=True)
         self._machine = subprocess.Popen(
             ["ip", "netns", "exec", net.client, "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m",
             "768",
              "-display", "none", "-monitor", "none", "-serial", f"file:{serial}", "-no-reboot",
-             "-netdev", "tap,id=n,ifname=t0,script=no,downscript=no",
-             "-device", "virtio-net-pci,netdev=n,romfile=", "-kernel", str(kernel), "-initrd", str(initrd),
-             "-append", "console=ttyS0 quiet net.ifnames=0 panic=-1"],
+             "-netdev", f"tap,id=n,ifname={tap},script=no,downscript=no",
+             "-device", f"virtio-net-pci,netdev=n,romfile=,mac=52:54:00:99:00:{number:02x}",
+             "-kernel", str(kernel), "-initrd", str(initrd),
+             "-append", f"console=ttyS0 quiet net.ifnames=0 panic=-1 {words}"],
         )  # fmt: skip
 
     def said(self, verb: str, seconds: float) -> dict[str, Any]:

@@ -3,6 +3,7 @@ another address nothing; a limit; and a server that is killed under it."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import nastytree
 import pytest
 from nfs_machine import Guest, boot_files, expected, same_trees
-from nfs_rig import FRIEND, Net, kill
+from nfs_rig import FRIEND, STRANGER, Net, kill
 
 from images.importing.from_directory import import_directory
 from images.store import ImageStore
@@ -67,5 +68,34 @@ def test_a_real_kernel_has_its_root_over_nfs(net: Net, tmp_path: Path) -> None:
         guest.said("done", 30)
     finally:
         if guest is not None:
+            guest.close()
+        serving.close()
+
+
+@pytest.mark.timeout(400)
+def test_two_machines_have_it_at_once(net: Net, tmp_path: Path) -> None:
+    """A kernel without a name would be taken for the other one, and both would hang."""
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/big").write_bytes(os.urandom(1 << 20))
+    import_directory(ImageStore.open(tmp_path / "store"), "nasty", tmp_path / "tree")
+    kernel, initrd = boot_files(tmp_path, "nfs_pair.py", "nfs_guest.py")
+    (tmp_path / "nfs").mkdir()
+    serving, guests = net.serve(tmp_path / "nfs"), list[Guest]()
+    try:
+        serving.ask("root", store=str(tmp_path / "store"), ref="nasty@1", target=str(tmp_path / "v1"))
+        clients = [FRIEND, STRANGER]
+        row = {"id": 1, "directory": str(tmp_path / "v1"), "path": "/roots/nasty@1", "clients": clients}
+        serving.ask("apply", exports=[row])
+        for number, own in enumerate(clients):
+            words = f"pair.own={own} pair.name=n{number}"
+            guests.append(Guest(net, kernel, initrd, tmp_path / f"serial{number}", number, words))
+        for guest in guests:
+            guest.said("mounted", 150)
+        for guest in guests:
+            said = guest.said("read", 90)
+            print(said)
+            assert said["digests"] == 1 and said["rounds"] > 20 and said["slowest"] < 10, said
+    finally:
+        for guest in guests:
             guest.close()
         serving.close()
