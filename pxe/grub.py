@@ -45,7 +45,7 @@ def message(text: str, retry_url: str, seconds: int = RETRY_SECONDS) -> str:
 
 def handover(url: str) -> str:
     """For the `grub.cfg` that GRUB asks for beside itself: go on with the one at `url`."""
-    failed = "this GRUB does not get there over HTTP (Debian's signed one does since Debian 13)"
+    failed = "this GRUB does not get there over HTTP; Debian 12's signed one has none"
     return _text("", [f"configfile {_file(url)}", *_echo(failed), "sleep 60", "exit"])
 
 
