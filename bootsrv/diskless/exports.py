@@ -138,7 +138,7 @@ class _Work:
         return any(
             (node.rooted is not None and node.rooted.root.kind is RootKind.NBD)
             or (node.boots is BootMode.DISKLESS and node.root.kind is RootKind.NBD)
-            for node in self._registry.nodes.list()
+            for node in self._registry.nodes.perhaps_diskless()
         )
 
     def tidy(self) -> None:
@@ -147,7 +147,7 @@ class _Work:
             self._exports.tidy()
         except (ImageError, OSError) as error:
             log.warning("what was made of old versions could not be removed: %s", error)
-        for gone in orphans(self._config, self._registry.nodes.list()):
+        for gone in orphans(self._config, self._registry.nodes.list):
             log.info("%s: its node is gone", gone)
             try:
                 discard(gone)

@@ -8,7 +8,7 @@ or number: a removed node's leftovers never reach the next one.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from bootsrv.config import Config
@@ -53,10 +53,11 @@ def folder_of(config: Config, node: Node) -> Path:
     return layers_dir(config) / f"{node.id}-{int(node.created)}"
 
 
-def orphans(config: Config, nodes: Iterable[Node]) -> list[Path]:
-    """Folders of nodes that are gone."""
-    known = {folder_of(config, node).name for node in nodes}
+def orphans(config: Config, nodes: Callable[[], Iterable[Node]]) -> list[Path]:
+    """Folders of nodes that are gone. `nodes` gives all there are; asked only where there is a folder."""
     try:
-        return [path for path in layers_dir(config).iterdir() if path.name not in known]
+        folders = list(layers_dir(config).iterdir())
     except FileNotFoundError:
         return []
+    known = {folder_of(config, node).name for node in nodes()} if folders else set()
+    return [path for path in folders if path.name not in known]

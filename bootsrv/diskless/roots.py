@@ -66,7 +66,7 @@ class Roots:
 
     def once(self, stop: threading.Event) -> None:
         """Make what is missing, and let go of what nobody needs."""
-        nodes = self._registry.nodes.list()
+        nodes = self._registry.nodes.perhaps_diskless()
         used = in_use(nodes, self._images)
         for (ref, kind), whose in sorted(used.items(), key=lambda item: item[0][1] is RootKind.RAM):
             if stop.is_set():

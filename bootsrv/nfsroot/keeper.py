@@ -83,7 +83,7 @@ class Keeper:
 
     def once(self) -> None:
         """Look, and do what is due. Raises OSError."""
-        nodes = self._registry.nodes.list()
+        nodes = self._registry.nodes.perhaps_diskless()
         grants = self._grants.now(nodes)
         self._keep(grants)
         wanted = self._wanted(nodes)
@@ -96,7 +96,7 @@ class Keeper:
         exports += self._spaces.exports(grants, self._numbers)
         exports += [self._directory(one) for one in self._more()]
         self._apply(exports)
-        self._tidy(wanted, exports, nodes)
+        self._tidy(wanted, exports)
         if self._told:
             self._traffic.see(connections(self._server.port))
         state = {version.ref: text for version in wanted if (text := self._roots.state(version))}
@@ -144,7 +144,7 @@ class Keeper:
         self._trouble = ""
         self._told = {export.id: export for export in exports}
 
-    def _tidy(self, wanted: Sequence[Version], exports: Sequence[Export], nodes: Sequence[Node]) -> None:
+    def _tidy(self, wanted: Sequence[Version], exports: Sequence[Export]) -> None:
         """File systems that are not exported any more."""
         if self._trouble:
             return
@@ -152,7 +152,7 @@ class Keeper:
             mounted.unmount(self._mounts / "roots" / image.stem)
             image.unlink()
             log.info("no node needs version %s over NFS any more: removed", image.stem[:12])
-        self._spaces.tidy({export.directory for export in exports}, {node.id for node in nodes})
+        self._spaces.tidy({export.directory for export in exports}, self._registry.nodes.ids())
 
     def _keep(self, grants: list[Grant]) -> None:
         if grants != self._kept:

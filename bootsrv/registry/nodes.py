@@ -87,6 +87,17 @@ class Nodes:
         rows = self._db.all(f"{_SELECT} WHERE nodes.armed_install IS NOT NULL ORDER BY nodes.id")
         return [_node(row) for row in rows]
 
+    def ids(self) -> set[int]:
+        """Of all nodes."""
+        return {int(row["id"]) for row in self._db.all("SELECT id FROM nodes")}
+
+    def perhaps_diskless(self) -> Sequence[Node]:
+        """Nodes that have a root from here, or may get one at their next boot: by their own word or by what a
+        group says about booting. Far fewer than all where few are diskless; some of them are not."""
+        clause = """WHERE nodes.rooted IS NOT NULL OR nodes.mode=? OR nodes.id IN (SELECT m.node
+            FROM memberships AS m JOIN groups AS g ON g.name=m.name WHERE g.boot<>'') ORDER BY nodes.id"""
+        return [_node(row) for row in self._db.all(f"{_SELECT} {clause}", (str(BootMode.DISKLESS),))]
+
     def names(self) -> Iterable[tuple[str, IPv4Address | None]]:
         """(name, address) of every registered node; light enough for 100,000 of them."""
         everything = f"SELECT name, address FROM nodes WHERE name IS NOT NULL ORDER BY {BY_NAME}"  # noqa: S608

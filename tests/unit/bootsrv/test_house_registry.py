@@ -7,12 +7,23 @@ import threading
 from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bootsrv.discovery import note_sighting
 from bootsrv.errors import Conflict
-from bootsrv.model import AddressMethod, Armed, BootMode, Node, NodeState
+from bootsrv.model import (
+    AddressMethod,
+    Armed,
+    BootMode,
+    GroupBoot,
+    Node,
+    NodeState,
+    Root,
+    Rooted,
+    RootKind,
+)
 from bootsrv.registry.registry import Registry
 from bootsrv.registry.schema import STEPS
 from pxe.dhcp.ports import Lease
@@ -55,6 +66,22 @@ class TestNodes:
         assert registry.nodes.get(stored.id) == changed
         assert registry.nodes.by_mac("52:54:00:00:00:02") is None
         assert registry.nodes.groups() == []
+
+    def test_whoever_has_a_root_from_here_is_among_the_perhaps_diskless(self, registry: Registry) -> None:
+        rooted = Rooted("debian@3", Root(RootKind.NBD), 5.0)
+        registry.nodes.set_group_boot("farm", GroupBoot(mode=BootMode.DISKLESS))
+        kinds: dict[str, dict[str, Any]] = {
+            "local": {}, "other": {"groups": ("rack3",)}, "own": {"mode": BootMode.DISKLESS},
+            "group": {"groups": ("farm", "rack3")}, "before": {"rooted": rooted},
+        }  # fmt: skip
+        ids = set()
+        for name, what in kinds.items():
+            plain = replace(NODE, name=name, macs=(), address=None, mode=None, groups=(), armed=None)
+            ids.add(registry.nodes.save(replace(plain, **what)).id)
+        found = {node.name for node in registry.nodes.perhaps_diskless()}
+        assert found == {"own", "group", "before"}
+        needed = [n for n in registry.nodes.list() if n.rooted or n.boots is BootMode.DISKLESS]
+        assert {node.name for node in needed} == found and registry.nodes.ids() == ids
 
     def test_no_two_nodes_share_anything(self, registry: Registry) -> None:
         registry.nodes.save(NODE)

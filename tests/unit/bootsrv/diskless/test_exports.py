@@ -80,7 +80,7 @@ class TestGate:
         mine = folder_of(house.config, node)
         for folder in (mine, mine.with_name("999-5")):
             (folder / "kept").mkdir(parents=True)
-        assert orphans(house.config, house.registry.nodes.list()) == [mine.with_name("999-5")]
+        assert orphans(house.config, house.registry.nodes.list) == [mine.with_name("999-5")]
 
 
 @pytest.mark.netns
