@@ -35,7 +35,7 @@ class TreesOverNfs:
         """Trees by name, with their machines' addresses."""
         found: dict[str, set[str]] = {}
         texts = tuple((one.ref, one.number) for one in self._profiles.list())
-        for node in self._registry.nodes.list():
+        for node in self._registry.nodes.installing():
             order = node.armed.install if node.armed is not None else None
             if order is not None and self._wants(node, order, texts):
                 found.setdefault(order.tree, set()).update(self._addresses(node))
