@@ -44,9 +44,8 @@ def options(place: Place, own: str, version: str, steady: bool) -> str:
 
 
 def identify(name: str) -> None:
-    """Who we are to every server of version 4 (RFC 8881 section 2.4: the client's owner is its hostname in
-    Linux). Two machines of one name, such as that of a kernel that has none yet, are one client that restarts
-    again and again: each takes the other's sessions away, and both hang."""
+    """Who we are to servers of version 4 (RFC 8881 section 2.4): Linux makes the client's owner of its
+    hostname, and owners should differ."""
     socket.sethostname(name)
 
 

@@ -74,7 +74,7 @@ def test_a_real_kernel_has_its_root_over_nfs(net: Net, tmp_path: Path) -> None:
 
 @pytest.mark.timeout(400)
 def test_two_machines_have_it_at_once(net: Net, tmp_path: Path) -> None:
-    """A kernel without a name would be taken for the other one, and both would hang."""
+    """Neither waits for the other."""
     (tmp_path / "tree/etc").mkdir(parents=True)
     (tmp_path / "tree/big").write_bytes(os.urandom(1 << 20))
     import_directory(ImageStore.open(tmp_path / "store"), "nasty", tmp_path / "tree")
