@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from nastytree import snapshot
 from pushhouse import House, comparable
@@ -18,6 +18,13 @@ from test_images_any_tree import build, names, trees
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="owners and devices need root")
 
 Content = dict[bytes, dict[str, Any]]
+# A time that does not fit in 64 bits with a sign.
+IN_2262: Content = {
+    b"a": {
+        "type": "symlink", "target": b"a",
+        "traits": {"uid": 0, "gid": 0, "mode": 0, "time": 1 << 63, "xattrs": {}},
+    }
+}  # fmt: skip
 
 
 def lay(top: Path, content: Content) -> Path:
@@ -32,6 +39,7 @@ def lay(top: Path, content: Content) -> Path:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.dictionaries(names, trees, max_size=5), st.dictionaries(names, trees, max_size=5), st.booleans())
+@example({}, IN_2262, False)
 def test_any_two_trees(one: Content, two: Content, related: bool) -> None:
     """Half of the pairs share names, as versions do."""
     folder = Path(tempfile.mkdtemp())

@@ -16,7 +16,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from images.agent.update.content import holds
 from images.agent.update.folders import Folders
-from images.agent.update.state import STAMP, Known, line_hash, stamp
+from images.agent.update.state import BITS, STAMP, Known, line_hash, stamp
 from images.manifest import Entry, parse_entry, to_bytes
 from images.tree_reader import xattrs
 
@@ -272,7 +272,8 @@ def unchanged(tree: Folders, known: Known) -> bool:
             if above != folder:
                 folder, handle = above, tree.open(above)
             info = os.stat(name or b".", dir_fd=handle, follow_symlinks=False)
-            if not row.startswith(pack(info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)):
+            now = pack(info.st_ino, info.st_size, info.st_mtime_ns & BITS, info.st_ctime_ns)
+            if not row.startswith(now):
                 return False
     except OSError:  # gone, or not a directory any more
         return False

@@ -23,9 +23,11 @@ from images.sealed import SealedManifest, open_sealed
 
 HOME = "var/lib/bootsrv/push"
 RECENT = 50_000_000  # ns: a file changed again within the same clock tick would look unchanged
-FORMAT = 3
+FORMAT = 4
 # Packed, since there may be a row for each of a million names: inode, size, mtime ns, ctime ns.
-STAMP = struct.Struct("<QQqq")
+# An mtime may be beyond 2262, where ns with a sign do not fit: its lower bits are enough.
+STAMP = struct.Struct("<QQQq")
+BITS = 0xFFFF_FFFF_FFFF_FFFF
 Known = Dict[bytes, bytes]  # path -> stamp and hash of its manifest line
 
 
@@ -43,7 +45,7 @@ EMPTY = Cache("", b"", False, {})
 
 def stamp(info: os.stat_result) -> bytes:
     """What changes when anything about a file changes."""
-    return STAMP.pack(info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+    return STAMP.pack(info.st_ino, info.st_size, info.st_mtime_ns & BITS, info.st_ctime_ns)
 
 
 def line_hash(line: bytes) -> bytes:
