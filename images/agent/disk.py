@@ -14,7 +14,7 @@ import struct
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Optional
 
 from images.agent.run import run
 from images.diskplan import partition_path, sfdisk_script
@@ -122,14 +122,23 @@ def partition(disk: str, plan: DiskPlan, disk_guid: str, guids: Sequence[str]) -
         _wait_for_partition(disk, extent)
 
 
-def _wait_for_partition(disk: str, extent: Extent) -> None:
+def _wait_for_partition(disk: str, extent: Extent, classes: Path = Path("/sys/class/block")) -> None:
     path = Path(partition_path(disk, extent.number))
-    size = Path("/sys/class/block") / path.name / "size"
     end = time.monotonic() + NODE_PATIENCE
-    while not (path.exists() and size.exists() and int(size.read_text()) * 512 == extent.size):
+    while not (path.exists() and _size_in(classes / path.name / "size") == extent.size):
         if time.monotonic() > end:
             raise ImageError(f"{path} did not appear with {extent.size} bytes after partitioning")
         time.sleep(0.02)
+
+
+def _size_in(attribute: Path) -> Optional[int]:
+    """Bytes; None while there is no such partition, also when the kernel takes it away under the reader."""
+    try:
+        return int(attribute.read_text()) * 512
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENODEV):
+            return None
+        raise
 
 
 def make_filesystem(path: str, part: Partition, size: int, uuid: str, files: int) -> None:

@@ -4,6 +4,7 @@ import errno
 import os
 import struct
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -372,3 +373,22 @@ def test_a_volume_to_keep_on_disks_of_which_one_is_new_stops_the_imaging(monkeyp
     assert steps == []
     monkeypatch.setattr(ground, "table", lambda _: ())
     ground.Ground(storage, False, None, print).look()  # two new disks: nothing to keep
+
+
+def test_a_partition_that_is_taken_away_under_the_reader_is_waited_for(tmp_path, monkeypatch):
+    """The kernel takes partitions away and shows them again; a read in between ends with ENODEV."""
+    size = tmp_path / "size"
+    size.write_text("2048\n")
+    real, said = Path.read_text, iter([errno.ENODEV, errno.ENOENT, None])
+
+    def read(path):
+        number = next(said)
+        if number:
+            raise OSError(number, "sysfs")
+        return real(path)
+
+    monkeypatch.setattr(Path, "read_text", read)
+    assert [disk._size_in(size) for _ in range(3)] == [None, None, 1 << 20]
+    said = iter([errno.EIO])
+    with pytest.raises(OSError, match="sysfs"):
+        disk._size_in(size)
