@@ -69,6 +69,7 @@ def test_raw_boots_by_bios(tmp_path: Path) -> None:
     assert "/ /dev/vda4 ext4" in said and "/dev/vda3" in said.partition("Filename")[2], "root, and swap"
 
 
+@pytest.mark.slow  # one of the two is enough for every run
 def test_qcow2_boots_by_uefi_with_the_layout_of_its_image(tmp_path: Path) -> None:
     said = started(tmp_path, "uefi", "vm.qcow2", parse_layout(SPLIT))
     lines = said.splitlines()
