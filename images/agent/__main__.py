@@ -8,13 +8,12 @@ for the next task. Python 3.8, standard library only. Parameters come from the k
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from images.agent import clock, finish, inventory, network
+from images.agent import clock, disk, finish, inventory, network
 from images.agent.client import Client, Refused
 from images.agent.console import Console, uptime
 from images.agent.reporter import Reporter
@@ -29,7 +28,6 @@ WAIT = 25  # seconds of one long poll
 TOKEN_GONE = 60.0  # seconds until a machine whose token expired boots again for a new one
 AFTER_FAILURE = 5.0
 VERSION = Path("/etc/bootsrv/imager")
-SETTLE = 15  # seconds for drivers to find disks
 
 
 def parameters(cmdline: str) -> dict[str, str]:
@@ -56,7 +54,7 @@ class Agent:
         self.reporter.event(
             "imager.up", text, uptime=round(uptime(), 1), purpose=self.given.get("purpose", "")
         )
-        subprocess.run(["udevadm", "settle", f"--timeout={SETTLE}"], check=False)
+        disk.settle()  # drivers find disks
         facts = inventory.inventory(udev=inventory.udev_disks())
         dmi, cpu = facts["dmi"], facts["cpu"]
         self.console.facts(

@@ -29,6 +29,8 @@ BLKDISCARD, BLKZEROOUT = 0x1277, 0x127F  # linux/fs.h; argument: start and lengt
 CLEAR_STEP = 1 << 30
 TAIL = 2 * MIB  # backup GPT, old RAID superblocks
 NODE_PATIENCE = 15.0  # seconds for the kernel to show new partitions
+SETTLE = 15  # seconds for udevd to have done what it was told of
+UDEVD = Path("/run/udev/control")
 # What file systems of the last years agree on: older e2fsprogs refuse these two, and no boot loader misses
 # them.
 EXT4 = ("-O", "^orphan_file,^metadata_csum_seed", "-E", "lazy_itable_init=1,lazy_journal_init=1", "-m", "1")
@@ -93,6 +95,17 @@ def unboot(disk: str, heads: Sequence[int]) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+    settle()
+
+
+def settle() -> None:
+    """Waits until udevd has nothing to do, where there is one.
+
+    It reads the table again whenever a disk was open for writing (60-block.rules), and for that moment the
+    kernel takes all partitions away: whoever uses one then is told that there is no such device.
+    """
+    if UDEVD.exists():
+        run(["udevadm", "settle", f"--timeout={SETTLE}"], good=(0, 1))  # 1: it is still busy
 
 
 def clear_heads(device: str) -> None:
@@ -118,6 +131,7 @@ def partition(disk: str, plan: DiskPlan, disk_guid: str, guids: Sequence[str]) -
     """Writes the table and waits until every partition has its device with the right size."""
     script = sfdisk_script(plan, disk_guid, guids)
     run(["sfdisk", "--quiet", "--lock=yes", "--wipe=always", "--wipe-partitions=always", disk], script)
+    settle()
     for extent in plan.extents:
         _wait_for_partition(disk, extent)
 

@@ -171,7 +171,6 @@ class _Work:
         loader.prepare(target, storage, uuids, title, node.kernel_args, say, CONSOLES)
 
 
-
 def _put(device: str, core: Path) -> None:
     """A boot loader into an ESP, without mounting it: not every server's kernel knows VFAT."""
     for name in loader.EFI_FILES:

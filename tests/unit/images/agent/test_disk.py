@@ -375,6 +375,21 @@ def test_a_volume_to_keep_on_disks_of_which_one_is_new_stops_the_imaging(monkeyp
     ground.Ground(storage, False, None, print).look()  # two new disks: nothing to keep
 
 
+def test_partitions_are_used_when_udevd_has_read_the_table_again(image, tmp_path, monkeypatch):
+    """It does so after each writer, and takes them away meanwhile."""
+    made, did = plan(default_layout(), 2 * GIB), []
+    monkeypatch.setattr(disk, "run", lambda command, *_, **__: did.append(command[0]))
+    monkeypatch.setattr(disk, "_wait_for_partition", lambda *_: did.append("use"))
+    monkeypatch.setattr(disk, "UDEVD", tmp_path / "control")
+    guids = [disk.new_uuid("gpt") for _ in made.extents]
+    disk.unboot(image, [])
+    assert did == [], "nobody to wait for"
+    (tmp_path / "control").touch()
+    disk.unboot(image, [])
+    disk.partition(image, made, disk.new_uuid("gpt"), guids)
+    assert did == ["udevadm", "sfdisk", "udevadm", *["use"] * len(made.extents)]
+
+
 def test_a_partition_that_is_taken_away_under_the_reader_is_waited_for(tmp_path, monkeypatch):
     """The kernel takes partitions away and shows them again; a read in between ends with ENODEV."""
     size = tmp_path / "size"
