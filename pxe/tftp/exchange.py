@@ -11,6 +11,7 @@ import asyncio
 import logging
 import math
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,7 @@ class Call:
     raw: bytes  # the request, to know a repeated one
 
 
-class Exchange:
+class Exchange(ABC):
     """Subclasses fill in `_received`, `_expired` and `_refused`."""
 
     at_once = 1  # datagrams read before others get their turn; an answer is seldom followed by another
@@ -68,7 +69,7 @@ class Exchange:
         if not self._closed:
             self._fail(Code.OTHER, reason)
 
-    def asked_again(self) -> None:
+    def asked_again(self) -> None:  # noqa: B027 - most have nothing to do
         """The client repeated its request before it took anything from us."""
 
     def started_over(self) -> None:
@@ -88,15 +89,17 @@ class Exchange:
             self._timer.cancel()
         self.on_close(self)
 
+    @abstractmethod
     def _received(self, raw: bytes, now: float) -> None:
-        raise NotImplementedError
+        """A datagram of the client."""
 
+    @abstractmethod
     def _expired(self, now: float) -> None:
-        raise NotImplementedError
+        """The deadline has passed."""
 
+    @abstractmethod
     def _refused(self, reason: str) -> None:
         """The client ended it, or is gone."""
-        raise NotImplementedError
 
     def _readable(self) -> None:
         try:
