@@ -52,7 +52,8 @@ def render(
     if plan.action is not Action.IMAGER or plan.purpose is None:
         return loader.local(note, again)
     line = cmdline(config, base, token, mac, str(plan.purpose))
-    return _kernel(loader, base, KERNEL, INITRD, line, note, again)
+    failure = "the imager could not be started"
+    return loader.kernel(f"{base}/boot/{KERNEL}", [f"{base}/boot/{INITRD}"], line, note, again, failure)
 
 
 def diskless(
@@ -72,12 +73,9 @@ def diskless(
         *([] if consoles else (f"console={console}" for console in config.imager.console)),
         *own,
     ]
-    return _kernel(loader, base, ROOT_KERNEL, ROOT_INITRD, " ".join(words), note, again)
-
-
-def _kernel(loader: Loader, base: str, kernel: str, initrd: str, line: str, note: str, again: str) -> str:
-    failure = "the imager could not be started"
-    return loader.kernel(f"{base}/boot/{kernel}", [f"{base}/boot/{initrd}"], line, note, again, failure)
+    kernel, initrd = f"{base}/boot/{ROOT_KERNEL}", f"{base}/boot/{ROOT_INITRD}"
+    failure = "its system over the network could not be started"
+    return loader.kernel(kernel, [initrd], " ".join(words), note, again, failure)
 
 
 def unready(

@@ -21,22 +21,15 @@ _UNSAFE = re.compile(r"\$\{|[^\x20-\x7e]")
 _OPERATORS = {"||", "&&"}
 
 
-def imager(
-    kernel_url: str, initrd_url: str, cmdline: str, note: str = "", retry_url: str | None = None
-) -> str:
-    """Boot a kernel with an initial RAM disk. `cmdline` is its arguments, one line of printable ASCII.
-
-    The RAM disk is named after the last part of its URL; UEFI kernels need `initrd=THAT-NAME` in `cmdline`.
-    `retry_url` (this script's own) is asked again after a failure; None: the same is tried again.
-    Raises ValueError for what cannot be written safely.
-    """
-    return kernel(kernel_url, [initrd_url], cmdline, note, retry_url, "the imager could not be started")
-
-
 def kernel(
     kernel_url: str, initrd_urls: Sequence[str], cmdline: str, note: str, retry_url: str | None, failure: str
 ) -> str:
-    """The same for any kernel with any RAM disks; `failure` is said when it does not start."""
+    """Boot a kernel with initial RAM disks. `cmdline` is its arguments, one line of printable ASCII.
+
+    A RAM disk is named after the last part of its URL; UEFI kernels need `initrd=THAT-NAME` in `cmdline`.
+    `failure` is said when it does not start, and `retry_url` (this script's own) asked again; None: the same
+    is tried again. Raises ValueError for what cannot be written safely.
+    """
     disks = [(_url(url), url.partition("?")[0].rpartition("/")[2] or "initrd.img") for url in initrd_urls]
     return _script(
         note,

@@ -11,8 +11,12 @@ INITRD = "http://10.77.0.1:8080/boot/imager/initrd.img?v=2"
 SELF = "http://10.77.0.1:8080/boot/52-54-00-00-00-01/script.ipxe"
 
 
-def test_imager():
-    script = ipxe.imager(KERNEL, INITRD, "bootsrv.token=abc console=ttyS0 initrd=initrd.img", "hello", SELF)
+def started(kernel, initrd, cmdline, note="", retry_url=None):
+    return ipxe.kernel(kernel, [initrd], cmdline, note, retry_url, "it did not start")
+
+
+def test_kernel():
+    script = started(KERNEL, INITRD, "bootsrv.token=abc console=ttyS0 initrd=initrd.img", "hello", SELF)
     lines = script.splitlines()
     assert lines[0] == "#!ipxe"
     arguments = "bootsrv.token=abc console=ttyS0 initrd=initrd.img"
@@ -72,10 +76,10 @@ def test_no_note_can_add_a_command(note):
 @given(st.text(max_size=60))
 def test_no_argument_can_add_a_command(cmdline):
     try:
-        script = ipxe.imager(KERNEL, INITRD, cmdline)
+        script = started(KERNEL, INITRD, cmdline)
     except ValueError:
         return
-    plain = ipxe.imager(KERNEL, INITRD, "x").splitlines()
+    plain = started(KERNEL, INITRD, "x").splitlines()
     assert len(script.splitlines()) == len(plain)
     line = next(line for line in script.splitlines() if line.startswith("kernel "))
     assert line == f"kernel {KERNEL} {cmdline} || goto failed"
@@ -86,7 +90,7 @@ def test_no_argument_can_add_a_command(cmdline):
 )
 def test_refused_arguments(bad):
     with pytest.raises(ValueError):
-        ipxe.imager(KERNEL, INITRD, bad)
+        started(KERNEL, INITRD, bad)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +98,7 @@ def test_refused_arguments(bad):
 )
 def test_refused_urls(bad):
     with pytest.raises(ValueError):
-        ipxe.imager(bad, INITRD, "")
+        started(bad, INITRD, "")
     with pytest.raises(ValueError):
         ipxe.message("text", bad)
 
