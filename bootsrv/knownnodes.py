@@ -18,6 +18,10 @@ from pxe.dhcp.ports import Client, Host
 MOST = 4096  # nodes kept; a machine's OFFER and ACK are milliseconds apart
 MOST_STRANGERS = 50_000  # clients kept of which it is known that they are no node
 BLOCK = 10  # bits: registered addresses are read in ranges of 1024
+MAKER, CARDS = (
+    len("52:54:00"),
+    len("52:54:00:12:34"),
+)  # how much of a MAC names its maker, and 256 cards of it
 
 Key = tuple[object, ...]
 
@@ -35,6 +39,7 @@ class KnownNodes:
         self._hosts: dict[int, Host] = {}  # by node
         self._addresses: dict[int, frozenset[int]] = {}  # by range
         self._names: dict[str, bool] = {}
+        self._cards: dict[str, frozenset[str]] = {}  # by the beginning of the MAC: those that nodes have
 
     def node(self, client: Client) -> Node | None:
         """Who asks. An identity that somebody set by hand says more than a MAC."""
@@ -108,6 +113,7 @@ class KnownNodes:
         self._hosts.clear()
         self._addresses.clear()
         self._names.clear()
+        self._cards.clear()
 
     def _find(self, client: Client) -> Node | None:
         if self._kinds is None:
@@ -115,7 +121,22 @@ class KnownNodes:
         known = [(kind, value) for kind, value in identities_of(client) if kind in self._kinds]
         number = self._registry.identities.node_of(known)
         node = self._registry.nodes.get(number) if number is not None else None
-        return node or self._registry.nodes.by_mac(client.mac)
+        if node is not None:
+            return node
+        return self._registry.nodes.by_mac(client.mac) if self._has_card(client.mac) else None
+
+    def _has_card(self, mac: str) -> bool:
+        """Whether any node has this MAC. Most strangers have cards of makers that no node has: after the
+        first of them, the others cost no look into the registry."""
+        return bool(self._begin(mac[:MAKER], most=1)) and mac in self._begin(mac[:CARDS])
+
+    def _begin(self, beginning: str, most: int = -1) -> frozenset[str]:
+        cards = self._cards.get(beginning)
+        if cards is None:
+            if len(self._cards) >= MOST:
+                self._cards.clear()
+            cards = self._cards[beginning] = frozenset(self._registry.search.cards(beginning, most))
+        return cards
 
 
 def identities_of(client: Client) -> Iterator[tuple[str, str]]:

@@ -23,6 +23,7 @@ from pxe.dhcp.probe import SECONDS
 from pxe.dhcp.replies import ESSENTIAL, Reply
 from pxe.dhcp.responder import Responder
 from pxe.dhcp.rivals import EVERY_SECONDS, Rivals
+from pxe.dhcp.sending import Sending
 from pxe.dhcp.sockets import Port
 from pxe.dhcp.steady import Steady, boot_seconds
 from pxe.dhcp.storing import Decided, Storing
@@ -93,6 +94,7 @@ class DhcpServer:
         self._checks = Checks(config.check_seconds, self._free, self._taken)
         self._ports: list[Port] = []
         self._pace = Pace(self._readable, self._listen, self._deafen)
+        self._sending = Sending(self._send)
         self._responder: Responder | None = None
         self._storing: Storing | None = None
         self._rivals: Rivals | None = None
@@ -141,6 +143,7 @@ class DhcpServer:
                 asyncio.get_running_loop().remove_reader(sock.fileno())
         if self._storing is not None:
             await self._storing.close()
+        self._sending.close()
         for port in self._ports:
             port.close()
         self._ports.clear()
@@ -249,12 +252,14 @@ class DhcpServer:
         """Send what may leave; with `error`, the changes of these outcomes could not be stored."""
         if error is not None:
             self._alarm("alarm.leases", f"leases cannot be stored ({error}); only reservations are answered")
+        answers: list[tuple[Port, Reply]] = []
         for port, outcome in outcomes:
             for reply in outcome.replies:
                 if reply.change is None or error is None or reply.safe:
-                    self._send(port, reply)
+                    answers.append((port, reply))
                 else:
                     self.counters.withheld += 1
+        self._sending.put(answers)
         for _port, outcome in outcomes:
             if outcome.routine and self._journal.rushed():
                 self._tell(note for note in outcome.notes if isinstance(note, Note))

@@ -1,6 +1,6 @@
 """Runs the benches one after the other and puts what they found into one table, with what is aimed at.
 
-    python tests/bench/table.py [SCRIPT...]
+    python tests/bench/table.py [NAME...]       such as bench_tftp or dhcp_peers
 
 A bench prints what it likes, and `ratio NAME VALUE` for each comparison with a peer, or with `aim >= NUMBER`
 behind it. A bench that cannot run (a peer or a tool is missing) says why in its last line, and the others go
@@ -81,7 +81,11 @@ def show(rows: list[Row], failures: dict[str, str]) -> None:
 
 
 def main() -> int:
-    parts = [Path(name) for name in sys.argv[1:]]
+    parts = [HERE / f"{Path(name).stem}.py" for name in sys.argv[1:]]
+    if missing := [part.stem for part in parts if not part.is_file()]:
+        known = ", ".join(sorted(part.stem for part in HERE.glob("*.py")))
+        print(f"no bench {', '.join(missing)}; there are {known}", file=sys.stderr)
+        return 2
     parts = parts or [*sorted(HERE.glob("bench_*.py")), HERE / "dhcp.py", HERE / "dhcp_peers.py"]
     rows: list[Row] = []
     failures: dict[str, str] = {}
