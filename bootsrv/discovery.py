@@ -34,7 +34,8 @@ def note_sighting(registry: Registry, mac: str, now: float, arch: int | None = N
             registry.events.add(now, "node.discovered", "an unknown machine asks what to boot", mac, node.id)
             return node
         if firmware is not None and node.firmware != firmware:
-            return registry.nodes.save(replace(node, firmware=firmware, last_seen=now))
+            registry.nodes.seen_as(node.id, firmware, now)
+            return replace(node, firmware=firmware, last_seen=now)
         registry.nodes.touch(node.id, now)
         return node
 

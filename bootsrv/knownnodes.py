@@ -39,7 +39,7 @@ class KnownNodes:
         self._hosts: dict[int, Host] = {}  # by node
         self._addresses: dict[int, frozenset[int]] = {}  # by range
         self._names: dict[str, bool] = {}
-        self._cards: dict[str, frozenset[str]] = {}  # by the beginning of the MAC: those that nodes have
+        self._makers: dict[str, bool] = {}  # whether any node has a card of theirs
 
     def node(self, client: Client) -> Node | None:
         """Who asks. An identity that somebody set by hand says more than a MAC."""
@@ -113,7 +113,7 @@ class KnownNodes:
         self._hosts.clear()
         self._addresses.clear()
         self._names.clear()
-        self._cards.clear()
+        self._makers.clear()
 
     def _find(self, client: Client) -> Node | None:
         if self._kinds is None:
@@ -121,22 +121,20 @@ class KnownNodes:
         known = [(kind, value) for kind, value in identities_of(client) if kind in self._kinds]
         number = self._registry.identities.node_of(known)
         node = self._registry.nodes.get(number) if number is not None else None
-        if node is not None:
-            return node
-        return self._registry.nodes.by_mac(client.mac) if self._has_card(client.mac) else None
+        if node is None and self._is_made_by_one_of_ours(client.mac):
+            number = self._registry.nodes.id_of_mac(client.mac)
+            node = self._registry.nodes.get(number) if number is not None else None
+        return node
 
-    def _has_card(self, mac: str) -> bool:
-        """Whether any node has this MAC. Most strangers have cards of makers that no node has: after the
-        first of them, the others cost no look into the registry."""
-        return bool(self._begin(mac[:MAKER], most=1)) and mac in self._begin(mac[:CARDS])
-
-    def _begin(self, beginning: str, most: int = -1) -> frozenset[str]:
-        cards = self._cards.get(beginning)
-        if cards is None:
-            if len(self._cards) >= MOST:
-                self._cards.clear()
-            cards = self._cards[beginning] = frozenset(self._registry.search.cards(beginning, most))
-        return cards
+    def _is_made_by_one_of_ours(self, mac: str) -> bool:
+        """Whether a node has a card of this maker. Most strangers' cards are of others: after the first of
+        them, they cost no look into the registry."""
+        maker = mac[:MAKER]
+        if maker not in self._makers:
+            if len(self._makers) >= MOST:
+                self._forget()
+            self._makers[maker] = self._registry.search.has_card_of(maker)
+        return self._makers[maker]
 
 
 def identities_of(client: Client) -> Iterator[tuple[str, str]]:

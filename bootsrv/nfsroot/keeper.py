@@ -152,7 +152,7 @@ class Keeper:
             mounted.unmount(self._mounts / "roots" / image.stem)
             image.unlink()
             log.info("no node needs version %s over NFS any more: removed", image.stem[:12])
-        self._spaces.tidy({export.directory for export in exports}, self._registry.nodes.ids())
+        self._spaces.tidy({export.directory for export in exports}, self._registry.nodes.ids)
 
     def _keep(self, grants: list[Grant]) -> None:
         if grants != self._kept:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from bootsrv.diskless.gate import LIMIT
@@ -80,14 +80,15 @@ class Spaces:
                 self._full.discard(node)
         return tuple(found)
 
-    def tidy(self, exported: Collection[Path], nodes: Collection[int]) -> None:
-        """Unmount what is not exported; remove what belongs to no node."""
-        now = time.monotonic()
-        for image in sorted(self._folder.glob(f"*{SUFFIX}")):
+    def tidy(self, exported: Collection[Path], nodes: Callable[[], Collection[int]]) -> None:
+        """Unmount what is not exported; remove what belongs to no node. `nodes`: all there are."""
+        now, images = time.monotonic(), sorted(self._folder.glob(f"*{SUFFIX}"))
+        known = nodes() if images else ()
+        for image in images:
             number, target = int(image.stem), self._mounts / image.stem
             if target not in exported:
                 mounted.unmount(target)
-            if number in nodes:
+            if number in known:
                 self._idle.pop(number, None)
             elif now - self._idle.setdefault(number, now) > KEEP_SECONDS:
                 image.unlink()

@@ -70,12 +70,10 @@ class Search:
         rows = self._db.all("SELECT address FROM nodes WHERE address BETWEEN ? AND ?", (low, high))
         return [row[0] for row in rows]
 
-    def cards(self, beginning: str, most: int = -1) -> list[str]:
-        """The registered MACs that begin so; `most`: of them at most so many."""
-        rows = self._db.all(
-            "SELECT mac FROM macs WHERE mac>=? AND mac<? LIMIT ?", (beginning, beginning + "~", most)
-        )
-        return [row[0] for row in rows]
+    def has_card_of(self, maker: str) -> bool:
+        """Whether any registered MAC begins so."""
+        row = self._db.one("SELECT 1 FROM macs WHERE mac>=? AND mac<? LIMIT 1", (maker, maker + "~"))
+        return row is not None
 
     def image_use(self) -> Mapping[str, int]:
         """How many nodes are meant to have each image, by the reference as it was written."""

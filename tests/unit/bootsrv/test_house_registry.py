@@ -83,6 +83,24 @@ class TestNodes:
         needed = [n for n in registry.nodes.list() if n.rooted or n.boots is BootMode.DISKLESS]
         assert {node.name for node in needed} == found and registry.nodes.ids() == ids
 
+    def test_the_perhaps_diskless_are_found_without_a_look_at_the_others(
+        self, registry: Registry, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        db, asked = registry._db, []
+        everything = db.all
+        monkeypatch.setattr(db, "all", lambda sql, values=(): asked.append(sql) or everything(sql, values))
+        registry.nodes.perhaps_diskless()
+        plan = [row["detail"] for row in everything(f"EXPLAIN QUERY PLAN {asked[0]}")]
+        whole = [step for step in plan if step.startswith("SCAN") and "USING INDEX" not in step]
+        assert len(asked) == 1 and plan and not [step for step in whole if "nodes" in step], plan
+
+    def test_what_a_machine_was_seen_as_changes_nothing_for_dhcp(self, registry: Registry) -> None:
+        registry.nodes.save(NODE)
+        before = registry.nodes.hosts_revision()
+        seen = note_sighting(registry, NODE.macs[0], 9.0, 0)
+        assert (seen.firmware, seen.last_seen) == ("bios", 9.0) and registry.nodes.get(seen.id) == seen
+        assert registry.nodes.hosts_revision() == before
+
     def test_no_two_nodes_share_anything(self, registry: Registry) -> None:
         registry.nodes.save(NODE)
         for other in (

@@ -60,12 +60,12 @@ def test_a_card_added_later_is_known_with_the_next_packets(registry: Registry) -
 
 def test_strangers_of_one_maker_cost_one_look(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     known, asked = KnownNodes(registry), []
-    by_mac, cards = registry.nodes.by_mac, registry.search.cards
-    monkeypatch.setattr(registry.nodes, "by_mac", lambda mac: asked.append(mac) or by_mac(mac))
-    monkeypatch.setattr(registry.search, "cards", lambda *of: asked.append(of) or cards(*of))
+    id_of_mac, has_card_of = registry.nodes.id_of_mac, registry.search.has_card_of
+    monkeypatch.setattr(registry.nodes, "id_of_mac", lambda mac: asked.append(mac) or id_of_mac(mac))
+    monkeypatch.setattr(registry.search, "has_card_of", lambda by: asked.append(by) or has_card_of(by))
     for number in range(100):
         assert known.node(client(f"aa:bb:cc:00:00:{number:02x}")) is None
-    assert asked == [("aa:bb:cc", 1)]
+    assert asked == ["aa:bb:cc"]
 
 
 def test_what_is_kept_is_bounded(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,5 +73,5 @@ def test_what_is_kept_is_bounded(registry: Registry, monkeypatch: pytest.MonkeyP
     known = KnownNodes(registry)
     for number in range(100):
         known.node(client(f"aa:bb:{number:02x}:00:00:00"))
-        assert len(known._cards) <= 10
+        assert len(known._makers) <= 10
     assert known.node(client("52:54:00:00:00:01")) is not None

@@ -16,6 +16,7 @@ from bootsrv.model import Node, Root, Rooted, RootKind, Writes
 from bootsrv.nfsroot import status
 from bootsrv.nfsroot.grants import Grant, Grants
 from bootsrv.nfsroot.places import NfsPlaces
+from bootsrv.nfsroot.spaces import Spaces
 from bootsrv.nfsroot.status import Status, Traffic, WriteSpace
 from bootsrv.nfsroot.traffic import Counter
 from bootsrv.peers import Peers
@@ -143,6 +144,17 @@ class TestPlaces:
         status.write(config, replace(whole, error="port 2049 is taken"))
         with pytest.raises(BootsrvError, match="port 2049 is taken"):
             self.place(config, node)
+
+
+def test_while_nobody_writes_over_nfs_no_list_of_all_nodes_is_made(
+    registry: Registry, tmp_path: Path
+) -> None:
+    spaces, asked = Spaces(tmp_path / "writes", tmp_path / "mounts", registry), []
+    spaces.tidy(set(), lambda: asked.append(1) or set())
+    assert not asked
+    (tmp_path / "writes" / "7.img").touch()
+    spaces.tidy(set(), lambda: asked.append(1) or {7})
+    assert asked == [1] and (tmp_path / "writes" / "7.img").exists()
 
 
 def test_traffic_adds_up_over_connections() -> None:
