@@ -48,8 +48,18 @@ def reach(config: Config, address: str) -> tuple[str, str]:
     """
     if config.http.tls_port is None:
         return f"http://{address}:{config.http.port}", ""
-    certificate, _ = tls.files(config)
-    return f"https://{address}:{config.http.tls_port}", certificate.read_text("ascii")
+    return f"https://{address}:{config.http.tls_port}", tls.shown(config)
+
+
+def callback(config: Config, base: str, token: str) -> dict[str, str]:
+    """Where a system calls home, for its imaging: `base` is http://, as the imager reaches us. See
+    images.agent.home.Server."""
+    row = {"url": f"{base}/node/v1/home", "token": token}
+    if config.http.tls_port is None:
+        return row
+    url, certificate = reach(config, base.removeprefix("http://").rpartition(":")[0])
+    pin = tls.pin(certificate)
+    return {**row, "secure": f"{url}/node/v1/home", "certificate": certificate, "pin": pin}
 
 
 def our_interfaces(config: Config) -> list[IPv4Interface]:
@@ -61,6 +71,16 @@ def our_interfaces(config: Config) -> list[IPv4Interface]:
         except OSError as error:
             log.warning("interface %s: %s", name, error.strerror or error)
     return found
+
+
+def machines_url(config: Config, base: str) -> tuple[str, str]:
+    """(our URL for a machine on which a person types a line, the key that it has to show there, as curl pins
+    it): by HTTPS where that is on, else (`base`, ""). `base` is http://, as that machine reaches us."""
+    if config.http.tls_port is None:
+        return base, ""
+    host = base.partition("://")[2]
+    url, certificate = reach(config, host[: host.rindex(":")] if ":" in host.rpartition("]")[2] else host)
+    return url, tls.pin(certificate)
 
 
 def page_url(config: Config) -> str:

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from bootsrv import bootplan, diskkeys, lifecycle, roomnews, tasks
+from bootsrv.agentdesk import AgentDesk
 from bootsrv.appliance.captures import Captures
 from bootsrv.appliance.images import Images
 from bootsrv.calls import Refused, decode, json_reply, object_of
@@ -33,7 +34,9 @@ from images.versions import Version
 from pxe.http.ports import NodeRequest, Reply, Wait
 
 # of tokens; everything else takes a boot token
-PURPOSES = {"home": "home", "room": "home", "diskkey": diskkeys.PURPOSE}
+PURPOSES = {
+    "home": "home", "room": "home", "order": "home", "agent": "home", "diskkey": diskkeys.PURPOSE,
+}  # fmt: skip
 BOOT_SECONDS = 7 * 86400.0  # how long an imager may wait without asking
 HOME_SECONDS = 10 * 365 * 86400.0
 LONGEST_WAIT = 50.0
@@ -55,6 +58,7 @@ class NodeApi:
     ) -> None:
         self._config, self._registry, self._images, self._clock = config, registry, images, clock
         self._roots = RootTasks(config, registry, images, NfsPlaces(config), clock)
+        agents = AgentDesk(registry, clock)
         self._quiet: dict[str, tuple[int, int]] = {}  # long polls: the registry's changes as each saw it
         self._routes: Mapping[tuple[str, str], Callable[[NodeRequest, Token], Reply | Wait]] = {
             ("GET", "task"): self._task,
@@ -65,6 +69,9 @@ class NodeApi:
             ("POST", "home"): self._home,
             ("POST", "room"): self._room,
             ("GET", "diskkey"): self._disk_key,
+            ("GET", "order"): agents.order,
+            ("POST", "order"): agents.told,
+            ("GET", "agent"): agents.agent,
         }
 
     def handle(self, request: NodeRequest) -> Reply | Wait:

@@ -1,5 +1,5 @@
-"""What a push token opens in the store: the two versions its node goes between, and the patches made for
-that."""
+"""What a push opens in the store, for its token or for the agent that carries its order out: the two versions
+its node goes between, and the patches made for that."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PushStore:
         self._folder, self._images, self._packs_of = patches_dir(config), images, packs_of
 
     def find(self, kind: str, id: str, token: Token) -> Path | bytes | Denied | None:
-        """As `Site.store`, for a token that was checked."""
+        """As `Site.store`, for a token that was checked, with what it opens as its data."""
         version, base = str(token.data.get("version") or ""), token.data.get("base")
         store = self._images.store()
         if kind == "manifests" and id in (version, base):

@@ -12,7 +12,7 @@ from dataclasses import replace
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 
-from bootsrv import bootplan, lifecycle, pushstore, scripts
+from bootsrv import agentdesk, bootplan, lifecycle, pushstore, scripts, tls
 from bootsrv.appliance.images import Images
 from bootsrv.appliance.profiles import Profiles
 from bootsrv.config import Config
@@ -176,8 +176,9 @@ class HouseSite:
         return self._mirrors.find(name, path, peer)
 
     def agent(self, server: str) -> bytes:
-        """The one-file agent."""
-        return bundle.build(server)
+        """The one-file agent. Over HTTPS it knows what to believe from whoever fetched it."""
+        secure = server.startswith("https://")
+        return bundle.build(server, tls.shown(self._config) if secure else "")
 
     def node(self, request: NodeRequest) -> Reply | Wait:
         """The node API."""
@@ -198,6 +199,12 @@ class HouseSite:
             return Denied(401, "unknown or expired token")
         if found.purpose == pushstore.PURPOSE:
             return self._pushes.find(kind, id, found)
+        if found.purpose == "home":  # an agent's, which has no other
+            assert token is not None
+            opens = agentdesk.opened(self._registry, found, token)
+            if opens is None:
+                return Denied(403, "this machine carries out no order")
+            return self._pushes.find(kind, id, replace(found, data=opens))
         node = self._registry.machine(found.subject) if found.purpose == "boot" else None
         if kind == "roots":
             return self._root_file(node, id)

@@ -14,6 +14,7 @@ from bootsrv import sshkey
 from bootsrv.bootplan import Action, BootPlan, Purpose
 from bootsrv.config import Config
 from bootsrv.errors import Invalid
+from bootsrv.listening import callback
 from bootsrv.model import Node, NodeState
 from bootsrv.registry.registry import Registry
 from images.layout import Layout
@@ -93,7 +94,7 @@ def deploy(
         "seed": [{"manifest": old.id, "url": f"/store/manifests/{old.id}"} for old in seeds],
         "layout": layout_to_json(layout),
         "node": identity(node, mac, version.meta, config, registry, base),
-        "callback": {"url": f"{base}/node/v1/home", "token": home_token},
+        "callback": callback(config, base, home_token),
         "finish": config.imager.finish,
     }
 

@@ -1,11 +1,14 @@
 """The certificate that this server shows over HTTPS: the administrator's, or one made here, once.
 
-Machines that we log in to get it over SSH and believe no other (listening.reach), so a self-signed one is as
-good for them as any. The private key is for root and the process that serves.
+Machines get it over a way that is trusted already (SSH, their imaging, the line that a person types) and
+believe no other (listening.reach), so a self-signed one is as good for them as any. The private key is for
+root and the process that serves.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import logging
 import ssl
 import subprocess
@@ -48,6 +51,47 @@ def context(config: Config) -> ssl.SSLContext:
     except OSError as error:  # ssl's own errors too
         raise Invalid(f"HTTPS with {certificate} and {key}: {error.strerror or error}") from error
     return made
+
+
+def shown(config: Config) -> str:
+    """The certificate that we show, as PEM: ours alone, without those that vouch for it, since who believes
+    these believes all that they vouch for. Raises Invalid, OSError."""
+    path, _ = files(config)
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    text = path.read_text("ascii", "replace").partition(begin)[2].partition(end)[0]
+    if not text:
+        raise Invalid(f"{path}: no certificate in PEM")
+    return f"{begin}{text}{end}\n"
+
+
+def pin(certificate: str) -> str:
+    """A certificate's key as `curl --pinnedpubkey` names it: SHA-256 of its SubjectPublicKeyInfo (RFC 5280
+    section 4.1)."""
+    tbs = _inside(_inside(ssl.PEM_cert_to_DER_cert(certificate)))
+    if tbs[0] == 0xA0:  # the version
+        tbs = tbs[len(_whole(tbs)) :]
+    for _ in range(5):  # serial number, algorithm, issuer, validity, subject
+        tbs = tbs[len(_whole(tbs)) :]
+    return "sha256//" + base64.b64encode(hashlib.sha256(_whole(tbs)).digest()).decode()
+
+
+def _inside(der: bytes) -> bytes:
+    """The content of the first element (X.690 section 8.1)."""
+    start, length = _lengths(der)
+    return der[start : start + length]
+
+
+def _whole(der: bytes) -> bytes:
+    """The first element with its head."""
+    return der[: sum(_lengths(der))]
+
+
+def _lengths(der: bytes) -> tuple[int, int]:
+    """Bytes of the first element's head and content."""
+    if der[1] < 0x80:
+        return 2, der[1]
+    more = der[1] & 0x7F
+    return 2 + more, int.from_bytes(der[2 : 2 + more])
 
 
 def _make(certificate: Path, key: Path, name: str) -> None:

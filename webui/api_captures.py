@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from bootsrv.errors import Invalid
 from bootsrv.records import node_record
 from webui.api import Body, body_of
-from webui.capture import DISK, TREE, own_url
+from webui.capture import DISK, TREE, line
 from webui.context import appliance
 
 blueprint = Blueprint("api_captures", __name__, url_prefix="/api/v1/captures")
@@ -32,8 +32,7 @@ def make() -> ResponseReturnValue:
     verbs = appliance()
     if body.node is None:
         made = verbs.captures.token(body.name, body.comment, body.hours)
-        line = made.line(own_url())
-        return jsonify(token=made.text, name=made.name, expires=made.expires, command=line), 201
+        return jsonify(token=made.text, name=made.name, expires=made.expires, command=line(made)), 201
     if body.kind not in (TREE, DISK):
         raise Invalid(f"kind {body.kind!r} is neither tree nor disk")
     (armed,) = verbs.captures.offline([verbs.nodes.show(body.node)], body.name, body.kind, body.comment)

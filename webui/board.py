@@ -77,6 +77,7 @@ def machine(number: int) -> ResponseReturnValue:
         held=appliance().leases.held([node]).get(node.id),
         rooted=rootforms.told(node, appliance().roots.room(node), appliance().exports.of(node)),
         drift=appliance().pushes.last_drift(node),
+        agent=appliance().pushes.last_call(node),
         identities=[f"{kind}={value}" for kind, value in appliance().identities.of(node)],
         boots=[flight.drawn(boot, at) for boot in watch.boots(node, BOOTS)],
         progress=flight.meter(watch.progress().get(node.id)),

@@ -8,7 +8,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from bootsrv.appliance.captures import CaptureToken
-from bootsrv.listening import page_url
+from bootsrv.listening import machines_url, page_url
 from bootsrv.model import Node, NodeState
 from webui.context import appliance
 from webui.forms import Form
@@ -52,7 +52,7 @@ def _asked(node: Node | None) -> ResponseReturnValue:
     if not form.good:
         return _page(node, form), 422
     if made:
-        return render_template("capture_line.html", node=node, made=made[0], line=made[0].line(own_url()))
+        return render_template("capture_line.html", node=node, made=made[0], line=line(made[0]))
     assert node is not None
     flash(f"{title(node)} is captured as {name} at its next network boot, then boots its own disk.")
     return redirect(url_for("board.machine", number=node.id))
@@ -65,6 +65,12 @@ def _token(name: str, form: Form, node: Node | None) -> CaptureToken:
 def _page(node: Node | None, form: Form) -> str:
     ways = WAYS if node is not None and node.state is not NodeState.DISCOVERED else WAYS[:1]
     return render_template("capture.html", node=node, form=form, ways=ways)
+
+
+def line(made: CaptureToken) -> str:
+    """What to type on the machine."""
+    url, pin = machines_url(appliance().config, own_url())
+    return made.line(url, pin=pin)
 
 
 def own_url() -> str:

@@ -35,11 +35,14 @@ class CaptureToken:
     name: str
     expires: float
 
-    def line(self, base: str, words: Sequence[str] = ()) -> str:
-        """What to type on the machine. `base` is our URL as the machine sees it."""
+    def line(self, base: str, words: Sequence[str] = (), pin: str = "") -> str:
+        """What to type on the machine. `base` is our URL as the machine sees it; with https://, `pin` names
+        the key that it has to show there."""
         extra = "".join(f" {shlex.quote(word)}" for word in words)
+        # -k: who vouches for that key is of no interest, since no other is taken.
+        only = f" -k --pinnedpubkey {pin}" if pin else ""
         # "=", because a token may begin with a dash.
-        fetch = f"curl -fsS {base}/agent | sudo python3 -"
+        fetch = f"curl -fsS{only} {base}/agent | sudo python3 -"
         return f"{fetch} capture --name {self.name} --token={self.text}{extra}"
 
 

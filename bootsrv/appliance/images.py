@@ -190,6 +190,13 @@ class Images:
         with translated():
             return edit_image(self.store(), ref, command, comment, progress)
 
+    def put_agent(self, ref: str, comment: str = "", progress: Progress = silent) -> Version | None:
+        """The agent service as part of the image's next version; None: it has today's already."""
+        from images.editing.agent import with_agent
+
+        with translated():
+            return with_agent(self.store(), ref, comment, progress)
+
     def users_of(self) -> dict[str, set[str]]:
         """NAME@NUMBER to the nodes that pin it: they run it, will be imaged with it, or name it as theirs."""
         pinned: dict[str, set[str]] = {}

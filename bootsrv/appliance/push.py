@@ -1,7 +1,8 @@
 """The verbs that keep running nodes up to date: what a push would do, the push of one node, its drift.
 
-A node is reached over SSH with the server's own key and fetches over HTTP with a token for this push alone.
-The law: nothing is said to be done before the node has looked at itself and said so.
+A node is reached by its own agent service, where it has one that asked lately, or over SSH with the server's
+own key; then it fetches over HTTP with a token of its own. The law: nothing is said to be done before the
+node has looked at itself and said so.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from bootsrv import pushstore, sshkey
+from bootsrv import orders, pushstore, sshkey, tls
+from bootsrv.agentway import AgentWay, NotTaken
 from bootsrv.appliance.errors import translated
 from bootsrv.appliance.images import Images
 from bootsrv.config import Config
 from bootsrv.errors import BootsrvError, Conflict, Invalid, Needed, NotFound
 from bootsrv.listening import reach
 from bootsrv.model import Node, NodeState
+from bootsrv.registry.orders import AgentCall
 from bootsrv.registry.registry import Registry
 from bootsrv.registry.upkeep import Drift
 from bootsrv.remote import Hear, Remote
@@ -31,17 +34,21 @@ if TYPE_CHECKING:
 TOKEN_SECONDS = 6 * 3600.0
 BOOT_SECONDS = 600.0  # what a restart may take on top of the time to confirm
 POLL_SECONDS = 1.0
+AUTO, AGENT, SSH = WAYS = ("auto", "agent", "ssh")
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One push, as it was asked for. `confirm` in minutes, 0: what was replaced goes away at once."""
+    """One push, as it was asked for. `confirm` in minutes, 0: what was replaced goes away at once. `via`: by
+    the node's agent, over SSH, or AUTO: by the agent if there is one.
+    """
 
     image: str | None = None
     confirm: float = 0.0
     reboot: bool = False
     checksum: bool = False
     patches: bool = True
+    via: str = AUTO
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,22 +171,63 @@ class Pushes:
         keys = self._registry.upkeep.host_keys(node.id)
         return Remote(node.name or "", str(node.address), keys, sshkey.private_file(self._config))
 
+    def last_call(self, node: Node) -> AgentCall | None:
+        """When the node's agent service last asked for an order; None where it has none, or none that may be
+        used: orders go over HTTPS alone."""
+        return self._registry.orders.agent(node.id) if self._config.http.tls_port is not None else None
+
     def _agent(self, command: str, step: Step, wanted: Wanted, hear: Hear) -> Mapping[str, Any]:
-        remote = self.remote(step.node)
         base = step.base.id if step.base is not None else None
         patches = step.patches.id if step.patches is not None and step.patches.files else None
-        data = {"version": step.version.id, "base": base, "patches": patches}
-        token = self._registry.tokens.issue(
-            pushstore.PURPOSE, str(step.node.id), self._clock(), TOKEN_SECONDS, data
-        )
-        url, certificate = reach(self._config, remote.own_address())
+        opens = {"version": step.version.id, "base": base, "patches": patches}
         task = {
-            "url": url, "certificate": certificate, "token": token,
-            "key": self._images.store().public_key().hex(),
             "ref": step.version.ref, "manifest": step.version.id, "base": base, "patches": patches,
             "confirm": wanted.confirm, "reboot": wanted.reboot, "checksum": wanted.checksum,
         }  # fmt: skip
-        return remote.agent([command], task, url, hear)
+        way = self._service(step.node, wanted.via)
+        if way is not None:
+            try:
+                return way.agent([command], task, opens, hear)
+            except NotTaken as error:
+                if wanted.via == AGENT:
+                    raise
+                hear({"step": "wait", "text": f"{error}; now over SSH"})
+        return self._by_ssh(command, step.node, task, opens, hear)
+
+    def _service(self, node: Node, via: str) -> AgentWay | None:
+        """The way by the node's own service, None for the one over SSH. Raises Invalid."""
+        call = self.last_call(node) if via != SSH else None
+        if call is None and via == AGENT:
+            off = self._config.http.tls_port is None
+            why = (
+                "its agent service needs HTTPS ([http] tls_port)" if off else "its agent never called"
+            )
+            name = node.image.partition("@")[0] if node.image else "IMAGE"
+            raise Invalid(
+                f"{node.name}: {why}: `bootsrv image agent {name}` makes a version that has it, and a push"
+                " over SSH brings it there"
+            )
+        if call is None or (
+            via == AUTO and not orders.alive(call.called, self._clock(), self._registry.orders.agents())
+        ):
+            return None
+        with translated():
+            private = self._images.store().private_key()
+        return AgentWay(node.name or "", node.id, call, self._registry, private, self._clock)
+
+    def _by_ssh(
+        self, command: str, node: Node, task: Mapping[str, Any], opens: Mapping[str, Any], hear: Hear
+    ) -> Mapping[str, Any]:
+        remote = self.remote(node)
+        token = self._registry.tokens.issue(
+            pushstore.PURPOSE, str(node.id), self._clock(), TOKEN_SECONDS, opens
+        )
+        url, certificate = reach(self._config, remote.own_address())
+        more = {
+            "url": url, "certificate": certificate, "pin": tls.pin(certificate) if certificate else "",
+            "token": token, "key": self._images.store().public_key().hex(),
+        }  # fmt: skip
+        return remote.agent([command], {**task, **more}, url, hear)
 
     def _confirmed(self, step: Step, wanted: Wanted, since: int) -> None:
         """Waits until the node has called home as the new version, and where it can still return, that it

@@ -78,14 +78,15 @@ def _token(
     context: Context, /, node: str | None, name: str, comment: str, hours: float, server: str | None,
     words: list[str], json_: bool,
 ) -> None:  # fmt: skip
-    from bootsrv.listening import page_url
+    from bootsrv.listening import machines_url, page_url
 
     verbs = context.appliance
     port = context.config.http.port
     base = f"http://{server}:{port}" if server else page_url(context.config).rstrip("/")
+    base, pin = machines_url(context.config, base)
     of = verbs.nodes.show(node) if node is not None else None
     made = verbs.captures.token(name, comment, hours, of)
-    line = made.line(base, words)
+    line = made.line(base, words, pin)
     if json_:
         show_json({"token": made.text, "name": name, "expires": made.expires, "command": line})
         return

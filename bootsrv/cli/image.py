@@ -26,7 +26,9 @@ def image() -> None:
     """Bring images into the store and look after them."""
 
 
-for command in (capture, image_work.diff, image_work.edit, image_work.export, image_work.prune):
+for command in (
+    capture, image_work.diff, image_work.edit, image_work.agent, image_work.export, image_work.prune,
+):  # fmt: skip
     image.add_command(command)
 
 

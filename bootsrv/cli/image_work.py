@@ -1,4 +1,4 @@
-"""`bootsrv image diff, edit, export, prune`: what is done with versions that are there."""
+"""`bootsrv image diff, edit, agent, export, prune`: what is done with versions that are there."""
 
 from __future__ import annotations
 
@@ -74,6 +74,31 @@ def edit(context: Context, ref: str, command: tuple[str, ...], comment: str, jso
         click.echo("nothing changed; there is no new version")
     else:
         click.echo(f"{made.ref}: {made.comment}")
+
+
+@click.command()
+@click.argument("ref")
+@click.option("--comment", default="", help="A line for the list.")
+@as_json
+@pass_context
+def agent(context: Context, ref: str, comment: str, json_: bool) -> None:
+    """Put the agent service into an image: machines with it take pushes by HTTPS, without an SSH server.
+
+    What becomes of REF is the next version. Needs [http] tls_port. Nodes that run already get it with their
+    next push.
+    """
+    from bootsrv.records import version_record
+
+    with progress_of(f"preparing {ref}") as told:
+        made = context.appliance.images.put_agent(ref, comment, told)
+    if json_:
+        show_json(version_record(made) if made else None)
+    elif made is None:
+        click.echo(f"{ref} has this agent already; there is no new version")
+    else:
+        click.echo(f"{made.ref}: {made.comment}")
+    if context.config.http.tls_port is None:
+        click.echo("orders go by HTTPS alone: set [http] tls_port, and restart the service", err=True)
 
 
 @click.command()

@@ -63,6 +63,8 @@ def show(context: Context, name: str, json_: bool) -> None:
     found = context.appliance.nodes.show(name)
     (record,) = leased([found], context.appliance.leases.held([found]))
     record |= {"identities": context.appliance.identities.record(found)}
+    call = context.appliance.pushes.last_call(found)
+    record["agent"] = call.called if call is not None else None
     looked = context.appliance.pushes.last_drift(found)
     record["drift"] = looked.count if looked is not None else None
     room = context.appliance.roots.room(found)
@@ -73,6 +75,8 @@ def show(context: Context, name: str, json_: bool) -> None:
         show_json(record)
         return
     record |= {"identities": [f"{kind}={value}" for kind, value in context.appliance.identities.of(found)]}
+    if call is not None:
+        record["agent"] = f"asked for orders, last at {_when(call.called)}"
     if looked is not None:
         record["drift"] = f"{looked.count} names differ from {looked.image}, as of {_when(looked.at)}"
     facts = record.pop("facts")

@@ -32,11 +32,15 @@ FEW = 6  # services named in the table
 @click.option("--reboot", is_flag=True, help="Restart each node that changed, and wait for its call.")
 @click.option("--checksum", is_flag=True, help="Read every file instead of trusting its times.")
 @click.option("--no-patches", is_flag=True, help="Send whole chunks, make no binary patches.")
+@click.option(
+    "--via", default="auto", show_default=True, type=click.Choice(("auto", "agent", "ssh")),
+    help="By the node's agent service, over SSH, or by whichever there is.",
+)  # fmt: skip
 @as_json
 @pass_context
 def push(
     context: Context, nodes: str, image: str | None, dry_run: bool, jobs: int, canary: int, max_fail: int,
-    confirm: float, reboot: bool, checksum: bool, no_patches: bool, json_: bool,
+    confirm: float, reboot: bool, checksum: bool, no_patches: bool, via: str, json_: bool,
 ) -> None:  # fmt: skip
     """Bring running NODES to a version of their image; only what differs crosses the wire.
 
@@ -47,7 +51,7 @@ def push(
     from bootsrv.appliance.push import Wanted
 
     verbs = context.appliance
-    wanted = Wanted(image, confirm, reboot, checksum, patches=not no_patches)
+    wanted = Wanted(image, confirm, reboot, checksum, not no_patches, via)
     steps = verbs.pushes.plan(verbs.nodes.select(nodes), wanted, _Making())
     if dry_run:
         _show_plan(steps, json_)

@@ -15,10 +15,11 @@ from bootsrv.calls import Refused, json_reply
 from bootsrv.config import Config
 from bootsrv.diskless import bootkey
 from bootsrv.errors import BootsrvError, Conflict
+from bootsrv.listening import callback
 from bootsrv.model import Node, RootKind
 from bootsrv.registry.registry import Registry
 from bootsrv.registry.tokens import Token
-from images.agent.netroot import sealed
+from images.agent import sealed
 from images.versions import Version
 from pxe.http.ports import Reply
 
@@ -54,7 +55,7 @@ class RootTasks:
         except BootsrvError as error:
             return json_reply({"wait": str(error)})
         self._registry.upkeep.set_host_keys(node.id, [bootkey.known_host(self._registry, node)])
-        return json_reply(sealed.seal(task, secret, bootkey.private(self._registry)))
+        return json_reply(sealed.seal(task, sealed.holder(secret), bootkey.private(self._registry)))
 
     def again(self, node: Node, mac: str, base: str) -> dict[str, Any]:
         """What is laid over a running node's root once more. Raises BootsrvError."""
@@ -75,7 +76,7 @@ class RootTasks:
                 "kind": str(root.kind), "writes": str(root.writes), "paths": list(root.paths),
                 "limit": root.limit,
             },
-            "callback": {"url": f"{base}/node/v1/home", "token": home},
+            "callback": callback(self._config, base, home),
         }  # fmt: skip
         if root.kind is RootKind.NBD:
             if not self._config.nbd.enabled:

@@ -15,6 +15,7 @@ from bootsrv.registry.events import Events
 from bootsrv.registry.identities import Identities
 from bootsrv.registry.leases import Leases
 from bootsrv.registry.nodes import Nodes
+from bootsrv.registry.orders import Orders
 from bootsrv.registry.profiles import Profiles
 from bootsrv.registry.schema import migrate
 from bootsrv.registry.search import Search
@@ -39,6 +40,7 @@ class Registry:
         self.settings = Settings(db)
         self.upkeep = Upkeep(db)
         self.profiles = Profiles(db)
+        self.orders = Orders(db)
 
     @classmethod
     def open(cls, path: Path) -> Registry:

@@ -166,6 +166,20 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX nodes_diskless ON nodes (id) WHERE mode='diskless'",
         "CREATE INDEX groups_booting ON groups (name) WHERE boot<>''",
     ),
+    (
+        # `secret`: the hash of the token that it calls with
+        "CREATE TABLE agents (node INTEGER PRIMARY KEY REFERENCES nodes ON DELETE CASCADE,"
+        " secret BLOB NOT NULL, called REAL NOT NULL, address TEXT NOT NULL, port INTEGER NOT NULL)",
+        # numbers are never used again, since a machine takes none that is lower than the last
+        "CREATE TABLE orders (number INTEGER PRIMARY KEY AUTOINCREMENT,"
+        " node INTEGER NOT NULL REFERENCES nodes ON DELETE CASCADE, secret BLOB NOT NULL,"
+        " sealed TEXT NOT NULL DEFAULT '', opens TEXT NOT NULL, state TEXT NOT NULL, made REAL NOT NULL,"
+        " heard REAL NOT NULL, error TEXT NOT NULL DEFAULT '')",
+        "CREATE INDEX orders_node ON orders (node)",
+        "CREATE TABLE order_lines (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+        " number INTEGER NOT NULL REFERENCES orders ON DELETE CASCADE, line TEXT NOT NULL)",
+        "CREATE INDEX order_lines_number ON order_lines (number, id)",
+    ),
 )
 
 

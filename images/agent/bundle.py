@@ -12,7 +12,9 @@ import base64
 import io
 import textwrap
 import zipfile
+from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
 
 from images.agent.sources import agent_files
 
@@ -27,6 +29,7 @@ if sys.version_info < (3, 8):
 import base64, os, tempfile
 
 SERVER = "@SERVER@"
+CERTIFICATE = """@CERTIFICATE@"""
 ARCHIVE = """
 @ARCHIVE@
 """
@@ -48,15 +51,19 @@ if __name__ == "__main__":
     load(base64.b64decode(ARCHIVE))
     from images.agent.command import main
 
-    sys.exit(main(sys.argv[1:], SERVER))
+    sys.exit(main(sys.argv[1:], SERVER, CERTIFICATE))
 '''
 
 
-def build(server: str) -> bytes:
-    """The agent that talks to `server` (http://HOST:PORT) unless it is told otherwise."""
+def build(server: str, certificate: str = "") -> bytes:
+    """The agent that talks to `server` (http://HOST:PORT) unless it is told otherwise; to one with https://,
+    if it shows this `certificate` (PEM)."""
     if not server.isascii() or any(sign in server for sign in "\"'\\\n"):
         raise ValueError(f"{server!r} is no server's address")
-    return _script().replace("@SERVER@", server).encode("ascii")
+    if not certificate.isascii() or any(sign in certificate for sign in "\"'\\"):
+        raise ValueError("that is no certificate in PEM")
+    made = _script().replace("@SERVER@", server).replace("@CERTIFICATE@", certificate)
+    return made.encode("ascii")
 
 
 @lru_cache(maxsize=1)
@@ -65,10 +72,10 @@ def _script() -> str:
     return _SCRIPT.replace("@ARCHIVE@", "\n".join(textwrap.wrap(text, 120)))
 
 
-def archive(start: str = START) -> bytes:
-    """The modules that `start` needs, as a zip."""
+def archive(start: str = START, more: Mapping[str, bytes] = MappingProxyType({})) -> bytes:
+    """The modules that `start` needs, as a zip; `more` files beside them, by name."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as made:
-        for name, source in agent_files(start).items():
+        for name, source in {**agent_files(start), **more}.items():
             made.writestr(zipfile.ZipInfo(name, _EPOCH), source, zipfile.ZIP_DEFLATED, 9)
     return packed.getvalue()

@@ -19,6 +19,7 @@ from images.errors import ImageError
 
 if TYPE_CHECKING:
     import http.client
+    import ssl
 
 PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # seconds; the last one repeats
 TIMEOUT = 20.0  # seconds without a byte
@@ -33,6 +34,17 @@ class Refused(ImageError):
     def __init__(self, status: int, what: str, answer: bytes = b"") -> None:
         self.status, self.reason = status, _reason(answer)
         super().__init__(self.reason or f"the server refused {what} (HTTP {status})")
+
+
+def believing(certificate: str) -> ssl.SSLContext:
+    """For a server that shows this certificate (PEM) and for no other; "": for whom this machine trusts."""
+    import ssl  # only here: over plain HTTP nobody needs it
+
+    context = ssl.create_default_context(cadata=certificate or None)
+    if certificate:  # pinned: it is known by itself, whatever name it has
+        context.check_hostname = False
+        context.verify_flags |= PARTIAL_CHAIN
+    return context
 
 
 def _reason(answer: bytes) -> str:
@@ -60,6 +72,7 @@ class Client:
         self._where = (parts.hostname, parts.port or (443 if self._secure else 80))
         self.base, self._token, self._notice, self._give_up = base, token, notice, give_up
         self._connection: http.client.HTTPConnection | None = None
+        self._context: ssl.SSLContext | None = None
         self.stopping = threading.Event()
         self.date: str | None = None  # the server's clock at its last answer
 
@@ -166,13 +179,9 @@ class Client:
 
         if not self._secure:
             return http.client.HTTPConnection(*self._where, timeout=timeout)
-        import ssl
-
-        context = ssl.create_default_context(cadata=self._certificate or None)
-        if self._certificate:  # pinned: it is known by itself, whatever name it has
-            context.check_hostname = False
-            context.verify_flags |= PARTIAL_CHAIN
-        return http.client.HTTPSConnection(*self._where, timeout=timeout, context=context)
+        if self._context is None:
+            self._context = believing(self._certificate)
+        return http.client.HTTPSConnection(*self._where, timeout=timeout, context=self._context)
 
     def _pause(self, attempt: int, problem: str) -> None:
         """Waits; a spread keeps a hall of machines from asking a restarted server in the same instant."""

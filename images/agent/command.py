@@ -5,10 +5,13 @@ Exit codes: 0 done, 1 failed, 2 usage. Python 3.8, standard library only.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Callable, Dict, List, NamedTuple
 
 from images.errors import ImageError
+
+CERTIFICATE = "BOOTSRV_CERTIFICATE"  # a variable's name: what the server shows, where it speaks HTTPS
 
 
 class Command(NamedTuple):
@@ -68,8 +71,10 @@ COMMANDS: Dict[str, Command] = {
 }
 
 
-def main(arguments: List[str], server: str) -> int:
+def main(arguments: List[str], server: str, certificate: str = "") -> int:
     """Runs one command; every failure is one line."""
+    if certificate:
+        os.environ[CERTIFICATE] = certificate
     name = arguments[0] if arguments else ""
     command = COMMANDS.get(name)
     if command is None:

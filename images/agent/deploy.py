@@ -170,7 +170,7 @@ class Deploy:
         if callback.get("url"):
             root = Root(TARGET)
             try:
-                home.install(root, str(callback["url"]), str(callback["token"]), ref)
+                home.install(root, home.parse_callback(callback, KEY.read_bytes()), ref)
             finally:
                 root.close()
         root = Root(TARGET)

@@ -1,16 +1,21 @@
 """The little unit in the imaged system that tells the server "I run, from my own disk" at every boot.
 
 POSIX shell, since an image may have nothing else; it speaks HTTP with whatever is there: curl, python3,
-bash or wget. The token is in a file that only root reads, and reaches no command line where another way
-exists. Python 3.8, standard library only.
+bash or wget; HTTPS with curl, python3 or openssl, and then believes the server's own certificate alone. The
+token is in a file that only root reads, and reaches no command line where another way exists. Python 3.8,
+standard library only.
 """
 
 from __future__ import annotations
+
+from typing import Any, Mapping, NamedTuple
 
 from images.agent.netstyle import enable
 from images.agent.rootfs import Root
 
 CONF = "/etc/bootsrv/home.conf"
+CERTIFICATE = "/etc/bootsrv/server.crt"  # the server's own, and no other is believed
+KEY = "/etc/bootsrv/server.pub"  # what images and orders are signed by, in hex
 SCRIPT = "/usr/local/lib/bootsrv/home"
 UNIT = "bootsrv-report.service"
 
@@ -32,14 +37,37 @@ NoNewPrivileges=yes
 WantedBy=multi-user.target
 """
 
+
+class Server(NamedTuple):
+    """Where to call. `url` is http://, `token` opens it; where the server speaks HTTPS, `secure` is https://,
+    `certificate` what it shows there (PEM) and `pin` that certificate's key as curl pins it. `key`: see KEY.
+    """
+
+    url: str
+    token: str
+    secure: str = ""
+    certificate: str = ""
+    pin: str = ""
+    key: str = ""
+
+
+def parse_callback(row: Mapping[str, Any], key: bytes = b"") -> Server:
+    """The task's `callback` object."""
+    url, token, secure, certificate, pin = (str(row.get(name) or "") for name in Server._fields[:5])
+    return Server(url, token, secure, certificate, pin, key.hex())
+
+
 # What every script of ours on a node can do: read its configuration, and send a form to `url`.
 FUNCTIONS = r"""conf=/etc/bootsrv/home.conf
-url='' token='' image=''
-while IFS='=' read -r key value; do
-    case $key in
+crt=/etc/bootsrv/server.crt
+url='' token='' image='' pin=''
+while read -r line; do
+    value=${line#*=}
+    case ${line%%=*} in
     url) url=$value ;;
     token) token=$value ;;
     image) image=$value ;;
+    pin) pin=$value ;;
     esac
 done <"$conf" || exit 1
 
@@ -58,17 +86,25 @@ encode() {
 }
 
 by_curl() {
-    printf 'url = "%s"\nheader = "Authorization: Bearer %s"\ndata = "%s"\n' "$url" "$token" "$1" |
-        curl -fsS -m 20 -o /dev/null -K -
+    {
+        printf 'url = "%s"\nheader = "Authorization: Bearer %s"\ndata = "%s"\n' "$url" "$token" "$1"
+        # not who signed it counts, but that it is this very key
+        [ -n "$pin" ] && printf 'insecure\npinnedpubkey = "%s"\n' "$pin"
+    } | curl -fsS -m 20 -o /dev/null -K -
 }
 
 by_python() {
-    BOOTSRV_BODY=$1 BOOTSRV_URL=$url BOOTSRV_CONF=$conf python3 -c '
-import os, urllib.request
+    BOOTSRV_BODY=$1 BOOTSRV_URL=$url BOOTSRV_CONF=$conf BOOTSRV_CRT=$crt python3 -c '
+import os, ssl, urllib.request
+context = None
+if os.environ["BOOTSRV_URL"].startswith("https:"):
+    context = ssl.create_default_context(cafile=os.environ["BOOTSRV_CRT"])
+    context.check_hostname = False
+    context.verify_flags |= 0x80000
 conf = dict(line.rstrip("\n").split("=", 1) for line in open(os.environ["BOOTSRV_CONF"]))
 request = urllib.request.Request(os.environ["BOOTSRV_URL"], os.environ["BOOTSRV_BODY"].encode())
 request.add_header("Authorization", "Bearer " + conf["token"])
-urllib.request.urlopen(request, timeout=20).read()
+urllib.request.urlopen(request, timeout=20, context=context).read()
 '
 }
 
@@ -89,9 +125,20 @@ by_wget() {
     wget -q -T 20 -O /dev/null --header "Authorization: Bearer $token" --post-data "$1" "$url"
 }
 
+by_openssl() {
+    rest=${url#https://} host=${rest%%/*}
+    {
+        printf '%s\r\n' "POST /${rest#*/} HTTP/1.0" "Host: $host" "Authorization: Bearer $token" \
+            "Content-Type: application/x-www-form-urlencoded" "Content-Length: ${#1}" ""
+        printf %s "$1"
+    } | openssl s_client -quiet -connect "$host" -CAfile "$crt" -partial_chain -verify_return_error |
+        { read -r _ status _ && [ "$status" = 200 ]; }
+}
+
 send() {
     if command -v curl >/dev/null 2>&1; then by_curl "$1"
     elif command -v python3 >/dev/null 2>&1; then by_python "$1"
+    elif [ -n "$pin" ]; then by_openssl "$1"
     elif command -v bash >/dev/null 2>&1; then by_bash "$1"
     else by_wget "$1"
     fi
@@ -126,10 +173,10 @@ exit 1
 OPENRC_TEXT = f"#!/bin/sh\n/bin/sh {SCRIPT} &\n"
 
 
-def install(root: Root, url: str, token: str, image: str) -> str:
+def install(root: Root, server: Server, image: str) -> str:
     """Writes configuration, script and unit; returns how it will be started."""
     root.make_dirs("/etc/bootsrv", 0o700)
-    root.write(CONF, f"url={url}\ntoken={token}\nimage={image}\n", 0o600)
+    renew(root, server, image)
     root.write(SCRIPT, SCRIPT_TEXT, 0o755)
     if root.exists("/usr/lib/systemd/systemd") or root.exists("/lib/systemd/systemd"):
         root.write(f"/etc/systemd/system/{UNIT}", UNIT_TEXT, 0o644)
@@ -144,3 +191,25 @@ def install(root: Root, url: str, token: str, image: str) -> str:
         root.write("/etc/rc.local", "\n".join([*lines, f"/bin/sh {SCRIPT} &", "exit 0", ""]), 0o755)
         return "rc.local"
     return "nothing that could start it"
+
+
+def renew(root: Root, server: Server, image: str) -> None:
+    """Writes where to call and whom to believe there; over HTTPS wherever server and system can."""
+    secure = server.secure and speaks_https(root)
+    lines = [f"url={server.secure if secure else server.url}", f"token={server.token}", f"image={image}"]
+    if secure:
+        root.write(CERTIFICATE, server.certificate, 0o644)
+        lines.append(f"pin={server.pin}")
+    if server.key:
+        root.write(KEY, server.key + "\n", 0o644)
+    root.write(CONF, "\n".join([*lines, ""]), 0o600)
+
+
+def read(root: Root) -> Mapping[str, str]:
+    """What the configuration says: `url`, `token`, `image`, and `pin` where it is https."""
+    return dict(line.split("=", 1) for line in root.read_text(CONF).splitlines() if "=" in line)
+
+
+def speaks_https(root: Root) -> bool:
+    """Whether this system has something that can be told to believe one certificate alone."""
+    return any(root.exists(f"/usr/bin/{name}") for name in ("curl", "python3", "openssl"))

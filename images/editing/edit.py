@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
@@ -46,6 +46,30 @@ def edit_image(
     The version that was edited is its parent. None: nothing changed. Needs root, and room for the tree in
     `folder`. Raises ImageNotFound, BadInput, ImageError when the command failed, OSError.
     """
+
+    def change(home: Path, root: Path, version: Version) -> None:
+        status = _run(home, root, version.name, command)
+        if status:
+            said = command[0] if command else "the shell"
+            raise ImageError(f"{said} ended with {status}; nothing was published")
+
+    if os.geteuid() != 0:
+        raise BadInput("editing an image needs root")
+    version = store.resolve(ref)
+    note = comment or f"edited {version.ref}: {' '.join(command) or 'in a shell'}"
+    return change_image(store, version.ref, change, note, progress, folder)
+
+
+def change_image(
+    store: ImageStore,
+    ref: str,
+    change: Callable[[Path, Path, Version], None],
+    comment: str,
+    progress: Progress = silent,
+    folder: Path = Path("/var/tmp"),  # noqa: S108 - as above
+) -> Version | None:
+    """The same by a function, which gets a directory for itself, the tree below it, and the version. When it
+    raises, nothing is published."""
     if os.geteuid() != 0:
         raise BadInput("editing an image needs root")
     version = store.resolve(ref)
@@ -53,17 +77,13 @@ def edit_image(
     try:
         root = home / "root"
         export_directory(store, version.id, root, progress)
-        status = _run(home, root, version.name, command)
-        if status:
-            said = command[0] if command else "the shell"
-            raise ImageError(f"{said} ended with {status}; nothing was published")
+        change(home, root, version)
         facts = {key: value for key, value in version.meta.items() if key not in _LOOKED_UP}
         with Intake(store, progress) as intake:
             take_tree(intake, root, ())
             if _same(store.manifest(version.id), intake.tree):
                 return None
-            note = comment or f"edited {version.ref}: {' '.join(command) or 'in a shell'}"
-            return intake.publish(version.name, note, facts, version.id)
+            return intake.publish(version.name, comment, facts, version.id)
     finally:
         shutil.rmtree(home)
 

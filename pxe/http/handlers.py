@@ -121,7 +121,8 @@ class Handlers:
         host = authority_of(request.headers.get("Host"))
         if host is None:
             return _line(400, "the Host header names no server that an agent could talk to")
-        entry = entry_of(await self._ask(lambda: self._site.agent(f"http://{host}")))
+        server = f"{'https' if request.secure else 'http'}://{host}"
+        entry = entry_of(await self._ask(lambda: self._site.agent(server)))
         assert entry is not None  # bytes always are one
         headers = {"Cache-Control": "no-cache", "Vary": "Host"}
         return await send(request, entry, "text/x-python; charset=utf-8", headers)

@@ -91,7 +91,8 @@ class Site(Protocol):
         What it names never changes: the ID is its ETag."""
 
     def agent(self, server: str) -> bytes:
-        """The agent for running machines, made to talk to `server` (http://HOST:PORT)."""
+        """The agent for running machines, made to talk to `server` (http://HOST:PORT, or
+        https:// where it was asked for over HTTPS)."""
 
     def node(self, request: NodeRequest) -> Reply | Wait:
         """The node API."""

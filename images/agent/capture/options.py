@@ -11,6 +11,7 @@ import platform
 from pathlib import Path
 from typing import List
 
+from images.agent.command import CERTIFICATE
 from images.agent.update.task import row_from_environment
 
 TOKEN = "BOOTSRV_TOKEN"  # noqa: S105 - a variable's name: there the token is in no list of processes
@@ -55,7 +56,8 @@ def parse(arguments: List[str], server: str) -> argparse.Namespace:
         "--give-up", type=float, default=900.0, metavar="SECONDS",
         help="how long a server that does not answer is asked again (default 900)",
     )  # fmt: skip
-    options = parser.parse_args(arguments, argparse.Namespace(certificate=""))
+    known = argparse.Namespace(certificate=os.environ.pop(CERTIFICATE, ""))
+    options = parser.parse_args(arguments, known)
     if options.by_server:
         row = row_from_environment("bootsrv image capture")
         options.token, options.certificate = str(row.get("token") or ""), str(row.get("certificate") or "")

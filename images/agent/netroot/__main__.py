@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Mapping
 
-from images.agent import clock, network
+from images.agent import clock, network, sealed
 from images.agent.client import Client, Refused
 from images.agent.console import Console, uptime
-from images.agent.netroot import blocks, hardware, layers, mounts, nbd, nfs, personal, ram, sealed
+from images.agent.netroot import blocks, hardware, layers, mounts, nbd, nfs, personal, ram
 from images.agent.reporter import Reporter
 from images.agent.rootfs import Root
 from images.errors import BadInput, ImageError

@@ -45,8 +45,7 @@ def whole(root: Root, task: Mapping[str, Any], live: bool) -> str:
         root.write("/etc/shadow", shadow(root.read_text("/etc/shadow"), node.root_password_hash))
     if root.is_dir("/etc/cloud"):
         root.write("/etc/cloud/cloud.cfg.d/99-bootsrv.cfg", HEADER + CLOUD, 0o644)
-    call = task["callback"]
-    home.install(root, str(call["url"]), str(call["token"]), str(task["image"]["ref"]))
+    home.install(root, home.parse_callback(task["callback"]), str(task["image"]["ref"]))
     room.install(root)
     again(root, task)
     return done

@@ -11,9 +11,12 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List
 
+from images.agent import home
+from images.agent.rootfs import Root
+from images.agent.service import carried
 from images.agent.update.resume import resume
 from images.agent.update.run import Update
-from images.agent.update.task import from_environment
+from images.agent.update.task import Task, from_environment
 from images.errors import BadInput, ImageError
 
 
@@ -33,15 +36,57 @@ def _run(drift: bool) -> int:
         signal.signal(name, signal.SIG_IGN)
     task = from_environment()
     try:
+        if not drift:
+            _renew(task)
         update = Update(Path("/"), task, say)
         report = update.drift() if drift else update.run()
         say(report)
     except (ImageError, OSError) as error:
         say({"step": "failed", "error": str(error) or type(error).__name__})
         return 1
-    if task.reboot and not drift and any(report[kind] for kind in ("made", "attributes", "removed")):
-        subprocess.run(["systemctl", "--no-block", "reboot"], check=False)
+    changed = not drift and any(report[kind] for kind in ("made", "attributes", "removed"))
+    if changed and task.reboot:
+        _systemctl("--no-block", "reboot")
+    elif changed:
+        _serve()
     return 0
+
+
+def _renew(task: Task) -> None:
+    """Where this machine calls home, and whom it believes there: the server may have moved to HTTPS, or have
+    another certificate. Before anything else, since a confirmation is such a call."""
+    root = Root(Path("/"))
+    try:
+        conf = home.read(root)
+        if not task.url.startswith("https://") or not conf.get("token"):
+            return
+        known = (conf.get("url"), root.read_text(home.CERTIFICATE), root.read_text(home.KEY).strip())
+        secure = f"{task.url}/node/v1/home"
+        if known != (secure, task.certificate, task.key.hex()):
+            server = home.Server(
+                conf.get("url", ""), conf["token"], secure, task.certificate, task.pin, task.key.hex()
+            )
+            home.renew(root, server, conf.get("image", ""))
+    finally:
+        root.close()
+
+
+def _serve() -> None:
+    """The agent service, where the new version brought one: it need not wait for a boot."""
+    if Path(carried.UNIT_FILE).exists() and _systemctl("is-active", carried.UNIT):
+        _systemctl("daemon-reload")
+        _systemctl("--no-block", "start", carried.UNIT)
+
+
+def _systemctl(*words: str) -> int:
+    """Its exit status."""
+    try:
+        return subprocess.run(
+            ["systemctl", *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, check=False,
+        ).returncode  # fmt: skip
+    except FileNotFoundError:
+        return 1
 
 
 def run_update(arguments: List[str], server: str) -> int:

@@ -15,9 +15,11 @@ import time
 from pathlib import Path
 from typing import Dict
 
+from images.agent import home
+from images.agent.client import believing
 from images.agent.rootfs import Root
 from images.agent.update.folders import Folders
-from images.agent.update.settle import HOME_CONF, WAIT, Settling
+from images.agent.update.settle import WAIT, Settling
 from images.agent.update.state import State
 
 EVERY = 5.0  # seconds between two looks
@@ -114,11 +116,10 @@ def call_home(root: Path, **more: str) -> bool:
 
     inside = Root(root)
     try:
-        lines = [line.partition("=") for line in inside.read_text(HOME_CONF).splitlines()]
+        conf, certificate = home.read(inside), inside.read_text(home.CERTIFICATE)
     finally:
         inside.close()
-    conf = {key: value for key, _, value in lines}
-    if not conf.get("url", "").startswith("http://"):
+    if not conf.get("url", "").startswith(("http://", "https://")):
         return False
     said = {
         "hostname": Path("/proc/sys/kernel/hostname").read_text().strip(), "image": conf.get("image", ""),
@@ -128,7 +129,8 @@ def call_home(root: Path, **more: str) -> bool:
     request = urllib.request.Request(conf["url"], urllib.parse.urlencode(said).encode())  # noqa: S310 - http
     request.add_header("Authorization", f"Bearer {conf.get('token', '')}")
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - http, checked above
+        context = believing(certificate) if conf["url"].startswith("https:") else None
+        with urllib.request.urlopen(request, timeout=20, context=context) as answer:  # noqa: S310 - as above
             return bool(answer.status == 200)
     except OSError:  # includes every HTTP status of 400 and more
         return False

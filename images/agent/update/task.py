@@ -32,6 +32,7 @@ class Task(NamedTuple):
     reboot: bool = False
     checksum: bool = False
     certificate: str = ""  # the server's, where `url` is https
+    pin: str = ""  # and its key, as curl pins it
 
 
 def parse_task(row: Dict[str, Any]) -> Task:
@@ -41,6 +42,7 @@ def parse_task(row: Dict[str, Any]) -> Task:
             str(row["url"]), str(row["token"]), bytes.fromhex(row["key"]), str(row["ref"]),
             str(row["manifest"]), row.get("base"), row.get("patches"), float(row.get("confirm") or 0),
             bool(row.get("reboot")), bool(row.get("checksum")), str(row.get("certificate") or ""),
+            str(row.get("pin") or ""),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise BadInput(f"update task: {error!r}") from error

@@ -24,7 +24,7 @@ from bootsrv.nodeapi import NodeApi
 from bootsrv.peers import Peers
 from bootsrv.registry.registry import Registry
 from bootsrv.site import HouseSite
-from images.agent.netroot import sealed
+from images.agent import sealed
 from images.netroot import prepare
 from pxe.catalogue import Catalogue
 from pxe.http.ports import Denied, NodeRequest, Reply

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from images.agent import bundle
+from images.agent.service import carried
 from images.agent.sources import agent_files
 
 
@@ -50,9 +51,10 @@ def test_same_sources_same_bytes() -> None:
     assert len(first) < 300_000
 
 
-def test_all_of_it_is_python_3_8() -> None:
-    ast.parse(bundle.build("http://s"), feature_version=(3, 8))
-    for name, source in agent_files(bundle.START).items():
+@pytest.mark.parametrize("start", [bundle.START, carried.START])
+def test_all_of_it_is_python_3_8(start: str) -> None:
+    ast.parse(bundle.build("http://s", "PEM"), feature_version=(3, 8))
+    for name, source in agent_files(start).items():
         tree = ast.parse(source, name, feature_version=(3, 8))
         for node in ast.walk(tree):
             modules = [a.name for a in node.names] if isinstance(node, ast.Import) else []

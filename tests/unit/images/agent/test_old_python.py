@@ -10,7 +10,10 @@ import pytest
 
 from images.agent.sources import agent_files
 
-SOURCES = {**agent_files("images.agent.command"), **agent_files("images.agent.__main__")}
+SOURCES = {
+    **agent_files("images.agent.command"), **agent_files("images.agent.__main__"),
+    **agent_files("images.agent.service.__main__"),
+}  # fmt: skip
 BUILTIN = {"dict", "list", "tuple", "set", "frozenset", "type"}
 
 

@@ -13,8 +13,9 @@ import pytest
 import zstandard
 
 from images import signature
+from images.agent import sealed
 from images.agent.netroot import __main__ as netroot_main
-from images.agent.netroot import blocks, nfs, sealed
+from images.agent.netroot import blocks, nfs
 from images.errors import BadInput, ChunkCorrupt, ImageNotFound, SignatureInvalid
 from images.imager.cpio import archive, directory, file
 from images.manifest import Entry
@@ -284,7 +285,7 @@ class TestBlocks:
 
 class TestSealed:
     def test_for_one_boot(self) -> None:
-        answer = sealed.seal({"kind": "ram"}, "token", PRIVATE)
+        answer = sealed.seal({"kind": "ram"}, sealed.holder("token"), PRIVATE)
         assert sealed.opened(answer, "token", PUBLIC) == {"kind": "ram"}
         for wrong in ({**answer, "signed": '{"kind":"nbd"}'}, {**answer, "signature": "00" * 64}):
             with pytest.raises(SignatureInvalid):
@@ -297,7 +298,7 @@ class TestSealed:
 
     @pytest.mark.parametrize("text", ["", "[1]", '{"a":', "[" * 5000])
     def test_what_is_signed_and_damaged_is_said_to_be(self, text: str) -> None:
-        signed = signature.sign(PRIVATE, sealed.digest(text, "token")).hex()
+        signed = signature.sign(PRIVATE, sealed.digest(text, sealed.holder("token"))).hex()
         with pytest.raises(BadInput):
             sealed.opened({"signed": text, "signature": signed}, "token", PUBLIC)
 

@@ -2,8 +2,8 @@
 
     {"signed": TEXT, "signature": HEX}
 
-TEXT is JSON again; the signature is over a label, the boot's own token and TEXT, so that it is good for this
-boot alone. Python 3.8, standard library only.
+TEXT is JSON again; the signature is over a label, the hash of a token that only this machine has, and TEXT,
+so that it is good for this purpose and for who holds that token. Python 3.8, standard library only.
 """
 
 from __future__ import annotations
@@ -15,16 +15,21 @@ from typing import Any, Mapping
 from images import signature
 from images.errors import BadInput
 
-_LABEL = b"bootsrv root task 1\0"
+ROOT = b"bootsrv root task 1\0"
 
 
-def seal(task: Mapping[str, Any], token: str, private: bytes) -> dict[str, str]:
-    """The server's side."""
+def holder(token: str) -> bytes:
+    """What stands for a token where the token itself is not known: its sha256."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+def seal(task: Mapping[str, Any], held: bytes, private: bytes, label: bytes = ROOT) -> dict[str, str]:
+    """The server's side. `held`: `holder` of the machine's token."""
     text = json.dumps(task)
-    return {"signed": text, "signature": signature.sign(private, digest(text, token)).hex()}
+    return {"signed": text, "signature": signature.sign(private, digest(text, held, label)).hex()}
 
 
-def opened(answer: Mapping[str, Any], token: str, public: bytes) -> dict[str, Any]:
+def opened(answer: Mapping[str, Any], token: str, public: bytes, label: bytes = ROOT) -> dict[str, Any]:
     """The node's side. Raises SignatureInvalid, BadInput."""
     text, sealed = answer.get("signed"), answer.get("signature")
     if not isinstance(text, str) or not isinstance(sealed, str):
@@ -33,7 +38,7 @@ def opened(answer: Mapping[str, Any], token: str, public: bytes) -> dict[str, An
         raw = bytes.fromhex(sealed)
     except ValueError as error:
         raise BadInput("the server's answer has a damaged signature") from error
-    signature.verify(public, digest(text, token), raw)
+    signature.verify(public, digest(text, holder(token), label), raw)
     try:
         task = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -43,6 +48,6 @@ def opened(answer: Mapping[str, Any], token: str, public: bytes) -> dict[str, An
     return task
 
 
-def digest(text: str, token: str) -> bytes:
+def digest(text: str, held: bytes, label: bytes = ROOT) -> bytes:
     """What is signed."""
-    return hashlib.sha256(_LABEL + hashlib.sha256(token.encode()).digest() + text.encode()).digest()
+    return hashlib.sha256(label + held + text.encode()).digest()
