@@ -45,7 +45,7 @@ def accepted(answer: Mapping[str, Any], token: str, public: bytes, last: int) ->
         raise BadInput("the order has no number or no task")
     if number == last:
         raise BadInput(
-            "the agent was started again while it worked; push again: what was begun is completed or was undone"
+            "the agent was started again while it worked; push again: what was begun is completed or undone"
         )
     if number < last:
         raise BadInput(f"order {number} is an old one: {last} was taken already")
