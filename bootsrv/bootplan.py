@@ -43,8 +43,9 @@ class BootPlan:
     root: Root | None = None  # of a diskless boot
 
 
-def decide(node: Node | None, discover: bool = True) -> BootPlan:
-    """The plan for a node, or for a machine nobody registered (None)."""
+def decide(node: Node | None, discover: bool = True, under_way: bool = False) -> BootPlan:
+    """The plan for a node, or for a machine nobody registered (None). `under_way`: its boot was counted
+    already, and is not the next one."""
     if node is None or node.state is NodeState.DISCOVERED:
         return _unknown(discover)
     if node.state is NodeState.FAILED:
@@ -56,7 +57,8 @@ def decide(node: Node | None, discover: bool = True) -> BootPlan:
         if node.armed.capture is not None:
             what = f"its {node.armed.capture.kind} is to be captured as {node.armed.image}"
             return BootPlan(Action.IMAGER, what, Purpose.CAPTURE)
-        again = f", attempt {node.armed.attempts + 1}" if node.armed.attempts else ""
+        number = node.armed.attempts + (not under_way)
+        again = f", attempt {number}" if number > 1 else ""
         if node.armed.install is not None:
             return BootPlan(Action.INSTALLER, f"to be installed: {node.armed.what}{again}")
         return BootPlan(

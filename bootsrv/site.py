@@ -71,7 +71,12 @@ class HouseSite:
         self._pushes = pushstore.PushStore(config, images, self._packs_of)
 
     def boot_script(
-        self, mac: str, query: Mapping[str, str], peer: str, local: str = "", waited: float = 0.0,
+        self,
+        mac: str,
+        query: Mapping[str, str],
+        peer: str,
+        local: str = "",
+        waited: float = 0.0,
         file: str = ipxe.FILE,
     ) -> str | Denied | Wait:
         """What this machine is to do now, for nobody but this machine. Handing out the imager for an arming
@@ -128,7 +133,7 @@ class HouseSite:
             started = node if same_boot else lifecycle.boot_started(node, self._config.nodes.max_attempts)
             if started != node:
                 node = self._registry.nodes.save(started)
-            plan = bootplan.decide(node, self._config.nodes.discover)
+            plan = bootplan.decide(node, self._config.nodes.discover, under_way=True)
             token = self._registry.tokens.issue("boot", mac, now, BOOT_SECONDS, {"url": base})
         return scripts.render(plan, node, mac, self._config, base, token, again, loader)
 

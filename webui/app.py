@@ -23,6 +23,7 @@ from webui import (
     api_answers,
     api_captures,
     api_images,
+    api_nodes,
     api_trees,
     auth,
     board,
@@ -66,7 +67,7 @@ def create_app(appliance: Appliance, secret: str, stopping: Callable[[], bool] =
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]
     auth.install(app)
     pages = (board, register, actions, capture, images, installing, changes, trees, exports, profiles)
-    for topic in (*pages, api, api_answers, api_captures, api_images, api_trees):
+    for topic in (*pages, api, api_answers, api_captures, api_images, api_nodes, api_trees):
         app.register_blueprint(topic.blueprint)
     live.install(app, stopping)
     errors.install(app)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import hashlib
 import secrets
 
 from bootsrv.errors import BootsrvError
 
 _SALT = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_GRUB_ROUNDS = 10_000  # as grub-mkpasswd-pbkdf2 has it: GRUB itself is slow
 _ROUNDS = 500_000  # about a fifth of a second; the default of 5,000 is from 2007
 
 
@@ -30,8 +32,22 @@ def _library() -> ctypes.CDLL:
 
 def hashed(password: str) -> str:
     """The hash of a password as /etc/shadow has it. Raises BootsrvError."""
-    salt = "".join(secrets.choice(_SALT) for _ in range(16))
-    done: bytes | None = _library().crypt(password.encode(), f"$6$rounds={_ROUNDS}${salt}$".encode())
-    if done is None or not done.startswith(b"$6$"):
-        raise BootsrvError("libcrypt could not make a SHA-512 hash")
+    return _crypted(password, f"$6$rounds={_ROUNDS}$", 16)
+
+
+def loader_hashed(password: str, old: bool) -> str:
+    """The hash of a boot loader's password: PBKDF2 as GRUB 2 has it, or for an `old` one MD5, which is all
+    that GRUB before 2 takes. Raises BootsrvError."""
+    if old:
+        return _crypted(password, "$1$", 8)
+    salt = secrets.token_bytes(64)
+    key = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, _GRUB_ROUNDS, 64)
+    return f"grub.pbkdf2.sha512.{_GRUB_ROUNDS}.{salt.hex().upper()}.{key.hex().upper()}"
+
+
+def _crypted(password: str, kind: str, salted: int) -> str:
+    salt = "".join(secrets.choice(_SALT) for _ in range(salted))
+    done: bytes | None = _library().crypt(password.encode(), f"{kind}{salt}$".encode())
+    if done is None or not done.startswith(kind[:3].encode()):
+        raise BootsrvError(f"libcrypt could not make a hash of the kind {kind[:3]}")
     return done.decode()

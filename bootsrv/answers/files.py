@@ -7,20 +7,21 @@ time, by our tables), preseed by the questions of the installer's packages, auto
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bootsrv.answers.crypt import hashed
+from bootsrv.answers.crypt import hashed, loader_hashed
 from bootsrv.answers.toml import as_toml
 from bootsrv.errors import BootsrvError, Invalid, NotFound
 from pxe.answers.autoyast.check import check as check_autoyast
 from pxe.answers.autoyast.render import render as render_autoyast
 from pxe.answers.cloud.autoinstall import render as render_autoinstall
 from pxe.answers.cloud.check import check as check_autoinstall
-from pxe.answers.cloud.nocloud import meta_data, network_config
+from pxe.answers.cloud.nocloud import hostname, meta_data, network_config
 from pxe.answers.cloud.nocloud import render as render_nocloud
 from pxe.answers.cloud.nocloud_check import check as check_nocloud
 from pxe.answers.errors import Finding, Unfit
@@ -34,6 +35,7 @@ from pxe.answers.preseed.check import check as check_preseed
 from pxe.answers.preseed.render import render as render_preseed
 from pxe.answers.profile import Profile, profile_from, profile_values
 from pxe.answers.targets import Dialect, Target, find_target
+from pxe.answers.unsaid import unsaid
 from pxe.errors import ParserFailed, SettingError
 
 _WRITERS = {
@@ -51,6 +53,7 @@ _READERS: dict[Dialect, Callable[[str], list[Finding]]] = {
     Dialect.IGNITION: check_ignition,
 }
 _MOST = 4 << 20  # bytes of one answer file
+_PRESEED = re.compile(r"^d-i\s+\S+\s+\S+", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,25 +136,38 @@ def render(
     profile: Profile, goal: Target, secrets: Mapping[str, str], parser: KickstartParser | None = None
 ) -> Rendered:
     """The answer file for a target, checked by its reader; findings instead of text where it cannot be."""
+    left_out = tuple(unsaid(profile, goal.dialect))
     try:
         text = _WRITERS[goal.dialect](profile, goal, secrets)
     except Unfit as error:
-        return Rendered("", tuple(error.findings))
+        return Rendered("", (*error.findings, *left_out))
+    if any(not one.warning for one in left_out):
+        return Rendered("", left_out)
     if goal.dialect is Dialect.KICKSTART and goal.parser is None:
-        return Rendered(text, ())
-    found = tuple(placed(one, text, goal.dialect) for one in validate(text, goal, parser))
+        return Rendered(text, left_out)
+    found = (*left_out, *(placed(one, text, goal.dialect) for one in validate(text, goal, parser)))
     return Rendered(text, found, _beside(profile) if goal.dialect is Dialect.NOCLOUD else {})
 
 
 def _beside(profile: Profile) -> dict[str, str]:
-    name = profile.hostname or "localhost"
+    name = hostname(profile) or "localhost"
     return {"meta-data": meta_data(name, name), "network-config": network_config(profile)}
 
 
 def take_over(text: str, goal: str) -> Imported:
     """An existing kickstart as a profile. Raises Invalid for a file without structure."""
+    found = target(goal) if goal else None
+    if found is not None and found.dialect is not Dialect.KICKSTART:
+        raise Invalid(
+            f"{goal} reads {found.dialect}; only kickstarts are imported: name what it was made for"
+        )
+    if _PRESEED.search(text):
+        raise Invalid("this is a preseed file; only kickstarts are imported")
+    old = found is not None and found.major < (7 if found.line == "rhel" else 16)
     try:
-        return read_kickstart(text, hashed, target(goal).name if goal else "")
+        return read_kickstart(
+            text, hashed, found.name if found else "", lambda plain: loader_hashed(plain, old)
+        )
     except SettingError as error:
         raise Invalid(str(error)) from error
 

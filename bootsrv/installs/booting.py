@@ -44,7 +44,7 @@ class Booting:
 
     def script(self, node: Node, ask: Ask) -> tuple[Node, str | None]:
         """The node after this attempt, and its script; None: it has failed, and is to be held."""
-        plan = bootplan.decide(node)  # before this attempt is counted: it says which one this is
+        plan = bootplan.decide(node, under_way=ask.same_boot)  # not counted yet, otherwise
         if not ask.same_boot:
             node = self._save(node, lifecycle.boot_started(node, self._config.nodes.max_attempts))
         if node.state is NodeState.FAILED:

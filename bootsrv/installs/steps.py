@@ -72,7 +72,7 @@ def _home(calls: Callbacks) -> str:
     """Shell that leaves the call home for the first boot."""
     call = _post(calls.home, 200, calls.home_token, "hostname=$(hostname)&kernel=$(uname -r)", must=True)
     return at_boot(
-        HOME_UNIT, "Tell the server that this machine runs", f"#!/bin/bash\n{call}", until_done=True
+        HOME_UNIT, "Tell the server that this machine runs", [f"#!/bin/bash\n{call}"], until_done=True
     )
 
 

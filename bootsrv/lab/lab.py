@@ -54,12 +54,13 @@ class Lab:
         name: str | None = None,
         cpus: int = 1,
         bus: str = "virtio",
+        disks: int = 1,
     ) -> Machine:
-        """One more machine, off, with a blank disk. `memory` and `disk` in MiB."""
+        """One more machine, off, with blank disks. `memory` and `disk` in MiB."""
         check_tools({firmware})
         number = len(self.machines) + 1
         mac = f"52:54:00:77:{number >> 8:02x}:{number & 255:02x}"
-        spec = MachineSpec(name or f"vm{number}", mac, firmware, memory, disk, cpus, bus=bus)
+        spec = MachineSpec(name or f"vm{number}", mac, firmware, memory, disk, cpus, bus=bus, disks=disks)
         machine = Machine(spec, self.namespace, self.home / spec.name)
         self.machines.append(machine)
         return machine

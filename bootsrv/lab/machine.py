@@ -25,7 +25,7 @@ _DISKS = {"virtio": "virtio-blk-pci", "usb": "usb-storage"}
 
 @dataclass(frozen=True, slots=True)
 class MachineSpec:
-    """What to build. Sizes in MiB; `disk` 0 means a machine without a disk; its `bus`: virtio or usb."""
+    """What to build. Sizes in MiB; `disk` 0 means a machine without a disk; their `bus`: virtio or usb."""
 
     name: str
     mac: str
@@ -35,6 +35,7 @@ class MachineSpec:
     cpus: int = 1
     nic: str = "virtio-net-pci"
     bus: str = "virtio"
+    disks: int = 1  # all of that size; it boots from the first
 
     def serial(self) -> str:
         """The serial number that its firmware (DMI) and its disk report."""
@@ -54,8 +55,10 @@ class Machine:
         self._process: Inside | None = None
         self._qmp = home / "qmp"
         self.disk = home / "disk.raw"
-        if spec.disk:
-            make_blank(self.disk, spec.disk)
+        others = (home / f"disk{number}.raw" for number in range(2, spec.disks + 1))
+        self.disks = (self.disk, *others) if spec.disk else ()
+        for path in self.disks:
+            make_blank(path, spec.disk)
 
     def is_on(self) -> bool:
         """Whether QEMU runs; a guest that powers itself off ends it."""
@@ -116,12 +119,13 @@ class Machine:
             "-netdev", f"tap,id=net,ifname={self._tap},script=no,downscript=no",
             "-device", f"{spec.nic},netdev=net,mac={spec.mac},bootindex=1{nic_rom(spec.firmware)}",
         ]  # fmt: skip
-        if spec.disk:
+        command += ["-device", "qemu-xhci"] if spec.bus == "usb" else []
+        for number, path in enumerate(self.disks):
             # cache=unsafe: QEMU never waits for the host's disk; the file still survives a cut.
+            name, serial = path.stem, f"{spec.serial()}{f'-{number + 1}' if number else ''}"
             command += [
-                "-drive", f"if=none,id=disk,format=raw,cache=unsafe,discard=unmap,file={self.disk}",
-                *(["-device", "qemu-xhci"] if spec.bus == "usb" else []),
-                "-device", f"{_DISKS[spec.bus]},drive=disk,bootindex=2,serial={spec.serial()}",
+                "-drive", f"if=none,id={name},format=raw,cache=unsafe,discard=unmap,file={path}",
+                "-device", f"{_DISKS[spec.bus]},drive={name},bootindex={number + 2},serial={serial}",
             ]  # fmt: skip
         return command
 

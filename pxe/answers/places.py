@@ -23,7 +23,8 @@ _KICKSTART = {
     "firstboot": "first_boot", "eula": "accept_eula", "reboot": "finish", "poweroff": "finish",
     "halt": "finish", "shutdown": "finish", "auth": "legacy.auth", "authconfig": "legacy.auth",
     "authselect": "legacy.authselect", "%packages": "packages", "%pre": "scripts", "%post": "scripts",
-    "%onerror": "scripts", "xconfig": "legacy.x", "mouse": "legacy.mouse",
+    "%onerror": "scripts", "device": "legacy.drivers",
+    "driverdisk": "legacy.driver_disks", "xconfig": "legacy.x", "mouse": "legacy.mouse",
 }  # fmt: skip
 _PRESEED = {
     "debian-installer/locale": "language", "keyboard-configuration/": "keyboard", "netcfg/": "network",

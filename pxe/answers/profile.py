@@ -24,6 +24,7 @@ from pxe.answers.text import (
     Key,
     Layout,
     Line,
+    LoaderHash,
     Package,
     Port,
     RawLine,
@@ -105,7 +106,7 @@ class Bootloader(Section, frozen=True, kw_only=True):
 
     location: Item | None = None  # "mbr", "partition", "none", "boot"
     append: Line | None = None
-    password: Item | None = None  # a hash: $1$... (GRUB before 2) or grub.pbkdf2.sha512...
+    password: LoaderHash | None = None
     timeout: Count | None = None
     drive_order: tuple[Item, ...] = ()
     boot_drive: Item | None = None

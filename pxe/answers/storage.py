@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pxe.answers.text import Count, Device, Item, Line, Section, Words, kind
+from pxe.answers.text import Count, Device, Item, Line, Secret, Section, kind
 
 Place = Annotated[
     str,
@@ -16,10 +16,14 @@ Place = Annotated[
 ]
 
 
+# What boot loaders need of a disk; where the dialect makes it on every disk, it is not made once more.
+FOR_LOADERS = frozenset(("biosboot", "/boot/efi"))
+
+
 class Luks(Section, frozen=True, kw_only=True):
     """Encryption. The passphrase is a reference into the server's secrets, never the text itself."""
 
-    passphrase: Words | None = None  # "secret:NAME"; None: asked on the console
+    passphrase: Secret | None = None  # None: asked on the console
     version: Item | None = None  # "luks1", "luks2"
     cipher: Item | None = None
 

@@ -40,7 +40,7 @@ def explained(reason: str) -> str:
 
 _PLAIN = r"\A[^\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*\Z"
 _SCRIPT = r"\A[^\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*\Z"
-_HASH = r"\A(\$[0-9a-zA-Z]+\$[!-9;-~]+|[!-9;-~]{13}|[!*]+)\Z"
+_HASH = r"\A(\$[0-9a-zA-Z]+\$[!-9;-~]+|[./0-9A-Za-z]{13}|[!*]+)\Z"  # 13 characters: the oldest, DES
 _PACKAGE = r"\A(?!\*\Z)[A-Za-z0-9_*?\[][A-Za-z0-9_.+:*?\[\]~/-]*\Z"
 
 Line = Annotated[str, kind(rf"\A[^{_BREAKS}]*\Z", "one line of text")]
@@ -49,6 +49,20 @@ Item = Annotated[  # in a comma-separated list
     str, kind(rf"\A[^-{_LIST}\s][^{_LIST}\s]*\Z", "one word without blanks or commas, no - in front")
 ]
 Hash = Annotated[str, kind(_HASH, "a password's hash, as `bootsrv answers hash` makes it")]
+LoaderHash = Annotated[
+    str,
+    kind(
+        r"\A(\$[0-9a-zA-Z]+\$[!-9;-~]+|grub\.pbkdf2\.sha512\.[0-9]+\.[0-9A-Fa-f]+\.[0-9A-Fa-f]+)\Z",
+        "a hash, $1$... for GRUB before 2, else as grub-mkpasswd-pbkdf2 makes it",
+    ),
+]
+Secret = Annotated[
+    str,
+    kind(
+        r"\Asecret:[A-Za-z0-9][A-Za-z0-9_.-]*\Z",
+        "secret:NAME, as `bootsrv answers secret set NAME` keeps it, never the passphrase itself",
+    ),
+]
 Host = Annotated[
     str,
     kind(r"\A[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?\Z", "a host name: letters, digits, - and dots"),

@@ -15,6 +15,7 @@ import lzma
 import shutil
 import subprocess
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from bootsrv.signing import ArchiveKey
@@ -50,26 +51,45 @@ MODULES = (
     "arch/x86/crypto", "drivers/block", "drivers/virtio", "drivers/scsi", "drivers/ata", "drivers/cdrom",
     "drivers/md", "drivers/char/hw_random", "drivers/nvme",
 )  # fmt: skip
-PROVIDES = ("ext2", "ext3", "ext4", "scsi", "sata", "md", "virtio", "fat", "loop")
+PROVIDES = ("ext2", "ext3", "ext4", "scsi", "sata", "md", "virtio", "fat", "loop", "crypto", "crypto-dm")
+# Every kind of storage that partman can set up by itself, and nothing that comes after the partitions.
+STORAGE = (
+    *BRIEF, "bootstrap-base", "dosfstools-udeb", "libcrypto3-udeb", "partman-auto", "partman-auto-crypto",
+    "partman-auto-lvm", "partman-auto-raid", "partman-basicmethods", "partman-crypto", "partman-crypto-dm",
+    "partman-efi", "partman-ext3", "partman-partitioning", "partman-target",
+)  # fmt: skip
 FILE = frozenset(("Filename", "Size", "SHA256", "MD5sum"))  # what an index says of a package's file
 Stanza = dict[str, str]
 
 
-def larder(kept: Path, brief: bool = False) -> Path:
-    """The archive's directory, made if it is not there yet. `kept`/installer has the netboot files. A brief
-    one has nothing that is installed, and no kernel modules."""
+@dataclass(frozen=True)
+class Stock:
+    """What an archive has: regular packages (of each list what it needs), udebs, kernel modules."""
+
+    regular: tuple[list[str], ...]
+    udebs: tuple[str, ...]
+    modules: tuple[str, ...]
+
+
+WHOLE = Stock((WANTED, ALSO), LOADED, MODULES)
+NOTHING = Stock((ENOUGH,), BRIEF, ())  # that is installed
+DISKS = Stock(([*ENOUGH, "linux-image-amd64"],), STORAGE, MODULES)
+
+
+def larder(kept: Path, stock: Stock) -> Path:
+    """The archive's directory, made if it is not there yet. `kept`/installer has the netboot files."""
     archive = kept / "archive"
     if (archive / "dists").exists():
         return archive
     shutil.rmtree(kept, ignore_errors=True)
     work = kept / "work"
-    packages = _regular(work, [ENOUGH] if brief else [WANTED, ALSO])
+    packages = _regular(work, stock.regular)
     netboot = _unpacked(packages[INSTALLER][1], work / "netboot")
     medium = netboot / "usr/lib/debian-installer/images/13/amd64/text"
     shutil.copytree(medium, kept / "installer", symlinks=True)
     images = medium / "debian-installer/amd64"
     debs = {name: path for name, (_, path) in packages.items()}
-    udebs = _installer(work, archive, images, debs, BRIEF if brief else LOADED, () if brief else MODULES)
+    udebs = _installer(work, archive, images, debs, stock.udebs, stock.modules)
     del packages[INSTALLER]
     for stanza, path in packages.values():
         place = archive / stanza["Filename"]
@@ -110,7 +130,11 @@ def _regular(work: Path, wanted: Iterable[list[str]]) -> dict[str, tuple[Stanza,
 
 
 def _installer(
-    work: Path, archive: Path, images: Path, debs: dict[str, Path], wanted: Collection[str],
+    work: Path,
+    archive: Path,
+    images: Path,
+    debs: dict[str, Path],
+    wanted: Collection[str],
     modules: Collection[str],
 ) -> list[Stanza]:
     """The udebs that the installer loads, beyond those in its RAM disk."""
@@ -125,7 +149,8 @@ def _installer(
     known = {
         stanza["Package"]: stanza
         for stanza in _stanzas(lzma.decompress(index.read_bytes()).decode())
-        if "Kernel-Version" not in stanza and not any(word in stanza["Package"] for word in NOT_NEEDED)
+        if "Kernel-Version" not in stanza
+        and (stanza["Package"] in wanted or not any(word in stanza["Package"] for word in NOT_NEEDED))
     }
     found = [_modules(work, archive, release, debs, modules)]
     for name in sorted(_loaded(known, wanted) - inside):

@@ -6,36 +6,22 @@ The short one ends where partitions are written, and needs most of the answers; 
 
 from __future__ import annotations
 
-import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-from debian_larder import larder
-from debian_upstream import Upstream
+from debian_larder import NOTHING, WHOLE
+from install_field import ADDRESS, BASIC, Field, when
 from kept import keep
 
-from bootsrv.appliance.appliance import Appliance
-from bootsrv.config import load
 from bootsrv.lab.firmware import Firmware
 from bootsrv.lab.lab import Lab
-from bootsrv.lab.machine import Machine
-from bootsrv.model import Event, Node, NodeState
+from bootsrv.model import NodeState
 
 pytestmark = pytest.mark.lab
-KEPT = Path(sys.prefix) / "share" / "bootsrv"
-ADDRESS = "10.77.0.11"
-PROFILE = """\
-target = "debian13"
-language = "en_US.UTF-8"
-timezone = "Europe/Prague"
-no_ntp = true
-
-[source]
-url = "http://10.77.0.1:8080/mirror/debian/"
-
+PROFILE = (
+    BASIC
+    + """
 [disks.automatic]
 type = "plain"
 
@@ -50,102 +36,32 @@ groups = ["sudo"]
 keys = ["{key}"]
 
 [[scripts]]
-when = "pre"            # the lab's archive is a part of Debian's, with an index and a key of its own
-snippet = "archive-key"
-with = {{ url = "http://10.77.0.1:8080/mirror/debian" }}
-
-[[scripts]]
 when = "post"
 text = "echo by the installer > /etc/post-was-here"
 
 [[scripts]]
 when = "first-boot"
 text = "hostname -f > /etc/first-boot-was-here"
-"""
-# What the installer took of its answers, told when its menu comes to the partitions: it has saved them then.
-TELLS = """
+
 [[scripts]]
-when = "pre"
-text = '''
-{
-until grep -q "Menu item .partman-base. selected" /var/log/syslog; do sleep 1; done
-cd /var/lib/cdebconf
-sed -n '/^Name: /p; /^Value: /p' questions.dat passwords.dat > /tmp/taken
-url=$(tr ' ' '\\n' < /proc/cmdline | sed -n 's/^url=//p')
-wget -q -O /dev/null --post-file=/tmp/taken "${url%/*}/tell/log"
-} </dev/null >/dev/null 2>&1 3>&- &
-'''
+when = "first-boot"
+text = "echo and another >> /etc/first-boot-was-here"
 """
+)
+# What the installer took of its answers, told when its menu comes to the partitions: it has saved them then.
+TELLS = when(
+    "Menu item .partman-base. selected",
+    "cd /var/lib/cdebconf; sed -n '/^Name: /p; /^Value: /p' questions.dat passwords.dat",
+)
 # The installer itself puts the card there that it has chosen.
 CHANGED = frozenset(("netcfg/choose_interface",))
-# Where an answer is missing, d-i's text front end says so and waits.
-QUESTION = "Prompt: '?' for help"
-
-
-class Field:
-    """A lab with a server that has a tree, a mirror and a profile."""
-
-    def __init__(self, lab: Lab, brief: bool) -> None:
-        self.lab = lab
-        self.brief, self.kept = brief, KEPT / ("lab-installer" if brief else "lab-debian")
-        self.upstream = Upstream(lab.namespace, larder(self.kept, brief))
-        with lab.service.config.open("a") as config:
-            config.write(f'\n[mirrors.debian]\nupstream = "{self.upstream.url}"\n')
-        lab.service.cli("tree", "import", str(self.kept / "installer"), "--name", "trixie")
-        lab.service.start()
-        self.verbs = Appliance.open(load(lab.service.config))
-        profile = PROFILE.format(key=lab.service.ssh.public) + (TELLS if brief else "")
-        self.verbs.profiles.save("debian", profile, "lab")
-
-    def machine(self, firmware: Firmware) -> Machine:
-        if self.brief:
-            made = self.lab.add(firmware, memory=1024, disk=2048, bus="usb")
-        else:
-            made = self.lab.add(firmware, memory=2048, disk=6144, cpus=2)
-        options = self.signed_loader() if firmware is Firmware.UEFI_SECURE else []
-        self.lab.service.cli("node", "add", "n1", "--mac", made.spec.mac, "--address", ADDRESS,
-                             "--profile", "debian", *options)  # fmt: skip
-        return made
-
-    def signed_loader(self) -> list[str]:
-        """Debian's shim and GRUB, as its netboot package has them, become the machine's own boot file."""
-        public = self.lab.service.data / "public" / "debian"
-        public.mkdir(parents=True)
-        for name in ("bootnetx64.efi", "grubx64.efi"):
-            shutil.copy(self.kept / "installer/debian-installer/amd64" / name, public)
-        return ["--option", "bootfile-name=debian/bootnetx64.efi"]
-
-    def node(self) -> Node:
-        return self.verbs.nodes.show("n1")
-
-    def events(self, kind: str = "") -> list[Event]:
-        return [one for one in self.verbs.watch.events(0, 100_000, self.node()) if one.kind.startswith(kind)]
-
-    def wait(self, machine: Machine, kind: str, text: str, seconds: float) -> Event:
-        """For an event; a failure or a question is the end of it."""
-        ends = time.monotonic() + seconds
-        while True:
-            found = [one for one in self.events(kind) if text in one.text]
-            if found:
-                return found[0]
-            said, log = machine.console.tail(40), self.log()[-3000:]
-            assert QUESTION not in said, f"the installer asked:\n{said}"
-            assert self.node().state is not NodeState.FAILED, f"{self.node().error}:\n{log}\n{said}"
-            assert machine.is_on() and time.monotonic() < ends, (
-                f"no {kind} {text} in {seconds:.0f} s; {[one.text for one in self.events('install')]}\n"
-                f"{log}\n{said}"
-            )
-            time.sleep(1)
-
-    def log(self) -> str:
-        """What the installer said over the network."""
-        return "".join(text for _, text in self.verbs.watch.log(self.node()))
 
 
 @pytest.fixture
 def field(request: pytest.FixtureRequest) -> Iterator[Field]:
+    brief = "partitions" in request.node.name
     with Lab() as lab:
-        made = Field(lab, brief="partitions" in request.node.name)
+        made = Field(lab, *(("lab-installer", NOTHING) if brief else ("lab-debian", WHOLE)))
         try:
             yield made
         finally:
@@ -153,18 +69,15 @@ def field(request: pytest.FixtureRequest) -> Iterator[Field]:
             made.upstream.close()
 
 
+def profile_of(field: Field) -> str:
+    return PROFILE.replace("{key}", field.lab.service.ssh.public)
+
+
 def until(done: Callable[[], bool], seconds: float) -> None:
     ends = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < ends
         time.sleep(1)
-
-
-def started(field: Field, firmware: Firmware) -> Machine:
-    machine = field.machine(firmware)
-    field.lab.service.cli("install", "n1")
-    machine.on()
-    return machine
 
 
 def given(field: Field) -> dict[str, str]:
@@ -192,7 +105,7 @@ def taken(field: Field) -> dict[str, str]:
 @pytest.mark.parametrize("firmware", [Firmware.BIOS, Firmware.UEFI_SECURE])
 def test_the_installer_takes_all_answers_and_reaches_partitions(field: Field, firmware: Firmware) -> None:
     """With Secure Boot by Debian's own shim and GRUB, which starts Debian's signed kernel."""
-    machine = started(field, firmware)
+    machine = field.started(firmware, profile_of(field) + TELLS, memory=1024, disk=2048, bus="usb")
     field.wait(machine, "install.step", "partitions", 800)
     ends = time.monotonic() + 60
     while "Name: partman/confirm\n" not in field.log():
@@ -214,7 +127,7 @@ def test_the_installer_takes_all_answers_and_reaches_partitions(field: Field, fi
 @pytest.mark.timeout(4200)
 @pytest.mark.parametrize("firmware", [Firmware.BIOS, Firmware.UEFI])
 def test_from_a_blank_disk_to_a_log_in(field: Field, firmware: Firmware) -> None:
-    machine = started(field, firmware)
+    machine = field.started(firmware, profile_of(field), memory=2048, disk=6144, cpus=2)
     field.wait(machine, "install.done", "", 3600)
     assert field.node().state is NodeState.INSTALLED and field.node().armed is None
     field.wait(machine, "home", "", 500)
@@ -225,7 +138,7 @@ def test_from_a_blank_disk_to_a_log_in(field: Field, firmware: Firmware) -> None
         return field.lab.service.ssh.run(ADDRESS, *words).strip()
 
     assert ask("hostname -f") == "n1.cluster.test"
-    assert ask("cat /etc/first-boot-was-here") == "n1.cluster.test"
+    assert ask("cat /etc/first-boot-was-here") == "n1.cluster.test\nand another"
     assert ask("cat /etc/post-was-here") == "by the installer"
     assert ask("id -nG ada").split() == ["ada", "sudo", "users"]
     assert field.lab.service.ssh.public in ask("cat /home/ada/.ssh/authorized_keys")

@@ -11,7 +11,7 @@ from typing import Any
 
 from pxe.answers.autoyast.xml import Items, Symbol
 from pxe.answers.errors import Finding
-from pxe.answers.storage import Disks, Formatted, Partition
+from pxe.answers.storage import FOR_LOADERS, Disks, Formatted, Partition
 from pxe.answers.text import is_line
 
 Say = Callable[[Finding], None]
@@ -60,6 +60,7 @@ class _Plan:
             made.append({"create": True, "partition_id": _BIOS_BOOT, "size": "8M"})
             made.append({"create": True, "format": True, "filesystem": Symbol("vfat"), "mount": "/boot/efi",
                          "partition_id": _EFI_SYSTEM, "size": "256M"})  # fmt: skip
+        parts = [one for one in parts if one[1].name not in FOR_LOADERS]
         for number, part in sorted(parts, key=lambda one: one[1].grow):
             if part.keep or part.on_partition:
                 self._say(Finding("partitions are made afresh here", f"disks.partitions[{number}]"))

@@ -62,10 +62,13 @@ def _values(profile: Profile, target: Target, secrets: Mapping[str, str], say: S
     }
     if profile.user_groups:
         values["groups"] = Items("group", [_group(one.name, one.gid) for one in profile.user_groups])
-    if profile.bootloader and profile.bootloader.append:
-        values["bootloader"] = {"global": {"append": profile.bootloader.append}}
+    if loader := profile.bootloader:
+        said = {"append": loader.append or None, "timeout": loader.timeout}
+        values["bootloader"] = {"global": {name: one for name, one in said.items() if one is not None}}
     if profile.firewall and profile.firewall.enabled is not None:
         values["firewall"] = _firewall(profile)
+    elif profile.firewall:
+        say(Finding("say whether it is enabled", "firewall"))
     if profile.ntp_servers:
         servers = [{"address": name, "iburst": True, "offline": False} for name in profile.ntp_servers]
         values["ntp-client"] = {"ntp_policy": "auto", "ntp_servers": Items("ntp_server", servers)}
@@ -177,12 +180,12 @@ def _scripts(profile: Profile, say: Say) -> Values:
             before.append(_script(name, step_script(step, number)))
         elif step.when is When.PRE_INSTALL:
             between.append(_script(name, step_script(step, number)))
-        elif step.when is When.FIRST_BOOT:
-            after.append(_script(name, first_boot_script(step), True))
         elif step.when is When.POST:
             after.append(_script(name, step_script(step, number), not step.outside))
-        else:
+        elif step.when is not When.FIRST_BOOT:
             say(Finding(f"AutoYaST has no {step.when} step; use pre or post", f"scripts[{number}]"))
+    if at_first := first_boot_script(profile.scripts):
+        after.append(_script("first-boot.sh", at_first, True))
     kinds = (("pre-scripts", before), ("postpartitioning-scripts", between), ("chroot-scripts", after))
     return {key: Items("script", many) for key, many in kinds if many}
 

@@ -6,6 +6,7 @@ plan does that, nothing here knows of it.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,14 +16,23 @@ from pxe.answers.cloud.curtin import storage
 from pxe.answers.cloud.netplan import netplan
 from pxe.answers.errors import Finding, Unfit
 from pxe.answers.profile import Profile, When
-from pxe.answers.shell import account_script, first_boot_script, key_script, step_script
+from pxe.answers.shell import (
+    account_script,
+    changed_account_script,
+    first_boot_script,
+    group_script,
+    key_script,
+    loader_script,
+    step_script,
+    time_script,
+)
 from pxe.answers.targets import Target
 
 Say = Callable[[Finding], None]
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _NOT_HERE: tuple[tuple[str, Callable[[Profile], object], str], ...] = (
     ("selinux", lambda p: p.selinux, "leave it out"),
-    ("firewall", lambda p: p.firewall and p.firewall.enabled, "enable ufw in a script"),
+    ("firewall", lambda p: p.firewall and p.firewall.enabled is not False, "enable ufw in a script"),
     ("packages.environment", lambda p: p.packages.environment, "name packages"),
     ("packages.groups", lambda p: p.packages.groups, "name packages, or a task with a ^ at its end"),
     ("packages.without", lambda p: p.packages.without, "remove them in a script"),
@@ -63,8 +73,8 @@ def _values(profile: Profile, secrets: Mapping[str, str], say: Say) -> dict[str,
     network = netplan(profile, say)
     if network is not None:
         values["network"] = network
-    if profile.proxy:
-        values["proxy"] = profile.proxy
+    if proxy := profile.proxy or (profile.source and profile.source.proxy):
+        values["proxy"] = proxy
     if profile.source and profile.source.url:
         values["apt"] = {"primary": [{"arches": ["default"], "uri": profile.source.url}]}
     for number, repository in enumerate(profile.repositories):
@@ -116,7 +126,10 @@ def _end(profile: Profile, say: Say) -> str:
 
 def _late(profile: Profile) -> list[Any]:
     """Commands run by the installer, with the installed system below /target."""
-    script = ""
+    script = time_script(profile) + loader_script(profile) + "".join(map(group_script, profile.user_groups))
+    if profile.root.password and not profile.root.locked:
+        script += shlex.join(["usermod", "-p", profile.root.password, "root"]) + "\n"
+    script += "".join(map(changed_account_script, profile.users[:1]))
     for user in profile.users[1:]:
         script += account_script(user) + "".join(key_script(user.name, key) for key in user.keys)
     script += "".join(key_script("root", key) for key in profile.root.keys)
@@ -126,9 +139,9 @@ def _late(profile: Profile) -> list[Any]:
     if script:
         commands.append(["curtin", "in-target", "--", "sh", "-c", script])
     for number, step in enumerate(profile.scripts):
-        if step.when is When.FIRST_BOOT:
-            commands.append(["curtin", "in-target", "--", "sh", "-c", first_boot_script(step)])
-        elif step.when is When.POST:
+        if step.when is When.POST:
             inside = [] if step.outside else ["curtin", "in-target", "--"]
             commands.append([*inside, "sh", "-c", step_script(step, number)])
+    if at_first := first_boot_script(profile.scripts):
+        commands.append(["curtin", "in-target", "--", "sh", "-c", at_first])
     return commands

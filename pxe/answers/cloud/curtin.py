@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pxe.answers.errors import Finding
-from pxe.answers.storage import Disks, Formatted, Partition, Raid, Volume
+from pxe.answers.storage import FOR_LOADERS, Disks, Formatted, Partition, Raid, Volume
 from pxe.answers.text import is_line
 
 Say = Callable[[Finding], None]
@@ -23,6 +23,12 @@ def storage(disks: Disks, secrets: Mapping[str, str], say: Say) -> dict[str, Any
         automatic = disks.automatic
         lvm = automatic is None or (not automatic.no_lvm and automatic.type in (None, "lvm"))
         layout: dict[str, Any] = {"name": "lvm" if lvm else "direct"}
+        if disks.only:
+            layout["match"] = {"path": _path(disks.only[0])}
+        if len(disks.only) > 1:
+            say(Finding("Ubuntu's installer lays out one disk by itself; write partitions", "disks.only"))
+        if automatic is not None and automatic.luks is not None and not lvm:
+            say(Finding("Ubuntu's installer encrypts LVM only", "disks.automatic.luks"))
         if automatic is not None and automatic.luks is not None and automatic.luks.passphrase:
             layout["password"] = _secret(automatic.luks.passphrase, secrets, say)
         return {"layout": layout}
@@ -42,9 +48,14 @@ class _Plan:
         drives = list(dict.fromkeys(part.disk or "" for part in disks.partitions))
         for number, drive in enumerate(drives):
             self._disk(f"disk-{number}", drive)
-            parts = [part for part in disks.partitions if (part.disk or "") == drive]
-            for part in sorted(parts, key=lambda part: part.grow):
-                self._partition(f"disk-{number}", part)
+            parts = [one for one in enumerate(disks.partitions) if (one[1].disk or "") == drive]
+            for place, part in sorted(parts, key=lambda one: one[1].grow):
+                if part.name not in FOR_LOADERS:
+                    self._partition(f"disk-{number}", part, f"disks.partitions[{place}]")
+        if strange := [
+            drive for drive in disks.only if drive not in {part.disk for part in disks.partitions}
+        ]:
+            self._say(Finding(f"no partition is on {strange[0]}", "disks.only"))
         for raid in disks.raids:
             self._raid(raid)
         for group in disks.groups:
@@ -59,7 +70,7 @@ class _Plan:
         return str(action["id"])
 
     def _disk(self, key: str, drive: str) -> None:
-        match = {"path": f"/dev/{drive.removeprefix('/dev/')}"} if drive else {"size": "largest"}
+        match = {"path": _path(drive)} if drive else {"size": "largest"}
         self._add(id=key, type="disk", ptable="gpt", wipe="superblock-recursive", preserve=False,
                   grub_device=True, match=match)  # fmt: skip
         self._add(id=f"{key}-bios", type="partition", device=key, size="1M", flag="bios_grub")
@@ -69,9 +80,9 @@ class _Plan:
         if key == "disk-0":
             self._add(id=f"{esp}-mount", type="mount", device=made, path="/boot/efi")
 
-    def _partition(self, disk: str, part: Partition) -> None:
+    def _partition(self, disk: str, part: Partition, where: str) -> None:
         if part.keep or part.on_partition:
-            self._say(Finding("partitions are made afresh here", f"disks.partitions ({part.name})"))
+            self._say(Finding("partitions are made afresh here", where))
         size = -1 if part.grow else f"{part.size or 512}M"
         key = self._add(id=f"part-{len(self._actions)}", type="partition", device=disk, size=size,
                         wipe="superblock")  # fmt: skip
@@ -110,6 +121,10 @@ class _Plan:
         if name not in self._ids:
             self._say(Finding(f"there is no partition named {name}", where))
         return self._ids.get(name, name)
+
+
+def _path(drive: str) -> str:
+    return f"/dev/{drive.removeprefix('/dev/')}"
 
 
 def _secret(reference: str, secrets: Mapping[str, str], say: Say) -> str:

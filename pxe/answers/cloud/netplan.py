@@ -71,6 +71,8 @@ def _addresses(interface: Interface, where: str, say: Say) -> dict[str, Any]:
     values: dict[str, Any] = {}
     if interface.method in (Method.DHCP, Method.BOOTP) and not interface.no_ipv4:
         values["dhcp4"] = True
+    if interface.method is Method.STATIC and interface.no_ipv4:
+        say(Finding("an address, and no IPv4", f"{where}.no_ipv4"))
     if interface.method is Method.STATIC:
         values["dhcp4"] = False
         length = prefix_of(interface, where, say)

@@ -23,11 +23,11 @@ def render(profile: Profile, target: Target, secrets: Mapping[str, str] | None =
     findings = [
         Finding("a ready image is not installed; leave it out", field)
         for field, given in (
-            ("disks", profile.disks.partitions or profile.disks.automatic),
             ("bootloader", profile.bootloader),
             ("selinux", profile.selinux),
-            ("firewall", profile.firewall and profile.firewall.enabled),
-            ("packages.groups", profile.packages.groups or profile.packages.environment),
+            ("firewall", profile.firewall and profile.firewall.enabled is not False),
+            ("packages.groups", profile.packages.groups),
+            ("packages.environment", profile.packages.environment),
             ("packages.without", profile.packages.without),
         )
         if given
@@ -49,6 +49,11 @@ def meta_data(instance: str, hostname: str) -> str:
     return text
 
 
+def hostname(profile: Profile) -> str | None:
+    """The machine's name, wherever the profile says it."""
+    return profile.hostname or next((one.hostname for one in profile.network if one.hostname), None)
+
+
 def network_config(profile: Profile) -> str:
     """The network-config; empty when the image's own network stays. Raises Unfit."""
     findings: list[Finding] = []
@@ -68,10 +73,14 @@ def _user_data(profile: Profile) -> dict[str, Any]:
         "disable_root": False,
         "users": [_root(profile), *(_user(user) for user in profile.users)],
     }
-    if profile.hostname:
-        values["fqdn" if "." in profile.hostname else "hostname"] = profile.hostname
-    if profile.ntp_servers:
-        values["ntp"] = {"enabled": not profile.no_ntp, "servers": list(profile.ntp_servers)}
+    if name := hostname(profile):
+        values["fqdn" if "." in name else "hostname"] = name
+    if profile.no_ntp:
+        values["ntp"] = {"enabled": False}
+    elif profile.ntp_servers:
+        values["ntp"] = {"enabled": True, "servers": list(profile.ntp_servers)}
+    if profile.user_groups:
+        values["groups"] = [group.name for group in profile.user_groups]
     if profile.packages.names:
         values["packages"] = list(profile.packages.names)
     commands: list[Any] = [["sh", "-c", step_script(step, n)] for n, step in enumerate(profile.scripts)]
@@ -79,8 +88,8 @@ def _user_data(profile: Profile) -> dict[str, Any]:
         commands += [["systemctl", verb, "--now", unit] for unit in units]
     if commands:
         values["runcmd"] = commands
-    if profile.finish == "poweroff":
-        values["power_state"] = {"mode": "poweroff"}
+    if profile.finish in ("poweroff", "halt", "shutdown"):
+        values["power_state"] = {"mode": "halt" if profile.finish == "halt" else "poweroff"}
     return values
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import msgspec
+
 from pxe.answers.errors import Finding
 from pxe.answers.kickstart import forms_disk, forms_legacy, forms_system, simple
 from pxe.answers.kickstart.age import Age
@@ -102,7 +104,7 @@ class Directives:
         if (profile.ntp_servers or profile.no_ntp) and not apart:
             refusal = simple.NTP_SERVERS.refusal("timezone --ntpservers", self._target)
             if refusal:
-                self._say(Finding(refusal, "ntp_servers"))
+                self._say(Finding(refusal, "ntp_servers" if profile.ntp_servers else "no_ntp"))
             words += [f"--ntpservers={','.join(profile.ntp_servers)}"] if profile.ntp_servers else []
             words += ["--nontp"] if profile.no_ntp else []
         yield "timezone", " ".join(map(quote, words))
@@ -117,10 +119,12 @@ class Directives:
         words = ["rootpw"]
         if root.locked and self._has(simple.LOCK):
             words.append("--lock")
+        if root.allow_ssh and root.password is None:
+            self._say(Finding("needs a password of root", "root.allow_ssh"))
         if root.allow_ssh:
             yield self._word(simple.ALLOW_SSH, "root.allow_ssh", "rootpw", "--allow-ssh", *words[1:],
                              *_hash(root.password))  # fmt: skip
-        elif root.password or len(words) > 1:
+        elif (root.password and not root.locked) or len(words) > 1:
             yield "rootpw", " ".join(map(quote, [*words, *_hash(root.password)]))
         elif root.locked or not profile.order:
             # Before --lock there was, a password that nothing hashes to did the same.
@@ -138,6 +142,8 @@ class Directives:
         for number, interface in enumerate(self._profile.network):
             if interface.method is not Method.NONE:
                 yield self._form(forms_disk.NETWORK, interface, f"network[{number}]")
+            elif msgspec.to_builtins(interface).keys() - {"method", "device"}:
+                self._say(Finding("with the method none nothing is said of a card", f"network[{number}]"))
         if self._profile.hostname:
             yield "network", f"network {quote(f'--hostname={self._profile.hostname}')}"
 
@@ -167,7 +173,8 @@ class Directives:
             yield self._word(simple.IGNORE_ONLY, "disks.only", "ignoredisk", only)
         if disks.required or disks.required_boot:
             extra = ["--add-boot"] if disks.required_boot else []
-            yield self._word(simple.REQPART, "disks.required", "reqpart", *extra)
+            field = "disks.required_boot" if disks.required_boot else "disks.required"
+            yield self._word(simple.REQPART, field, "reqpart", *extra)
         if disks.automatic is not None:
             yield self._form(forms_disk.AUTOPART, disks.automatic, "disks.automatic")
         for number, part in enumerate(disks.partitions):
@@ -211,7 +218,11 @@ class Directives:
             yield self._word(simple.FIRSTBOOT, "first_boot", "firstboot", f"--{profile.first_boot}")
         if profile.accept_eula:
             yield self._word(simple.EULA, "accept_eula", "eula", "--agreed")
-        if profile.finish != "none":
+        if profile.finish == "none":
+            for field in ("eject", "kexec"):
+                if getattr(profile, field):
+                    self._say(Finding("needs a finish", field))
+        else:
             name, line = self._choice("finish", profile.finish, simple.ENDS)
             for wanted, word, age in ((profile.eject, "--eject", simple.EJECT),
                                       (profile.kexec, "--kexec", simple.KEXEC)):  # fmt: skip
@@ -238,8 +249,7 @@ def source_form(source: Source) -> Form:
 def _proxied(source: Source, proxy: str | None) -> Source:
     if not proxy or source.proxy or source_form(source) is not forms_system.URL:
         return source
-    return Source(url=source.url, mirror_list=source.mirror_list, metalink=source.metalink, proxy=proxy,
-                  no_verify=source.no_verify)  # fmt: skip
+    return msgspec.structs.replace(source, proxy=proxy)
 
 
 def _hash(password: str | None) -> list[str]:

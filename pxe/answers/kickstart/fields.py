@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from pxe.answers.errors import Finding
 from pxe.answers.kickstart import forms_disk, forms_legacy, forms_system, simple
+from pxe.answers.kickstart.clear import Clear
 from pxe.answers.kickstart.form import Form, Kind, Option, Strange
 from pxe.answers.text import Section
 
@@ -63,13 +62,11 @@ _END = Form("reboot", Section, (
 class Fields:
     """The values so far. `take` adds one directive's or raises Strange, and then has changed nothing."""
 
-    def __init__(self, hasher: Callable[[str], str], say: Callable[[Finding], None]) -> None:
-        self._hasher = hasher
-        self._say = say
+    def __init__(self, clear: Clear) -> None:
+        self._clear = clear
         self._line = 0
         self._values: dict[str, Any] = {"utc": False, "display": "default", "finish": "none", "root": {}}
         self._seen: set[str] = set()
-        self.secrets: dict[str, str] = {}
 
     def values(self) -> dict[str, Any]:
         """The profile's values, but for sections and raw lines. `keys` wait for all accounts to be known."""
@@ -119,22 +116,18 @@ class Fields:
         return values
 
     def _passwords(self, form: Form, values: dict[str, Any]) -> None:
-        crypted = values.pop("--iscrypted", False)
+        crypted, plain = values.pop("--iscrypted", False), values.pop("--plaintext", False)
         text = values.get("password")
-        if text and not crypted and not text.startswith("$") and "password" in form.record.__struct_fields__:
-            if form.command != "user":
-                raise Strange(f"{form.command}: a plain password; give its hash")
-            values["password"] = self._hashed(text, f"user {values.get('name', '')}")
+        hashed = crypted or (text or "").startswith("$")
+        if text and (plain or not hashed) and "password" in form.record.__struct_fields__:
+            values["password"] = (
+                self._clear.hashed(text, f"user {values.get('name', '')}", self._line)
+                if form.command == "user"
+                else self._clear.loader_hashed(text, self._line)
+            )
         luks = values.get("luks")
         if luks and "passphrase" in luks:
-            name = f"luks-{len(self.secrets) + 1}"
-            self.secrets[name] = luks["passphrase"]
-            luks["passphrase"] = f"secret:{name}"
-            self._say(Finding(f"the passphrase is kept as the secret {name}", "disks", self._line, True))
-
-    def _hashed(self, text: str, whose: str) -> str:
-        self._say(Finding(f"{whose}: the plain password was replaced by its hash", "", self._line, True))
-        return self._hasher(text)
+            luks["passphrase"] = self._clear.secret(luks["passphrase"], "passphrase", self._line)
 
     def _once(self, mark: str, values: dict[str, Any]) -> None:
         self._mark(mark)
@@ -211,7 +204,7 @@ class Fields:
         self._mark("rootpw")
         text = values.pop("password", "")
         if text and not crypted:
-            text = self._hashed(text, "rootpw")
+            text = self._clear.hashed(text, "rootpw", self._line)
         if text and not text.strip("!*"):
             values["locked"], text = True, ""
         if text:

@@ -94,6 +94,7 @@ class Form:
     positional: tuple[str, ...] = ()
     many: bool = False
     age: Age = ALWAYS
+    apart: tuple[str, ...] = ()  # fields that are said by other directives
 
     def line(self, record: Section, target: Target, where: str, say: Callable[[Finding], None]) -> str:
         """The directive as a line; what the target does not know is said, with its field."""
@@ -113,8 +114,17 @@ class Form:
             if refusal:
                 say(Finding(refusal, f"{where}.{option.field}"))
             words += new
+        for field in self._unknown(record):
+            say(Finding(f"{self.command} has no option for this", f"{where}.{field}"))
         words += getattr(record, self.positional[-1]) if self.many else ()
         return " ".join(map(quote, words))
+
+    def _unknown(self, record: Section) -> Iterator[str]:
+        """Fields with a value that the directive cannot say."""
+        known = {*self.positional, *self.apart, *(option.field.partition(".")[0] for option in self.options)}
+        for field in record.__struct_fields__:
+            if field not in known and getattr(record, field) not in (None, (), False):
+                yield field
 
     def read(self, words: tuple[str, ...]) -> dict[str, Any]:
         """The fields that the words after the directive's name give. Raises Strange."""
@@ -199,4 +209,3 @@ def quote(word: str) -> str:
     if equals and name.startswith("--") and shlex.quote(name) == name:
         return f"{name}={shlex.quote(value) if value else ''}"
     return shlex.quote(word)
-

@@ -13,6 +13,7 @@ USER = Form("user", User, (
     Option("--name", "name"),
     Option("--password", "password"),
     Option("--iscrypted", "password", Kind.MARK),
+    Option("--plaintext", "password", Kind.MARK, when=lambda text: False),
     Option("--gecos", "full_name", age=Age("F12 R6")),
     Option("--groups", "groups", _LIST),
     Option("--uid", "uid", _NUMBER),
@@ -20,7 +21,7 @@ USER = Form("user", User, (
     Option("--homedir", "home"),
     Option("--shell", "shell"),
     Option("--lock", "locked", _FLAG, Age("F8 R6")),
-), age=Age("F6 R5", "", "make the account in a %post script"))  # fmt: skip
+), age=Age("F6 R5", "", "make the account in a %post script"), apart=("keys",))  # fmt: skip
 
 GROUP = Form("group", UserGroup, (
     Option("--name", "name"),
@@ -84,7 +85,7 @@ NFS = Form("nfs", Source, (
     Option("--opts", "nfs_options", age=Age("F6 R5")),
 ))  # fmt: skip
 HARDDRIVE = Form("harddrive", Source, (Option("--partition", "disk"), Option("--dir", "directory")))
-CDROM = Form("cdrom", Source)
+CDROM = Form("cdrom", Source, apart=("cdrom",))
 
 REPO = Form("repo", Repository, (
     Option("--name", "name"),
@@ -97,4 +98,4 @@ REPO = Form("repo", Repository, (
     Option("--proxy", "proxy", age=Age("F13 R6")),
     Option("--noverifyssl", "no_verify", _FLAG, Age("F14 R6")),
     Option("--install", "install", _FLAG, Age("F21 R7")),
-), age=Age("F6 R5", "", "put the packages beside the tree"))  # fmt: skip
+), age=Age("F6 R5", "", "put the packages beside the tree"), apart=("key",))  # fmt: skip

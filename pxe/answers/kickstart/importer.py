@@ -1,13 +1,12 @@
 """Reads any kickstart file into a profile; what the model does not hold stays raw, in place, reported.
 
 The law: nothing is lost. Rendered again for a target that knows its directives, the file says the same.
-Plain passwords never enter a profile: `hasher` makes their hash, and a note says that it happened. LUKS
-passphrases are handed out beside the profile, by the name that the profile refers to.
+Plain passwords never enter a profile, not even in a line that stays raw: hashers make their hash, or they are
+handed out beside the profile, by the name that the profile refers to; a note says that it happened.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,12 +14,11 @@ import msgspec
 
 from pxe.answers.errors import Finding
 from pxe.answers.kickstart import lexer
+from pxe.answers.kickstart.clear import Clear, Hasher
 from pxe.answers.kickstart.fields import Fields
 from pxe.answers.kickstart.form import Strange
 from pxe.answers.kickstart.sections import packages_of, script_of
 from pxe.answers.profile import Profile, Raw, profile_from
-
-Hasher = Callable[[str], str]
 
 
 @dataclass(slots=True)
@@ -32,18 +30,23 @@ class Imported:
     secrets: dict[str, str] = field(default_factory=dict)
 
 
-def read_kickstart(text: str, hasher: Hasher, target: str = "") -> Imported:
-    """A profile from a file's text. Raises SettingError for a file that has no structure at all."""
+def read_kickstart(
+    text: str, hasher: Hasher, target: str = "", loader_hasher: Hasher | None = None
+) -> Imported:
+    """A profile from a file's text. `loader_hasher`: for passwords of boot loaders, where those are not as
+    accounts'. Raises SettingError for a file that has no structure at all."""
     document = lexer.read(text)
     notes: list[Finding] = []
-    fields = Fields(hasher, notes.append)
+    clear = Clear(hasher, loader_hasher or hasher, notes.append)
+    fields = Fields(clear)
     raw: list[Raw] = []
     order: list[str] = []
     waiting: list[str] = []
     for statement in document.statements:
         kept = _take(fields, statement, notes)
         if kept is None:
-            waiting.append(statement.text)
+            hidden = clear.line(statement.words, statement.line) if statement.words else None
+            waiting.append(hidden if hidden is not None else statement.text)
             continue
         if waiting:
             raw.append(Raw(lines=tuple(waiting), after=len(order)))
@@ -57,7 +60,7 @@ def read_kickstart(text: str, hasher: Hasher, target: str = "") -> Imported:
     values = {**fields.values(), **sections, "target": target} if target else {**fields.values(), **sections}
     values["order"] = tuple(order)
     profile = msgspec.structs.replace(profile_from(values), raw=tuple(raw))
-    return Imported(profile, notes, fields.secrets)
+    return Imported(profile, notes, clear.secrets)
 
 
 def _take(fields: Fields, statement: lexer.Statement, notes: list[Finding]) -> str | None:

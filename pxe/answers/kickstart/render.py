@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pxe.answers.errors import Finding, Unfit
 from pxe.answers.kickstart import simple
 from pxe.answers.kickstart.age import Age
+from pxe.answers.kickstart.clear import put
 from pxe.answers.kickstart.directives import Directives, by_script, keys_of
 from pxe.answers.kickstart.form import quote
 from pxe.answers.kickstart.lexer import SECTIONS
 from pxe.answers.profile import Packages, Profile, Step, When
 from pxe.answers.shell import account_script, first_boot_script, key_script
 from pxe.answers.targets import Target
-from pxe.answers.text import is_line
 
 _PRE_INSTALL = Age("F24 R7", "", "use %pre")
 _ON_ERROR = Age("F25 R8", "", "leave it out")
@@ -31,9 +31,9 @@ _LEAVES = re.compile(r"^\s*%(end|ksappend|include|" + "|".join(s[1:] for s in so
 def render(profile: Profile, target: Target, secrets: Mapping[str, str] | None = None) -> str:
     """The file's text. `secrets`: passphrases by name, for `secret:NAME`. Raises Unfit with every finding."""
     findings: list[Finding] = []
-    lines = _directives(profile, target, findings.append)
-    text = "\n".join([*lines, *_sections(profile, target, findings.append)]) + "\n"
-    text = _with_secrets(text, secrets or {}, findings)
+    say = findings.append
+    lines = [put(line, secrets or {}, say) for line in _directives(profile, target, say)]
+    text = "\n".join([*lines, *_sections(profile, target, say)]) + "\n"
     if findings:
         raise Unfit(findings)
     return text
@@ -75,10 +75,15 @@ def _in_order(named: list[tuple[str, str]], order: tuple[str, ...]) -> list[tupl
 def _sections(profile: Profile, target: Target, say: Callable[[Finding], None]) -> Iterator[str]:
     end = ["%end"] if simple.ENDED.refusal("", target) is None else []
     gap = [""] if end else []  # without %end, a blank line would be the section's own
+    if profile.packages.none and profile.packages != Packages(none=True):
+        say(Finding("says that there is no package section, beside what is to be in it", "packages.none"))
     if not profile.packages.none:
         yield from [*gap, *_packages(profile.packages), *end]
     for number, step in enumerate(profile.scripts):
-        yield from [*gap, *_script(step, f"scripts[{number}]", target, say), *end]
+        lines = list(_script(step, f"scripts[{number}]", target, say))
+        yield from [*gap, *lines, *end] if lines else ()
+    if at_first := first_boot_script(profile.scripts):
+        yield from [*gap, "%post", *at_first.splitlines(), *end]
     for user in profile.users:
         if by_script(user, target):
             yield from [*gap, "%post", *account_script(user).splitlines(), *end]
@@ -109,9 +114,7 @@ def _script(step: Step, where: str, target: Target, say: Callable[[Finding], Non
         if _LEAVES.match(line):
             say(Finding(f"line {number} of the script would end it: {line.strip()[:40]}", f"{where}.text"))
     if step.when is When.FIRST_BOOT:
-        yield "%post"
-        yield from first_boot_script(step).splitlines()
-        return
+        return  # all of these together, behind the others
     header = _HEADERS[step.when]
     refusal = _AGES[step.when].refusal(header, target) if step.when in _AGES else None
     if refusal:
@@ -123,17 +126,3 @@ def _script(step: Step, where: str, target: Target, say: Callable[[Finding], Non
     words += [f"--log={step.log}"] if step.log else []
     yield " ".join(map(quote, words))
     yield from step.text.splitlines()
-
-
-def _with_secrets(text: str, secrets: Mapping[str, str], findings: list[Finding]) -> str:
-    def put(found: re.Match[str]) -> str:
-        name = found[1]
-        if name not in secrets:
-            findings.append(Finding(f"there is no secret named {name}", "disks"))
-            return ""
-        if not is_line(secrets[name]):
-            findings.append(Finding(f"the secret {name} has a line break or a control character", "disks"))
-            return ""
-        return quote(f"--passphrase={secrets[name]}")
-
-    return re.sub(r"--passphrase=secret:([A-Za-z0-9_.-]+)", put, text)

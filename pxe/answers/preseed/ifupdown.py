@@ -20,7 +20,7 @@ _PLACE = "/etc/network/interfaces"
 
 def needed(profile: Profile) -> bool:
     """Whether netcfg is not enough."""
-    return len(profile.network) > 1 or any(map(_made, profile.network))
+    return len(profile.network) > 1 or any(_made(one) or _beyond(one) for one in profile.network)
 
 
 def first_card(profile: Profile) -> Interface:
@@ -53,6 +53,13 @@ def _made(one: Interface) -> bool:
     return bool(one.bond_slaves or one.bridge_slaves or one.team_slaves or one.vlan is not None)
 
 
+def _beyond(one: Interface) -> bool:
+    """Whether netcfg has no question for what is wanted of a card."""
+    six = one.ipv6 not in (None, "auto") or one.no_ipv6
+    return bool(six or one.mtu or one.onboot is False or one.no_default_route or one.no_ipv4 or one.dns_search
+                or one.method is Method.NONE)  # fmt: skip
+
+
 def _interface(one: Interface, where: str, say: Say) -> Iterator[str]:
     if one.team_slaves or one.team_config:
         say(Finding("Debian has no teams; use a bond", f"{where}.team_slaves"))
@@ -60,7 +67,8 @@ def _interface(one: Interface, where: str, say: Say) -> Iterator[str]:
     if one.bond_slaves or one.bridge_slaves:
         name = name or ("bond0" if one.bond_slaves else "br0")
     if name is None or name in ("link", "bootif") or MAC.match(name):
-        say(Finding("beside others a card must be named as the system names it", f"{where}.device"))
+        what = "beside others, or with more than an address, a card must be named as the system names it"
+        say(Finding(what, f"{where}.device"))
     if one.vlan is not None:
         parent, name = name, one.name or f"{name}.{one.vlan}"
     for slave in one.bond_slaves or one.bridge_slaves:
@@ -75,6 +83,8 @@ def _interface(one: Interface, where: str, say: Say) -> Iterator[str]:
         yield from (f"    bond-{key.replace('_', '-')} {value}" for key, _, value in pairs)
     if one.bridge_slaves:
         yield f"    bridge_ports {' '.join(one.bridge_slaves)}"
+    if one.dns_search:
+        yield f"    dns-search {' '.join(one.dns_search)}"
     if one.mtu:
         yield f"    mtu {one.mtu}"
     if one.ipv6 in ("auto", "dhcp") and not one.no_ipv6:
@@ -95,5 +105,7 @@ def _addresses(one: Interface, name: str, where: str, say: Say) -> Iterator[str]
         if one.name_servers:
             yield f"    dns-nameservers {' '.join(one.name_servers)}"
         return
+    if one.name_servers:
+        say(Finding("beside DHCP, Debian has no place for it", f"{where}.name_servers"))
     silent = one.method is Method.NONE or one.no_ipv4
     yield f"iface {name} inet {'manual' if silent else 'dhcp'}"

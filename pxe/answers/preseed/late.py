@@ -5,8 +5,19 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from pxe.answers.profile import Profile, When
-from pxe.answers.shell import account_script, first_boot_script, key_script, step_script
+from pxe.answers.network import Method
+from pxe.answers.preseed.ifupdown import first_card
+from pxe.answers.profile import Bootloader, Profile, When
+from pxe.answers.shell import (
+    account_script,
+    changed_account_script,
+    first_boot_script,
+    group_script,
+    key_script,
+    loader_script,
+    step_script,
+    time_script,
+)
 
 
 def outside_script(profile: Profile) -> str:
@@ -15,11 +26,28 @@ def outside_script(profile: Profile) -> str:
 
 
 def late_script(profile: Profile) -> str:
-    """The script; empty when there is nothing to do. Each step runs whatever the one before returned."""
-    return "".join(_parts(profile))
+    """The script; empty when there is nothing to do. Each step runs whatever the one before returned, and it
+    ends well, but for a step that is to stop all."""
+    script = "".join(_parts(profile))
+    return f"{script}:\n" if script else ""
+
+
+def _name_servers(profile: Profile) -> Iterator[str]:
+    """The kernel's command line holds one; netcfg has written that."""
+    card = first_card(profile)
+    for server in card.name_servers[1:] if card.method is Method.STATIC else ():
+        line = shlex.quote(f"nameserver {server}")
+        yield f"grep -qxF {line} /etc/resolv.conf || echo {line} >> /etc/resolv.conf\n"
 
 
 def _parts(profile: Profile) -> Iterator[str]:
+    yield from _name_servers(profile)
+    yield time_script(profile)
+    if profile.bootloader and profile.bootloader.timeout is not None:  # the rest is an answer
+        yield loader_script(Profile(bootloader=Bootloader(timeout=profile.bootloader.timeout)))
+    yield from map(group_script, profile.user_groups)
+    for user in profile.users[:1]:
+        yield changed_account_script(user)
     for user in profile.users[1:]:
         yield account_script(user)
     for key in profile.root.keys:
@@ -31,8 +59,6 @@ def _parts(profile: Profile) -> Iterator[str]:
     for unit in profile.services.disabled:
         yield shlex.join(["systemctl", "disable", unit]) + "\n"
     for number, step in enumerate(profile.scripts):
-        if step.when is When.FIRST_BOOT:
-            yield first_boot_script(step)
-        elif step.when is When.POST and not step.outside:
+        if step.when is When.POST and not step.outside:
             yield step_script(step, number)
-
+    yield first_boot_script(profile.scripts)

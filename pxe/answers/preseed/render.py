@@ -10,6 +10,7 @@ import base64
 from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import urlsplit
 
+from pxe.answers.cloud.netplan import MAC
 from pxe.answers.errors import Finding, Unfit
 from pxe.answers.network import Method
 from pxe.answers.preseed import ifupdown
@@ -32,7 +33,7 @@ def render(profile: Profile, target: Target, secrets: Mapping[str, str] | None =
     say = findings.append
     _refuse(profile, say)
     lines = []
-    for name, kind, value in _answers(profile, secrets or {}, say):
+    for name, kind, value in _answers(profile, target, secrets or {}, say):
         if value.endswith("\\"):
             say(Finding("a backslash at the end would join the next line", name))
         lines.append(f"d-i {name} {kind} {value}".rstrip(" "))
@@ -47,11 +48,22 @@ def render(profile: Profile, target: Target, secrets: Mapping[str, str] | None =
 def _refuse(profile: Profile, say: Say) -> None:
     """Fields that Debian's installer has no answer for."""
     for field, given, instead in (
-        ("firewall", profile.firewall and profile.firewall.enabled, "install nftables, rules by script"),
+        (
+            "firewall",
+            profile.firewall and profile.firewall.enabled is not False,
+            "install nftables, rules by script",
+        ),
         ("selinux", profile.selinux, "leave it out"),
         ("packages.environment", profile.packages.environment, "use groups"),
+        ("packages.without_groups", profile.packages.without_groups, "name what is wanted"),
+        ("packages.all", profile.packages.all, "name what is wanted"),
         ("packages.without", profile.packages.without, "remove them in a script"),
-        ("bootloader", profile.bootloader and profile.bootloader.location == "none", "leave it out"),
+        (
+            "bootloader.location",
+            profile.bootloader and profile.bootloader.location not in (None, "mbr"),
+            "leave it out",
+        ),
+        ("bootloader.disabled", profile.bootloader and profile.bootloader.disabled, "leave it out"),
         ("kexec", profile.kexec, "leave it out"),
     ):
         if given:
@@ -59,10 +71,18 @@ def _refuse(profile: Profile, say: Say) -> None:
     for number, step in enumerate(profile.scripts):
         if step.when in (When.PRE_INSTALL, When.ERROR):
             say(Finding(f"Debian's installer has no {step.when} step; use pre or post", f"scripts[{number}]"))
+        elif step.when is When.PRE or step.outside:
+            own = step.interpreter if step.interpreter != "/bin/sh" else None
+            choices = {"interpreter": own, "log": step.log, "stop_on_error": step.stop_on_error}
+            for field in (field for field, given in choices.items() if given):
+                what = "a step in the installer's own system is plain sh, and its log is the installer's"
+                say(Finding(what, f"scripts[{number}].{field}"))
 
 
-def _answers(profile: Profile, secrets: Mapping[str, str], say: Say) -> Iterator[Answer]:
+def _answers(profile: Profile, target: Target, secrets: Mapping[str, str], say: Say) -> Iterator[Answer]:
     yield "debian-installer/locale", "string", profile.language
+    if profile.more_languages:
+        yield "localechooser/supported-locales", "multiselect", ", ".join(profile.more_languages)
     yield "keyboard-configuration/xkb-keymap", "select", profile.keyboard
     yield from network_answers(profile, say)
     yield from _mirror(profile, say)
@@ -72,7 +92,7 @@ def _answers(profile: Profile, secrets: Mapping[str, str], say: Say) -> Iterator
     yield "clock-setup/ntp", "boolean", _flag(not profile.no_ntp)
     if profile.ntp_servers:
         yield "clock-setup/ntp-server", "string", profile.ntp_servers[0]
-    yield from disk_answers(profile.disks, secrets, say)
+    yield from disk_answers(profile.disks, target.major, secrets, say)
     yield from _loader(profile)
     yield "pkgsel/include", "string", _included(profile)
     yield "pkgsel/upgrade", "select", "full-upgrade"
@@ -102,7 +122,13 @@ def _included(profile: Profile) -> str:
 def network_answers(profile: Profile, say: Say) -> Iterator[Answer]:
     """The questions of netcfg, for the file and for the kernel's command line."""
     interface = ifupdown.first_card(profile)
-    yield "netcfg/choose_interface", "select", interface.device or "auto"
+    if interface.device and MAC.match(interface.device):
+        what = "Debian's installer knows cards by their names; leave it out for the one that was booted from"
+        say(Finding(what, "network[0].device"))
+    if interface.method in (Method.QUERY, Method.IBFT):
+        say(Finding(f"Debian has no {interface.method}; use dhcp or static", "network[0].method"))
+    named = interface.device not in (None, "link", "bootif")
+    yield "netcfg/choose_interface", "select", interface.device if named and interface.device else "auto"
     name = profile.hostname or interface.hostname
     if name:
         host, _, domain = name.partition(".")
@@ -126,6 +152,8 @@ def network_answers(profile: Profile, say: Say) -> Iterator[Answer]:
 def _mirror(profile: Profile, say: Say) -> Iterator[Answer]:
     url = profile.source.url if profile.source else None
     yield "mirror/country", "string", "manual"
+    if profile.source and not url:
+        say(Finding("Debian's installer fetches from a mirror, by http or https: give its url", "source"))
     parts = urlsplit(url or "http://deb.debian.org/debian")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         say(Finding("must be the http or https address of a mirror", "source.url"))
@@ -133,7 +161,8 @@ def _mirror(profile: Profile, say: Say) -> Iterator[Answer]:
     host = parts.netloc.rpartition("@")[2]
     yield f"mirror/{parts.scheme}/hostname", "string", host
     yield f"mirror/{parts.scheme}/directory", "string", parts.path.rstrip("/") or "/"
-    yield f"mirror/{parts.scheme}/proxy", "string", profile.proxy or ""
+    proxy = profile.proxy or (profile.source and profile.source.proxy) or ""
+    yield f"mirror/{parts.scheme}/proxy", "string", proxy
     if url:
         # Who names a mirror may have no way to Debian's own servers; a service that cannot be reached stops
         # the installation. What is wanted beside the mirror is a repository of the profile.
@@ -173,9 +202,16 @@ def _loader(profile: Profile) -> Iterator[Answer]:
     loader = profile.bootloader
     yield "grub-installer/only_debian", "boolean", "true"
     yield "grub-installer/with_other_os", "boolean", "false"
-    yield "grub-installer/bootdev", "string", (loader and loader.boot_drive) or "default"
+    drive = (loader and loader.boot_drive) or "default"
+    yield (
+        "grub-installer/bootdev",
+        "string",
+        drive if drive == "default" else f"/dev/{drive.removeprefix('/dev/')}",
+    )
     if loader is not None and loader.append:
         yield "debian-installer/add-kernel-opts", "string", loader.append
+    if loader is not None and loader.leave_boot_order:
+        yield "grub-installer/update-nvram", "boolean", "false"
     if loader is not None and loader.password:
         yield "grub-installer/password-crypted", "password", loader.password
 
@@ -185,7 +221,7 @@ def _late(script: str) -> str:
         return ""
     text = base64.b64encode(script.encode()).decode()
     unpack = f"in-target sh -c 'echo {text} | base64 -d > {_LATE}'"
-    return f"{unpack}; in-target sh {_LATE}; in-target rm -f {_LATE}"
+    return f"{unpack}; in-target sh {_LATE} || exit 1; in-target rm -f {_LATE}"
 
 
 def _outside(script: str) -> str:

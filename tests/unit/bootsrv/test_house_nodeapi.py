@@ -162,11 +162,12 @@ class TestWholeWay:
         assert route.query["server"] == "10.77.0.1"
         assert route.query["arch"] == "7"
         for _ in range(10):
-            assert word(fetch(site, route.query), "purpose") == "deploy"
+            asked = fetch(site, route.query)
+            assert word(asked, "purpose") == "deploy" and "attempt" not in asked
         armed = house.nodes.show("n1").armed
         assert armed is not None
         assert armed.attempts == 1
-        script(site)
+        assert "attempt 2" in script(site)
         armed = house.nodes.show("n1").armed
         assert armed is not None
         assert armed.attempts == 2

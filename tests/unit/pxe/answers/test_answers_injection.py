@@ -123,6 +123,36 @@ def test_a_passphrase_is_one_word_or_refused(text, secret):
     assert f"--passphrase={secret}" in shlex.split(line)
 
 
+@pytest.mark.parametrize("secret", ["open sesame", "x' --lock 'y", 'a"b'])
+def test_a_secret_is_put_in_where_it_is_named_and_nowhere_else(secret):
+    named = "x --passphrase=secret:a y"
+    disks = {"partitions": [{"name": "/", "size": 1, "luks": {"passphrase": "secret:a"}}]}
+    values = {"bootloader": {"append": named}, "scripts": [{"text": f"echo {named}\n"}], "disks": disks}
+    written = render(plain(**values), find_target("rhel9"), {"a": secret}).splitlines()
+    assert f"echo {named}" in written
+    assert f"--append={named}" in shlex.split(
+        next(line for line in written if line.startswith("bootloader "))
+    )
+    assert f"--passphrase={secret}" in shlex.split(
+        next(line for line in written if line.startswith("part / "))
+    )
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"disks": {"partitions": [{"name": "/", "size": 1, "luks": {"passphrase": "open sesame"}}]}},
+        {"disks": {"automatic": {"luks": {"passphrase": "secret:a b"}}}},
+        {"bootloader": {"password": "swordfish"}},
+        {"root": {"password": "swordfish"}},
+        {"users": [{"name": "ada", "password": "sword:fish12!"}]},
+    ],
+)
+def test_no_password_is_taken_in_the_clear(values):
+    with pytest.raises(SettingError, match=r"must be (a password's hash|a hash|secret:NAME)"):
+        plain(**values)
+
+
 def test_the_installers_own_parser_reads_the_nastiest_words():
     name = "a'b\"c\\d$e`f#g%h;i|j&k=l --lock"
     target = find_target("fedora42")

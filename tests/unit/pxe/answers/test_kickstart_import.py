@@ -1,5 +1,7 @@
 """Kickstart files read into profiles: every directive of old and new, nothing lost, passwords hashed."""
 
+import shlex
+
 import pytest
 from ks_house import HASH, hasher, plain, profile
 
@@ -161,6 +163,37 @@ def test_plain_passwords_become_hashes_and_luks_passphrases_leave_the_profile():
     assert all(note.warning for note in got.notes) and {note.line for note in got.notes} == {1, 2, 3}
     for text in ("swordfish", "open sesame", "=secret"):
         assert text not in repr(got.profile)
+
+
+@pytest.mark.parametrize(
+    ("line", "target", "stays"),
+    [
+        ("rootpw --plaintext swordfish --strange", "rhel9", f"rootpw --iscrypted '{HASH}' --strange"),
+        ("user --name=ada --password swordfish --strange", "rhel9",
+         f"user --name=ada --iscrypted --password='{HASH}' --strange"),
+        ("user --name=ada --password=swordfish --plaintext", "rhel9", f"--iscrypted '--password={HASH}'"),
+        ("bootloader --password=swordfish --strange", "rhel9",
+         "bootloader --iscrypted --password=grub.pbkdf2.sha512.10000.AB.CD --strange"),
+        ("bootloader --password=swordfish", "rhel9", "--password=grub.pbkdf2.sha512.10000.AB.CD --iscrypted"),
+        ("part / --size=1 --encrypted --passphrase=swordfish --strange", "rhel9",
+         "part / --size=1 --encrypted --passphrase=swordfish --strange"),
+        ("vnc --password=swordfish", "rhel9", "vnc --password=swordfish"),
+        ("network --device=wlan0 --essid=x --wpakey 'sword fish'", "rhel9",
+         "network --device=wlan0 --essid=x --wpakey='sword fish'"),
+    ],
+)  # fmt: skip
+def test_no_password_in_the_clear_enters_a_profile_not_even_in_a_line_that_stays(line, target, stays):
+    got = read_kickstart(f"{line}\n", hasher, target, lambda text: "grub.pbkdf2.sha512.10000.AB.CD")
+    assert "fish" not in repr(got.profile)
+    assert any("password" in note.text or "secret" in note.text for note in got.notes)
+    done = render(got.profile, find_target(target), got.secrets)
+    wanted = set(shlex.split(stays))
+    assert any(wanted <= set(shlex.split(one)) for one in done.split("%packages")[0].splitlines()), done
+
+
+def test_a_hash_in_a_line_that_stays_is_left_alone():
+    line = f"user --name=ada --iscrypted --password='{HASH}' --strange   # ours"
+    assert line in render(read_kickstart(f"{line}\n", hasher).profile, find_target("rhel9"))
 
 
 @pytest.mark.parametrize(("text", "line"), [("text\npart '/x\n", "line 2"), ("text\n%end\n", "line 2")])

@@ -17,6 +17,10 @@ from pxe.errors import SettingError
 
 DEBIAN = {**TODAY, "firewall": {"enabled": False}, "selinux": None, "network": TODAY["network"][:1]}
 DEBIAN["packages"] = {"groups": ["standard", "ssh-server"], "names": ["vim"]}
+PLAIN_RAIDS = [
+    {name: value for name, value in raid.items() if name != "luks"} for raid in TODAY["disks"]["raids"]
+]
+OLDER = {**DEBIAN, "disks": {**TODAY["disks"], "raids": PLAIN_RAIDS}}
 TARGET = find_target("debian13")
 
 
@@ -33,7 +37,7 @@ def late(text):
     return base64.b64decode(packed[1]).decode()
 
 
-@pytest.mark.parametrize("values", [PLAIN, DEBIAN, {}], ids=["plain", "raid and lvm", "nothing"])
+@pytest.mark.parametrize("values", [PLAIN, OLDER, {}], ids=["plain", "raid and lvm", "nothing"])
 @pytest.mark.parametrize("release", [10, 11, 12, 13])
 def test_every_answer_is_to_a_question_the_installer_asks(values, release):
     text = render(profile_from(values), find_target(f"debian{release}"), {"disk": "open sesame"})
@@ -43,15 +47,144 @@ def test_every_answer_is_to_a_question_the_installer_asks(values, release):
     assert done.returncode == 0, done.stderr
 
 
+def recipe_of(got):
+    """The recipe's lines, as partman reads them: words up to a lone dot."""
+    words = got["partman-auto/expert_recipe"].split(" :: ")[1]
+    return [line.strip() for line in re.split(r"(?:^|\s)\.(?:\s|$)", words) if line.strip()]
+
+
 def test_disks_on_raid_with_lvm():
     got = answers(render(profile_from(DEBIAN), TARGET, {"disk": "x"}))
-    assert got["partman-auto/disk"] == "/dev/sda /dev/sdb"
+    assert got["partman-auto/disk"] == "/dev/sda /dev/sdb" and got["partman-auto/method"] == "raid"
     assert got["partman-auto-raid/recipe"] == (
-        "1 2 0 ext4 /boot /dev/sda3#/dev/sdb3 . 1 2 0 lvm - /dev/sda4#/dev/sdb4 ."
+        "1 2 0 ext4 /boot /dev/sda3#/dev/sdb3 . 1 2 0 crypto-lvm - /dev/sda4#/dev/sdb4 ."
     )
-    recipe = got["partman-auto/expert_recipe"]
-    assert recipe.count("method{ raid }") == 2
-    assert "in_vg{ vg0 } lv_name{ root }" in recipe and "mountpoint{ / }" in recipe
+    lines = recipe_of(got)
+    assert [line for line in lines if "method{ raid }" in line and "$lvmignore{" in line] == lines[2:4]
+    # Volumes are not made as partitions when the recipe is laid on the disks.
+    volumes = [line for line in lines if "$lvmok{" in line]
+    assert len(volumes) == 2 and all("$defaultignore{" in line for line in volumes)
+    assert "lv_name{ root }" in volumes[0] and "mountpoint{ / }" in volumes[0]
+    assert got["partman-auto-lvm/new_vg_name"] == "vg0" and got["partman-crypto/passphrase"] == "x"
+
+
+def test_arrays_have_the_numbers_that_their_partitions_get_and_spares_of_their_own():
+    parts = [{"name": "swap", "size": 100, "disk": "nvme0n1"}]
+    parts += [
+        {"name": f"raid.{n}", "size": 9, "disk": disk} for n, disk in enumerate(("nvme0n1", "sdb", "sdc"))
+    ]
+    raid = {
+        "name": "/",
+        "device": "md0",
+        "level": "1",
+        "spares": 1,
+        "members": [f"raid.{n}" for n in range(3)],
+    }
+    got = answers(render(made(disks={"partitions": parts, "raids": [raid]}), TARGET))
+    assert got["partman-auto-raid/recipe"] == "1 2 1 ext4 / /dev/nvme0n1p4#/dev/sdb4 /dev/sdc4 ."
+
+
+VOLUMES = [
+    {"mount": "/", "group": "vg0", "name": "root", "size": 9, "grow": True, "mount_options": "noatime"},
+    {"mount": "/srv", "group": "vg0", "name": "srv", "size": 9, "label": "data", "filesystem": "vfat"},
+]
+ON_LVM = {
+    "partitions": [{"name": "/boot", "size": 512}, {"name": "pv.1", "size": 1, "grow": True, "disk": "sda"},
+                   {"name": "pv.2", "size": 1, "grow": True, "disk": "sdb"}],
+    "groups": [{"name": "vg0", "members": ["pv.1", "pv.2"]}], "volumes": VOLUMES,
+}  # fmt: skip
+
+
+def test_a_group_lies_on_its_own_disks_and_boot_beside_it():
+    got = answers(render(made(disks=ON_LVM), TARGET))
+    lines = recipe_of(got)
+    assert got["partman-auto/method"] == "lvm"
+    boot, *held = lines[2:5]
+    assert "mountpoint{ /boot }" in boot and "$lvmignore{" not in boot  # it would be left out otherwise
+    assert [re.search(r"method\{ lvm \} device\{ (\S+) \}", line)[1] for line in held] == [
+        "/dev/sda",
+        "/dev/sdb",
+    ]
+    # Of a group that a recipe names, the installer wants a partition that names it, too.
+    assert "in_vg{" not in got["partman-auto/expert_recipe"]
+    assert "options/noatime{ noatime }" in lines[5] and "label{ data }" in lines[6]
+    assert "filesystem{ fat32 }" in lines[6]
+
+
+def test_of_an_encrypted_group_nothing_lies_beside_the_encryption():
+    disks = {**ON_LVM, "partitions": [ON_LVM["partitions"][0],
+                                      {"name": "pv.1", "size": 1, "luks": {"passphrase": "secret:disk"}}],
+             "groups": [{"name": "vg0", "members": ["pv.1"]}]}  # fmt: skip
+    got = answers(render(made(disks=disks), TARGET, {"disk": "open sesame"}))
+    assert got["partman-auto/method"] == "crypto" and got["partman-crypto/passphrase"] == "open sesame"
+    assert (
+        "method{ lvm }" not in got["partman-auto/expert_recipe"]
+    )  # the installer makes its partition itself
+
+
+PV = {"name": "pv.1", "size": 1, "luks": {"passphrase": "secret:disk"}}
+TWO = [{"name": "raid.1", "disk": "sda"}, {"name": "raid.2", "disk": "sdb"}]
+
+
+@pytest.mark.parametrize(
+    ("disks", "field"),
+    [
+        ({"partitions": [{"name": "/", "luks": {"passphrase": "secret:disk"}}]}, "disks.partitions[0].luks"),
+        ({"partitions": [{"name": "/", "disk": "sda"}, {"name": "/srv", "disk": "sdb"}]},
+         "disks.partitions[1].disk"),
+        ({**ON_LVM, "partitions": [PV, *ON_LVM["partitions"][:1:-1]]}, "disks.partitions[1]"),
+        ({**ON_LVM, "partitions": [PV, {**PV, "name": "pv.2"}]}, "disks"),  # no /boot beside it
+        ({**ON_LVM, "volumes": [{**VOLUMES[1], "luks": {}}, VOLUMES[0]]}, "disks.volumes[0].luks"),
+        ({**ON_LVM, "volumes": VOLUMES[1:]}, "disks.volumes"),  # nothing grows
+        ({**ON_LVM, "groups": [{"name": "other", "members": ["pv.1"]}]}, "disks.volumes[0].group"),
+        ({**ON_LVM, "groups": [{"name": "vg0", "members": ["pv.9"]}]}, "disks.groups[0].members"),
+        ({**ON_LVM, "volumes": [{**VOLUMES[0], "name": "."}]}, "disks.volumes[0].name"),
+        ({**ON_LVM, "volumes": [{**VOLUMES[0], "name": "}"}]}, "disks.volumes[0].name"),
+        ({"partitions": [{"name": "/", "filesystem": "$lvmok{"}]}, "disks.partitions[0].filesystem"),
+        ({"partitions": [{"name": "/", "mount_options": "noatime,data=journal"}]},
+         "disks.partitions[0].mount_options"),
+        ({"partitions": [{"name": "/", "label": "a }"}]}, "disks.partitions[0].label"),
+        ({"partitions": TWO, "raids": [{"name": "/a.b", "device": "md0", "members": ["raid.1", "raid.2"]}]},
+         "disks.raids[0]"),
+        ({"partitions": TWO[:1], "raids": [{"name": "/", "device": "md0", "members": ["raid.1", "raid.2"]}]},
+         "disks.raids[0].members"),
+        ({"clear": {"label": "bsd"}}, "disks.clear.label"),
+    ],
+)  # fmt: skip
+def test_plans_that_partman_would_make_something_else_of_are_refused(disks, field):
+    with pytest.raises(Unfit) as refused:
+        render(made(disks=disks), TARGET, {"disk": "x"})
+    assert field in {one.field for one in refused.value.findings}, refused.value
+
+
+def test_arrays_are_encrypted_since_debian_13():
+    with pytest.raises(Unfit, match="since Debian 13"):
+        render(profile_from(DEBIAN), find_target("debian12"), {"disk": "x"})
+
+
+def test_what_debian_cannot_be_asked_is_done_by_the_script():
+    users = [{"name": "ada", "shell": "/bin/zsh", "groups": ["crew"]}, {"name": "bob"}]
+    static = {
+        "method": "static",
+        "address": "10.0.0.2",
+        "netmask": "255.0.0.0",
+        "name_servers": ["1.1.1.1", "9.9.9.9"],
+    }
+    got = render(made(users=users, user_groups=[{"name": "crew", "gid": 70}], network=[static],
+                      ntp_servers=["10.0.0.1"], more_languages=["cs_CZ.UTF-8"],
+                      bootloader={"boot_drive": "sdb"}), TARGET)  # fmt: skip
+    script = late(got)
+    assert script.index("groupadd -g 70 crew") < script.index("usermod -aG crew -s /bin/zsh ada")
+    assert "echo 'nameserver 9.9.9.9' >> /etc/resolv.conf" in script and "nameserver 1.1.1.1" not in script
+    assert answers(got)["localechooser/supported-locales"] == "cs_CZ.UTF-8"
+    assert answers(got)["grub-installer/bootdev"] == "/dev/sdb"
+
+
+def test_a_step_that_must_not_fail_stops_the_installation():
+    got = answers(render(made(scripts=[{"text": "false\n", "stop_on_error": True}]), TARGET))[
+        "preseed/late_command"
+    ]
+    assert "in-target sh /root/.answers-late || exit 1" in got
 
 
 def test_accounts_keys_and_scripts_run_in_the_installed_system():
