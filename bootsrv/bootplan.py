@@ -83,8 +83,12 @@ def _diskless(node: Node) -> BootPlan:
         return BootPlan(Action.IMAGER, "set to boot diskless, but it has no image", Purpose.HOLD)
     root = node.root
     how = "in memory" if root.kind is RootKind.RAM else f"over {str(root.kind).upper()}"
-    kept = {Writes.DISCARD: "nothing is kept", Writes.KEEP: "what it writes is kept"}
-    text = kept.get(root.writes, f"kept: {', '.join(root.paths) or 'no path is named'}")
+    text = {
+        Writes.DISCARD: "nothing is kept",
+        Writes.COMPRESS: "nothing is kept",
+        Writes.KEEP: "what it writes is kept",
+        Writes.PATHS: f"kept: {', '.join(root.paths) or 'no path is named'}",
+    }[root.writes]
     return BootPlan(Action.DISKLESS, f"{node.image} as root {how}, {text}", image=node.image, root=root)
 
 

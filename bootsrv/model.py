@@ -33,8 +33,14 @@ class Writes(StrEnum):
     """What becomes of what a diskless machine writes."""
 
     DISCARD = "discard"  # kept in memory, gone with the next boot
+    COMPRESS = "compress"  # the same, compressed, where the image's kernel can
     KEEP = "keep"  # kept on the server
     PATHS = "paths"  # only what lies below some paths is kept
+
+    @property
+    def stay(self) -> bool:
+        """Whether any of it outlives the boot."""
+        return self in (Writes.KEEP, Writes.PATHS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ ROOTS = {
 }
 WRITES = {
     Writes.DISCARD: "Gone with the next boot",
+    Writes.COMPRESS: "Gone with the next boot, compressed until then",
     Writes.KEEP: "Kept on the server",
     Writes.PATHS: "Kept below some paths only",
 }
@@ -81,15 +82,18 @@ def told(node: Node, room: Room | None, machine: Machine | None) -> list[str]:
         lines.append(f"Has written {size(room.used)} of {size(room.size)}")
     if machine is not None and machine.sent is not None:
         share = f", {machine.hit_rate:.0%} from the cache" if machine.hit_rate is not None else ""
-        gone = "" if machine.connected else "; not connected"
+        gone = "; not connected" if machine.connected is False else ""
         lines.append(f"Was sent {size(machine.sent)}{share}{gone}")
     return lines
 
 
 def _how(kind: str, writes: Writes, paths: tuple[str, ...], limit: int | None) -> str:
-    kept = {Writes.DISCARD: "nothing is kept", Writes.KEEP: "all is kept"}.get(
-        writes, f"keeps {', '.join(paths)}"
-    )
+    kept = {
+        Writes.DISCARD: "nothing is kept",
+        Writes.COMPRESS: "nothing is kept, writes are compressed",
+        Writes.KEEP: "all is kept",
+        Writes.PATHS: f"keeps {', '.join(paths)}",
+    }[writes]
     room = f", at most {size(limit)}" if limit else ""
     return f"{'in memory' if kind == 'ram' else f'over {kind.upper()}'}, {kept}{room}"
 

@@ -8,7 +8,7 @@ afterwards.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bootsrv.appliance.images import Images
 from bootsrv.config import Config
@@ -16,7 +16,7 @@ from bootsrv.diskless import nbdstate, netroots
 from bootsrv.diskless.gate import LIMIT
 from bootsrv.diskless.shares import in_use
 from bootsrv.errors import NotFound
-from bootsrv.model import Node, RootKind, Writes
+from bootsrv.model import Node, RootKind
 from bootsrv.nfsroot import status
 from bootsrv.registry.registry import Registry
 
@@ -24,8 +24,8 @@ from bootsrv.registry.registry import Registry
 @dataclass(frozen=True, slots=True)
 class Machine:
     """One node and its root. `since`: its boot with it (epoch seconds), None: from its next boot on. Bytes
-    are counted since the exporter began; `written` of `limit` is what its own directory holds. None: not
-    known."""
+    are counted since the exporter began, of a root in memory since its boot; `written` of `limit` is what its
+    own directory holds. None: not known."""
 
     node: int
     name: str
@@ -89,10 +89,10 @@ class Exports:
             return netroots.Told("this version is gone")
 
     def _ram(self, ref: str, nodes: Sequence[Node]) -> Exported:
-        told = self._told(ref, RootKind.RAM)
+        told, machines = self._told(ref, RootKind.RAM), tuple(self._ram_machine(node, ref) for node in nodes)
         return Exported(
-            ref, RootKind.RAM, told.state or "ready", bytes=told.bytes, left_out=told.left_out,
-            machines=tuple(_machine(node, ref) for node in nodes),
+            ref, RootKind.RAM, told.state or "ready", bytes=told.bytes, sent=_sent(machines),
+            left_out=told.left_out, machines=machines,
         )  # fmt: skip
 
     def of(self, node: Node) -> Machine | None:
@@ -104,7 +104,7 @@ class Exports:
             return _nfs_machine(node, ref, status.read(self._config))
         if kind is RootKind.NBD:
             return _nbd_machine(node, ref, nbdstate.exports(self._config))
-        return _machine(node, ref)
+        return self._ram_machine(node, ref)
 
     def show(self, ref: str) -> Sequence[Exported]:
         """All kinds of one version. Raises NotFound."""
@@ -137,11 +137,25 @@ class Exports:
             state = nfs.state.get(ref) or told.state or waits
         server = " ".join([nfs.backend, *(f"v{version}" for version in nfs.versions)]) if nfs.backend else ""
         machines = tuple(_nfs_machine(node, ref, nfs) for node in nodes)
-        known = [machine.sent for machine in machines if machine.sent is not None]
         return Exported(
             ref, RootKind.NFS, state, server, root.path if root else None, root.bytes if root else None,
-            sum(known) if known else None, None, told.left_out, machines,
+            _sent(machines), None, told.left_out, machines,
         )  # fmt: skip
+
+
+    def _ram_machine(self, node: Node, ref: str) -> Machine:
+        """What it was sent is what it told when its root was ready."""
+        plain = _machine(node, ref)
+        if plain.since is None:
+            return plain
+        done = self._registry.events.newest(node.id, "root.done", plain.since)
+        told = done.data.get("received") if done is not None else None
+        return replace(plain, sent=told if isinstance(told, int) and told >= 0 else None)
+
+
+def _sent(machines: Sequence[Machine]) -> int | None:
+    known = [machine.sent for machine in machines if machine.sent is not None]
+    return sum(known) if known else None
 
 
 def _machine(node: Node, ref: str) -> Machine:
@@ -156,7 +170,7 @@ def _nbd_machine(node: Node, ref: str, nbd: nbdstate.State) -> Machine:
     if plain.since is None or node.rooted is None:
         return plain
     seen = [one for one in nbd.clients if one.address == plain.address]
-    writes = node.rooted.root.writes is not Writes.DISCARD
+    writes = node.rooted.root.writes.stay
     return Machine(
         plain.node, plain.name, plain.address, plain.since, any(one.export.startswith(ref) for one in seen),
         sum(one.read for one in seen), sum(one.written for one in seen),

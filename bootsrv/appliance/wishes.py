@@ -71,7 +71,7 @@ def fits(root: Root) -> None:
     """Nothing in it contradicts the rest."""
     if root.writes is Writes.PATHS and not root.paths:
         raise Needed("writes paths: say which are kept, such as /home", "paths")
-    if root.kind is RootKind.RAM and root.writes is not Writes.DISCARD:
+    if root.kind is RootKind.RAM and root.writes.stay:
         raise Invalid(
             f"root ram: such a node does without the server after its boot, so writes cannot be "
             f"{root.writes}: use root nfs or nbd"

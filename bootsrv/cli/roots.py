@@ -10,7 +10,10 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 ROOT_OPTIONS = (
     click.option("--root", help="Of a diskless node: ram, nfs or nbd."),
-    click.option("--writes", help="What becomes of what it writes: discard, keep, or paths (with --path)."),
+    click.option(
+        "--writes",
+        help="What becomes of what it writes: discard, compress, keep, or paths (with --path).",
+    ),
     click.option("--path", "paths", multiple=True, help="A directory that is kept; give it again for more."),
     click.option("--write-limit", metavar="SIZE", help="How much it may write, such as 2G."),
 )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bootsrv.config import Config
 from bootsrv.diskless.shares import NotShared, Shares
-from bootsrv.model import Node, RootKind, Writes
+from bootsrv.model import Node, RootKind
 from images.nbd.gate import KEEP, Grant, Place, Refused
 
 LIMIT = 8 << 30  # bytes that a node may keep when nobody said
@@ -38,7 +38,7 @@ class HouseGate:
             raise Refused(f"{share.node.name} was booted with {share.image}")
         if ref == export:
             return Grant(ref)
-        if share.root.writes is Writes.DISCARD:
+        if not share.root.writes.stay:
             raise Refused(f"nothing that {share.node.name} writes is kept")
         return Grant(ref, Place(folder_of(self._config, share.node), share.root.limit or LIMIT))
 

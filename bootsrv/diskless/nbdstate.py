@@ -4,13 +4,12 @@ holds.
 Each of its processes writes DATA_DIR/run/exports/N.json, once a second while something changes. Read it with
 `exports(config)`:
 
-    state = exports(config) state.clients     Client(address, export, since, read, written, requests,
-    misses): one per connection state.versions    by NAME@NUMBER: Served(read, requests, misses, cached):
-    bytes sent and requests since the
-                      process started, requests that had to wait for the store, bytes of disk in the shared
-                      cache
-    state.kept        by node id: bytes of disk that what it keeps takes (`kept_by(config, node)` for one
-    node)
+    state = exports(config)
+    state.clients     Client(address, export, since, read, written, requests, misses): one per connection
+    state.versions    by NAME@NUMBER: Served(read, requests, misses, cached): bytes sent and requests since
+                      the process started, requests that had to wait for the store, bytes of disk in the
+                      shared cache
+    state.kept        by node id: bytes of disk that what it keeps takes (`kept_by(config, node)` for one)
 
 The share of requests that came from the cache is `hit_rate` of a Client or Served (None before the first).
 """
@@ -36,8 +35,21 @@ def _rate(requests: int, misses: int) -> float | None:
     return None if not requests else 1.0 - misses / requests
 
 
+class _Reads:
+    """What counts its requests, and those of them that had to wait for the store."""
+
+    __slots__ = ()
+    requests: int
+    misses: int
+
+    @property
+    def hit_rate(self) -> float | None:
+        """Of its reads, the share that was in the cache."""
+        return _rate(self.requests, self.misses)
+
+
 @dataclass(frozen=True, slots=True)
-class Client:
+class Client(_Reads):
     """One connection. `read` and `written`: bytes of data; `since` epoch seconds."""
 
     address: str
@@ -48,11 +60,6 @@ class Client:
     requests: int = 0
     misses: int = 0
 
-    @property
-    def hit_rate(self) -> float | None:
-        """Of its reads, the share that was in the cache."""
-        return _rate(self.requests, self.misses)
-
 
 def hit_rate(clients: Iterable[Client]) -> float | None:
     """Of several connections together."""
@@ -61,18 +68,13 @@ def hit_rate(clients: Iterable[Client]) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class Served(_Reads):
     """A version, over all processes."""
 
     read: int = 0
     requests: int = 0
     misses: int = 0
     cached: int = 0
-
-    @property
-    def hit_rate(self) -> float | None:
-        """Of all reads, the share that was in the cache."""
-        return _rate(self.requests, self.misses)
 
     def plus(self, other: Served) -> Served:
         """Both processes together; the cache is one."""

@@ -17,7 +17,7 @@ from typing import Any
 from bootsrv.config import Config
 from bootsrv.diskless import bootkey
 from bootsrv.errors import BootsrvError
-from bootsrv.model import Root, RootKind, Writes
+from bootsrv.model import Root, RootKind
 from bootsrv.registry.registry import Registry
 from images.errors import BadInput
 from images.netroot import losses, prepare
@@ -80,7 +80,7 @@ class Netroots:
             raise NotReady(str(error), lasting=True) from error
         if made is None or (root.kind is RootKind.RAM and not prepare.has_root(place)):
             raise self._waiting(version, place)
-        lacking = prepare.lacking(made, root.kind, root.writes is not Writes.DISCARD)
+        lacking = prepare.lacking(made, root.kind, root.writes.stay)
         if lacking:
             what = f"the kernel {made['kernel']} of {version.ref} has no {', '.join(lacking)}"
             raise NotReady(f"{what}: a root by {root.kind} needs it", lasting=True)

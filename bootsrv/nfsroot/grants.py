@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from ipaddress import IPv4Address
 from typing import Any
 
-from bootsrv.model import Node, NodeState, RootKind, Writes
+from bootsrv.model import Node, NodeState, RootKind
 from bootsrv.peers import Peers
 from bootsrv.registry.registry import Registry
 from bootsrv.rightful import Claim, Rightful, Standing
@@ -66,7 +66,7 @@ class Grants:
             for address in self._addresses(node):
                 grant = Grant(
                     node.id, node.name or f"#{node.id}", address, rooted.image, rooted.at,
-                    rooted.root.writes is not Writes.DISCARD, rooted.root.limit,
+                    rooted.root.writes.stay, rooted.root.limit,
                 )  # fmt: skip
                 if self._good(grant, node):
                     held[grant.node, address] = grant

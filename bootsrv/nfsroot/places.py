@@ -6,7 +6,7 @@ from typing import Any
 
 from bootsrv.config import Config
 from bootsrv.errors import BootsrvError
-from bootsrv.model import Node, Writes
+from bootsrv.model import Node
 from bootsrv.nfsroot import status
 from images.versions import Version
 
@@ -35,7 +35,7 @@ class NfsPlaces:
             "host": host, "port": now.port, "mount_port": now.mount_port, "versions": list(now.versions),
             "path": root.path,
         }  # fmt: skip
-        if node.rooted is not None and node.rooted.root.writes is not Writes.DISCARD:
+        if node.rooted is not None and node.rooted.root.writes.stay:
             space = next((space for space in now.writes if space.node == node.id), None)
             if space is None:
                 raise BootsrvError(f"what {node.name} writes has no place yet")

@@ -90,6 +90,14 @@ class Events:
             rows = self._db.all("SELECT * FROM events WHERE node=? ORDER BY id DESC LIMIT ?", (node, limit))
         return [_event(row) for row in reversed(rows)]
 
+    def newest(self, node: int, kind: str, since: float) -> Event | None:
+        """A node's newest event of a kind, not older than `since` (epoch seconds)."""
+        row = self._db.one(
+            "SELECT * FROM events WHERE node=? AND kind=? AND at>=? ORDER BY id DESC LIMIT 1",
+            (node, kind, since),
+        )
+        return _event(row) if row is not None else None
+
     def last_id(self) -> int:
         row = self._db.one("SELECT max(id) FROM events")
         return int(row[0] or 0) if row is not None else 0

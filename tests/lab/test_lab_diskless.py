@@ -72,8 +72,8 @@ def online(farm: Farm, guest: Guest) -> None:
 @pytest.mark.parametrize("root", ["ram", "nbd", "nfs"])
 def test_a_root_on_both_firmwares(farm: Farm, root: str) -> None:
     guests = [
-        farm.add(firmware, root, "--write-limit", "64M", image="debian@1")
-        for firmware in (Firmware.BIOS, Firmware.UEFI)
+        farm.add(firmware, root, "--write-limit", "64M", "--writes", writes, image="debian@1")
+        for firmware, writes in ((Firmware.BIOS, "discard"), (Firmware.UEFI, "compress"))
     ]
     since = farm.now()
     started = time.time()
@@ -85,6 +85,7 @@ def test_a_root_on_both_firmwares(farm: Farm, root: str) -> None:
         all_is_well(farm, guest, root, since)
     first, second = (farm.ask(guest, "cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key") for guest in guests)
     assert first != second, "each has its own"
+    compresses(farm, guests[1])
     fills_up(farm, guests[1], 64 << 20)
     guests[1].machine.cut()
     if root == "ram":
@@ -95,6 +96,16 @@ def test_a_root_on_both_firmwares(farm: Farm, root: str) -> None:
     assert farm.ask(guests[0], "ls /etc/written /home/written 2>/dev/null || true") == ""
     assert farm.ask(guests[0], "cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key") == first
     guests[0].machine.cut()
+
+
+def compresses(farm: Farm, guest: Guest) -> None:
+    """What it writes takes less memory than it is long."""
+    device = farm.ask(guest, "findmnt -no SOURCE /run/bootsrv/memory")
+    assert device.startswith("/dev/zram")
+    farm.ask(guest, "seq 1 1500000 >/root/numbers; sync -f /run/bootsrv/memory")
+    stat = farm.ask(guest, f"cat /sys/block/{device[5:]}/mm_stat").split()
+    assert int(stat[0]) > 10 << 20 and int(stat[2]) < int(stat[0]) * 0.6, stat
+    farm.ask(guest, "rm /root/numbers")
 
 
 def does_without(farm: Farm, guest: Guest) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Callable, Mapping
 from images.agent import clock, network, sealed
 from images.agent.client import Client, Refused
 from images.agent.console import Console, uptime
-from images.agent.netroot import blocks, hardware, layers, mounts, nbd, nfs, personal, ram
+from images.agent.netroot import blocks, hardware, layers, mounts, nbd, nfs, personal, ram, zram
 from images.agent.reporter import Reporter
 from images.agent.rootfs import Root
 from images.errors import BadInput, ImageError
@@ -38,6 +38,7 @@ class Boot:
         self.undo: list[Callable[[], None]] = []
         self.devices: list[nbd.Device] = []
         self.own = ""
+        self.received = 0  # bytes of a root in memory
         self.client = Client(given.get("url", ""), given.get("token", ""), console.status)
         self.reporter: Reporter | None = None
 
@@ -51,7 +52,7 @@ class Boot:
         self.step = "writes"
         self._writes(task)
         self.step = "files"
-        live = kind != "ram" or task["root"]["writes"] != "discard"
+        live = kind != "ram"
         self._files(task, live)
         self.step = "start"
         self._leave(task, live)
@@ -112,7 +113,8 @@ class Boot:
         )
         self.undo.append(lambda: mounts.unmount(store))
         file = store / "root.squashfs"
-        ram.fetch(self.client, f"/store/roots/{manifest}.squashfs", listed, file, self.console.progress)
+        where = f"/store/roots/{manifest}.squashfs"
+        self.received = ram.fetch(self.client, where, listed, file, self.console.progress)
         mounts.modprobe(["loop", "squashfs"])
         device = mounts.loop(file, read_only=True)
         self.undo.append(lambda: mounts.let_go(device))
@@ -146,17 +148,28 @@ class Boot:
     def _writes(self, task: Mapping[str, Any]) -> None:
         mounts.modprobe(["overlay"])
         root = task["root"]
-        if root["writes"] != "discard":
+        kept = root["writes"] in ("keep", "paths")
+        if kept:
             mounts.modprobe(["ext4", "loop"])
             self._kept(task)
         if root["writes"] == "keep":
             layers.kept_whole(TARGET, task["image"]["manifest"][:16])
-        else:
-            layers.in_memory(TARGET, root["limit"] if root["writes"] == "discard" else None)
+        elif not (root["writes"] == "compress" and self._compressed(root["limit"])):
+            layers.in_memory(TARGET, None if kept else root["limit"])
             self.undo.append(lambda: mounts.unmount(layers.MEMORY))
         self.undo.append(lambda: mounts.unmount(TARGET))
         if root["writes"] == "paths":
             layers.kept_paths(TARGET, root["paths"])
+
+    def _compressed(self, limit: int | None) -> bool:
+        mounts.modprobe(["ext4"])
+        device = layers.compressed(TARGET, limit)
+        if device is None:
+            self.console.say("this kernel has no zram: what is written is not compressed")
+            return False
+        self.undo.append(lambda: zram.remove(device))
+        self.undo.append(lambda: mounts.unmount(layers.MEMORY))
+        return True
 
     def _kept(self, task: Mapping[str, Any]) -> None:
         room = task["root"]["limit"] or KEPT_BYTES
@@ -186,7 +199,8 @@ class Boot:
     def _leave(self, task: Mapping[str, Any], live: bool) -> None:
         assert self.reporter is not None
         seconds = round(uptime(), 1)
-        self.reporter.event("root.done", f"its root is ready after {seconds} s", uptime=seconds)
+        text = f"its root is ready after {seconds} s"
+        self.reporter.event("root.done", text, uptime=seconds, received=self.received)
         self.reporter.flush(timeout=5.0)
         if self.devices:
             nbd.keep(self.devices)

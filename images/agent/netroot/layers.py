@@ -2,6 +2,7 @@
 kept for it.
 
     discard   everything goes to a tmpfs, which has the limit as its size
+    compress  the same, in a device in memory that compresses; a tmpfs where the kernel has none
     keep      everything goes to a kept file system
     paths     what lies below some directories goes to a kept file system, the rest to a tmpfs
 
@@ -18,9 +19,11 @@ from pathlib import Path
 from typing import Optional, Sequence, Tuple
 from urllib.parse import quote
 
+from images.agent.netroot import zram
 from images.agent.netroot.mounts import NOATIME, mount
 from images.agent.rootfs import Root
 from images.agent.run import run
+from images.errors import ImageError
 
 HOME = Path("/run/bootsrv")
 LOWER, MEMORY, KEPT = HOME / "lower", HOME / "memory", HOME / "kept"
@@ -31,6 +34,38 @@ def in_memory(target: Path, limit: int | None) -> None:
     """The whole root on an overlay over memory. `limit` in bytes; None: half of the memory (tmpfs(5))."""
     mount("bootsrv-writes", MEMORY, "tmpfs", NOATIME, f"mode=755,size={limit or '50%'}")
     _overlay(LOWER, MEMORY / "root", target)
+
+
+def compressed(target: Path, limit: int | None) -> str | None:
+    """As `in_memory`, compressed; the device, or None where the kernel has none: nothing was mounted then.
+    Raises ImageError, OSError."""
+    device = zram.create((limit or zram.half_of_memory()) // 4096 * 4096)
+    if device is None:
+        return None
+    try:
+        # Many small files, no journal: nothing of it outlives a power cut. What is removed is given back.
+        lazy = "lazy_itable_init=1,nodiscard"
+        how = [
+            "-q",
+            "-F",
+            "-t",
+            "ext4",
+            "-L",
+            "bootsrv-writes",
+            "-m",
+            "0",
+            "-i",
+            "4096",
+            "-O",
+            "^has_journal",
+        ]
+        run(["mke2fs", *how, "-E", lazy, device])
+        mount(device, MEMORY, "ext4", NOATIME, "discard,noinit_itable")
+    except (ImageError, OSError):
+        zram.remove(device)
+        raise
+    _overlay(LOWER, MEMORY / "root", target)
+    return device
 
 
 def kept_whole(target: Path, version: str) -> None:

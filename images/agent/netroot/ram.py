@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Tuple
 
 from images.agent.client import Client
 from images.agent.netroot import blocks
@@ -19,19 +19,25 @@ PIECE = 8  # blocks that are asked for at once
 Progress = Callable[[int, int, float], None]
 
 
-def fetch(client: Client, where: str, listed: blocks.Blocks, target: Path, progress: Progress) -> None:
-    """Writes the root to the file `target`. Raises ChunkCorrupt, Refused, OSError."""
-    started, done, count = time.monotonic(), 0, -(-listed.size // listed.block)
+def fetch(client: Client, where: str, listed: blocks.Blocks, target: Path, progress: Progress) -> int:
+    """Writes the root to the file `target`; how many bytes were sent for it. Raises ChunkCorrupt, Refused,
+    OSError."""
+    received, started, done, count = 0, time.monotonic(), 0, -(-listed.size // listed.block)
     with target.open("wb") as out:
         for first in range(0, count, PIECE):
             last = min(first + PIECE, count)
-            data = _checked(client, where, listed, first, last)
+            data, attempts = _checked(client, where, listed, first, last)
+            received += len(data) * attempts
             out.write(data)
             done += len(data)
             progress(done, listed.size, done / max(time.monotonic() - started, 0.001))
+    return received
 
 
-def _checked(client: Client, where: str, listed: blocks.Blocks, first: int, last: int) -> bytes:
+def _checked(
+    client: Client, where: str, listed: blocks.Blocks, first: int, last: int
+) -> Tuple[bytes, int]:  # fmt: skip
+    """The bytes, and at which attempt they came."""
     start = first * listed.block
     length = min(last * listed.block, listed.size) - start
     for attempt in (1, 2):
@@ -45,5 +51,5 @@ def _checked(client: Client, where: str, listed: blocks.Blocks, first: int, last
             if attempt == 2:
                 raise
             continue
-        return data
+        return data, attempt
     raise AssertionError("the second attempt returns or raises")

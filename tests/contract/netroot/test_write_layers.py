@@ -72,6 +72,48 @@ class TestInMemory:
         assert said.splitlines() == ["No space left on device", "it lives golden"]
 
 
+class TestCompressed:
+    def test_it_takes_less_than_was_written_and_there_is_a_limit(self, tree: Path) -> None:
+        """On this machine's own zram."""
+        said = inside(
+            tree,
+            """
+            from images.agent.netroot import zram
+            device = layers.compressed(target, 32 << 20)
+            try:
+                (target / "etc/hostname").write_text("n1")
+                (target / "text").write_bytes(b"".join(b"%d " % n for n in range(1500000)))
+                try:
+                    (target / "large").write_bytes(bytes(64 << 20))
+                except OSError as error:
+                    print(error.strerror)
+                (target / "large").unlink()
+                (target / "after").write_text("it lives")
+                subprocess.run(["sync", "-f", str(layers.MEMORY)])
+                stat = (zram.BLOCK / device[5:] / "mm_stat").read_text().split()
+                print(int(stat[0]) > 9 << 20, int(stat[2]) < int(stat[0]) * 0.6)
+                print((target / "after").read_text(), (lower / "etc/hostname").read_text().strip())
+            finally:
+                mounts.unmount(target)
+                mounts.unmount(layers.MEMORY)
+                zram.remove(device)
+            print((zram.BLOCK / device[5:]).exists())
+            """,
+        )
+        assert said.splitlines() == ["No space left on device", "True True", "it lives golden", "False"]
+
+    def test_a_kernel_without_it(self, tree: Path) -> None:
+        said = inside(
+            tree,
+            """
+            from images.agent.netroot import zram
+            zram.CONTROL = home / "none"
+            print(layers.compressed(target, 32 << 20), list(target.iterdir()))
+            """,
+        )
+        assert said == "None []"
+
+
 class TestKept:
     BODY = """
         file, room = layers.file_on(home, 64 << 20)

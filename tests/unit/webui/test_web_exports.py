@@ -18,6 +18,7 @@ from bootsrv.nfsroot import status
 from bootsrv.nfsroot.grants import Grant
 from bootsrv.nfsroot.status import Status, Traffic, WriteSpace
 from images.netroot import prepare
+from webui import rootforms
 
 
 def boot(house: House, node: Node, ref: str, kind: RootKind, writes: Writes = Writes.DISCARD) -> Node:
@@ -32,7 +33,10 @@ def furnish(house: House) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     n1 = boot(house, add(house, "n1"), "debian@1", RootKind.NFS, Writes.KEEP)
     n2 = boot(house, add(house, "n2"), "debian@1", RootKind.NBD)
-    boot(house, add(house, "n3"), "compute@7", RootKind.RAM)
+    n3 = boot(house, add(house, "n3"), "compute@7", RootKind.RAM)
+    assert n3.rooted is not None
+    for boot_at, received in ((n3.rooted.at - 60, 1), (n3.rooted.at + 9, 6 << 20)):
+        house.appliance.registry.events.add(boot_at, "root.done", "", None, n3.id, {"received": received})
     address = str(n1.address)
     told = Status(
         "ganesha", 2049, 20048, ("4.2", "3"), roots=(status.Root("debian@1", f"{1:064x}", "/r/1", 5 << 20),),
@@ -72,7 +76,9 @@ def test_over_rest(admin, house: House, app: Flask) -> None:  # type: ignore[no-
     assert (rows["debian@1", "nbd"]["sent"], rows["debian@1", "nbd"]["hit_rate"]) == (11 << 20, 0.95)
     assert n2["hit_rate"] == 0.98 and nfs["left_out"] == ["security.capability (/usr/bin/ping and 1 more)"]
     (n3,) = rows["compute@7", "ram"]["machines"]
-    assert (n3["connected"], n3["sent"]) == (None, None)
+    assert (n3["connected"], n3["sent"], rows["compute@7", "ram"]["sent"]) == (None, 6 << 20, 6 << 20)
+    node = house.appliance.nodes.show("n3")
+    assert rootforms.told(node, None, house.appliance.exports.of(node))[-1] == "Was sent 6 MiB"
     assert len(admin.get("/api/v1/exports/debian@1").json["exports"]) == 2
     assert admin.get("/api/v1/exports/debian@2").status_code == 404
     assert app.test_client().get("/api/v1/exports").status_code == 401

@@ -59,15 +59,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def fetched(server: Server, target: Path) -> None:
+def fetched(server: Server, target: Path) -> int:
     client = Client(f"http://127.0.0.1:{server.server_port}", "token")
-    ram.fetch(client, "/store/roots/x.squashfs", LISTED, target, lambda *_: None)
+    return ram.fetch(client, "/store/roots/x.squashfs", LISTED, target, lambda *_: None)
 
 
 @pytest.mark.parametrize("bad", [0, 1])
 def test_a_block_that_came_damaged_is_asked_for_once_more(tmp_path: Path, bad: int) -> None:
     server = Server(at=1_234_567, bad=bad)
-    fetched(server, tmp_path / "root")
+    assert fetched(server, tmp_path / "root") == len(DATA) + bad * 800_000, "with what came for nothing"
     assert (tmp_path / "root").read_bytes() == DATA
     assert len(server.asked) == 4 + bad and len(set(server.asked)) == 4
 
