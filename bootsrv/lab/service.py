@@ -35,10 +35,12 @@ lease_seconds = 3600
 
 [http]
 port = {port}
+tls_port = {tls_port}
 
 [nodes]
 ssh_authorized_keys = ["{key}"]
 """
+TLS_PORT = 8443
 _LOGIN = re.compile(r"first login: user (\S+), password (\S+)")
 
 
@@ -62,7 +64,8 @@ class Service:
         self.config.write_text(
             CONFIG.format(
                 data=self.data, bridge=namespace.bridge, domain=domain, network=address.network,
-                address=address.ip, first=first + 100, last=first + 199, port=port, key=self.ssh.public,
+                address=address.ip, first=first + 100, last=first + 199, port=port, tls_port=TLS_PORT,
+                key=self.ssh.public,
             )
         )  # fmt: skip
         self._env = {**os.environ, "BOOTSRV_CONFIG": str(self.config), "TERM": "dumb"}

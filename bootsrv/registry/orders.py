@@ -75,15 +75,21 @@ class Orders:
 
     def new(self, node: int, secret: bytes, opens: Mapping[str, Any], now: float) -> int:
         """The number of a new order, which nobody gets before it is sealed. One that a node still has is
-        void."""
+        void.
+
+        Machines take no number that is lower than the last, so it is the time in ms where that is higher:
+        then also a registry that was put back from a backup goes on.
+        """
         with self._db.transaction():
+            last = self._db.one("SELECT seq FROM sqlite_sequence WHERE name='orders'")
+            number = max(int(now * 1000), last[0] + 1 if last else 1)
             self._db.run("DELETE FROM orders WHERE node=?", (node,))
-            made = self._db.run(
-                "INSERT INTO orders (node, secret, opens, state, made, heard) VALUES (?, ?, ?, ?, ?, ?)",
-                (node, secret, _json(opens), WAITING, now, now),
+            self._db.run(
+                "INSERT INTO orders (number, node, secret, opens, state, made, heard)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (number, node, secret, _json(opens), WAITING, now, now),
             )
-        assert made.lastrowid is not None
-        return made.lastrowid
+        return number
 
     def seal(self, number: int, sealed: Mapping[str, Any]) -> None:
         """From now on its node gets it."""

@@ -170,7 +170,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         # `secret`: the hash of the token that it calls with
         "CREATE TABLE agents (node INTEGER PRIMARY KEY REFERENCES nodes ON DELETE CASCADE,"
         " secret BLOB NOT NULL, called REAL NOT NULL, address TEXT NOT NULL, port INTEGER NOT NULL)",
-        # numbers are never used again, since a machine takes none that is lower than the last
+        # numbers are never used again: see registry.orders
         "CREATE TABLE orders (number INTEGER PRIMARY KEY AUTOINCREMENT,"
         " node INTEGER NOT NULL REFERENCES nodes ON DELETE CASCADE, secret BLOB NOT NULL,"
         " sealed TEXT NOT NULL DEFAULT '', opens TEXT NOT NULL, state TEXT NOT NULL, made REAL NOT NULL,"

@@ -244,6 +244,8 @@ def test_a_removed_node_takes_its_orders_along(verbs: Appliance, one: Machine) -
 
 def test_numbers_only_grow(verbs: Appliance, one: Machine) -> None:
     table = verbs.registry.orders
-    first = table.new(one.node.id, b"x", {}, 1.0)
+    first = table.new(one.node.id, b"x", {}, 1_700_000_000.0)
     table.remove(first)
-    assert table.new(one.node.id, b"x", {}, 1.0) > first
+    assert first == 1_700_000_000_000
+    assert table.new(one.node.id, b"x", {}, 5.0) > first, "the clock went back"
+    assert table.new(one.node.id, b"x", {}, 1_700_000_001.0) == 1_700_000_001_000
