@@ -40,7 +40,9 @@ class Outlet:
         segment = blksize + 4
         per_call = min(_SEGMENTS, max(1, _BYTES // segment))
         self._gso = per_call if window > 1 and segment > _OTHERS and _offloads(sock, segment) else 1
-        self.run = min(blocks, window if window > 1 else per_call)  # most blocks that are made ready at once
+        # The most blocks that are made ready at once: several windows, where a call sends a whole one.
+        several = _SEGMENTS // window * window if self.cuts(window) else window
+        self.run = min(blocks, several if window > 1 else per_call)
         self._frame = memoryview(bytearray(segment * self.run))
         self._whole = [self._frame[at : at + segment] for at in range(0, segment * self.run, segment)]
         self._places = [whole[4:] for whole in self._whole]
@@ -50,6 +52,10 @@ class Outlet:
         self._numbers = self._frame.cast("H")[1 :: segment // 2] if segment % 2 == 0 else None
         self._ready: tuple[int, int] | None = None  # what is prepared: first block and how many
         self._end = 0  # of what is prepared in the frame
+
+    def cuts(self, window: int) -> bool:
+        """Whether a window of so many blocks leaves in one call."""
+        return self._gso >= window > 1
 
     def window(self, first: int, count: int, numbers: Callable[[int, int], list[int]]) -> int:
         """Send DATA blocks from number `first` of the file (counted from 1); `numbers` tells theirs on the
@@ -61,6 +67,21 @@ class Outlet:
         if self._ready != (first, count):
             self.prepare(first, numbers(first, count))
         self._ready = None
+        return self._call_for(count)
+
+    def windows(self, first: int, numbers: list[int], window: int) -> tuple[int, list[memoryview]]:
+        """Send the first of some whole windows; how many blocks went out, and the other windows, valid until
+        the next call: what has the socket send each in one call, if `cuts` says so still. None of them has
+        the file's last block. Raises as `window` does."""
+        count = len(numbers)
+        if self._ready != (first, count):
+            self.prepare(first, numbers)
+        self._ready = None
+        size = window * (self._block + 4)
+        rest = [self._frame[at : at + size] for at in range(size, size * (count // window), size)]
+        return self._call_for(window), rest
+
+    def _call_for(self, count: int) -> int:
         done = 0
         while done < count:
             went = self._call(done, min(self._gso, count - done))

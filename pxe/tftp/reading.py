@@ -41,9 +41,11 @@ class Reading(Exchange):
         self._source = source
         self._sender = sender
         terms = sender.terms
+        self._window = terms.windowsize
         self._lockstep = terms.windowsize == 1
         self._outlet = Outlet(sock, source, terms.blksize, terms.windowsize, sender.last)
-        # A run in lockstep: the one ACK that is waited for, then the block that answers it and the next ACK.
+        # A run: the one ACK that is waited for, then what answers it (a block, or a window of them, to be cut
+        # by the kernel) and the next ACK.
         self._awaited: bytes | None = None
         self._run: Iterator[tuple[memoryview, bytes | None]] = iter(())
         self._ran, self._ran_at = 0, 0.0
@@ -68,7 +70,8 @@ class Reading(Exchange):
                 self._source.close()
 
     def _readable(self) -> None:
-        """In lockstep a block is waited for after each ACK: so it leaves first, and all else comes after."""
+        """The client waits after each ACK for what answers it: so that leaves first, and all else comes
+        after."""
         try:
             raw = self._take(_LONGEST)
         except OSError as error:
@@ -82,13 +85,25 @@ class Reading(Exchange):
                 self._awaited = None  # below: waits for room, or says what is wrong
             else:
                 self._awaited = awaited
-                self._ran += 1
+                self._ran += self._window
                 self._ran_at = self._clock()
-                return
+                if awaited is not None or self._lockstep:
+                    return
+                raw = b""
         try:
-            self._received(raw, self._now())
+            if raw:
+                self._received(raw, self._now())
+            else:
+                self._run_ended()
         except Exception:
             self._broke()
+
+    def _run_ended(self) -> None:
+        """While the client is busy with the last window of a run, the next run is made ready."""
+        self._settle()
+        following = self._sender.foreseen()
+        if following is not None:
+            self._foresee(following)
 
     def _settle(self) -> None:
         """Let the Sender know what happened without it."""
@@ -98,6 +113,8 @@ class Reading(Exchange):
 
     def _received(self, raw: bytes, now: float) -> None:
         self._settle()
+        if not self._lockstep:
+            self._awaited = None  # a window that came in part is no run
         if raw[:2] == _ACK_HEAD and len(raw) >= 4:  # the fast path: no objects for an ACK
             self._do(self._sender.ack(raw[2] << 8 | raw[3], now))
             if not self.answered and self._sender.answered:
@@ -141,7 +158,7 @@ class Reading(Exchange):
             if self._lockstep:
                 sent = self._single(burst.first)
             else:
-                sent = self._outlet.window(burst.first, burst.blocks, self._sender.numbers)
+                sent = self._windows(burst)
         except NotYet:
             self._warm(burst)
             return
@@ -151,8 +168,10 @@ class Reading(Exchange):
         except OSError as error:
             self._fail(Code.OTHER, error.strerror or str(error))
             return
-        if not self._lockstep and sent == burst.blocks and (following := self._sender.foreseen()) is not None:
-            self._foresee(following)
+        if not self._lockstep and self._awaited is None and sent == burst.blocks:
+            following = self._sender.foreseen()
+            if following is not None:
+                self._foresee(following)
         if sent < burst.blocks:
             self._waiting = Burst(burst.first + sent, burst.blocks - sent)
             self._loop.add_writer(self._sock.fileno(), self._writable)
@@ -174,10 +193,30 @@ class Reading(Exchange):
             self._run = zip(frames[1 : run + 1], [*awaited, None], strict=True)
         return 1
 
+    def _windows(self, burst: Burst) -> int:
+        """Send one window and have some after it ready; how many blocks went out."""
+        count = self._along(burst, self._sender.run())
+        if count == burst.blocks:
+            return self._outlet.window(burst.first, burst.blocks, self._sender.numbers)
+        numbers = self._sender.numbers(burst.first, count)
+        sent, frames = self._outlet.windows(burst.first, numbers, self._window)
+        if sent == burst.blocks and self._outlet.cuts(self._window):
+            ends = numbers[self._window - 1 :: self._window]
+            self._awaited, *awaited = [_ACK.pack(ACK, number) for number in ends[:-1]]
+            self._run = zip(frames, [*awaited, None], strict=True)
+        return sent
+
+    def _along(self, burst: Burst, run: int) -> int:
+        """How many blocks are made ready with this window: it and whole ones after it."""
+        if burst.blocks < self._window or not self._outlet.cuts(self._window):
+            return burst.blocks
+        return burst.blocks + min(run, self._outlet.run - burst.blocks) // self._window * self._window
+
     def _foresee(self, burst: Burst) -> None:
-        """Have the next window ready before it is asked for."""
+        """Have the next window ready before it is asked for, and what will be made ready with it."""
+        count = self._along(burst, max(0, self._sender.run() - burst.blocks))
         try:
-            self._outlet.prepare(burst.first, self._sender.numbers(burst.first, burst.blocks))
+            self._outlet.prepare(burst.first, self._sender.numbers(burst.first, count))
         except (NotYet, OSError):
             return  # it will be said when the window is due
 

@@ -83,13 +83,19 @@ class Sender:
         return self._send(now)
 
     def run(self) -> int:
-        """How many ACKs may be answered without asking `ack`, each with the block after the one it is for:
-        lockstep with nothing lost. Then tell `ran`, before anything else."""
-        plain = self._window == 1 and self.answered and self._acked >= 0 and not self._again
-        return self.last - self._sent if plain and not self.done else 0
+        """How many blocks may be sent without asking `ack`, a window of them for each ACK of the window
+        before, while nothing is lost. Then tell `ran`, before anything else. What a window is resent for, and
+        its last one, are not in it."""
+        if self.done or not self.answered or self._acked < 0 or self._again or self._early:
+            return 0
+        if self._window == 1:
+            return self.last - self._sent
+        if self._sent - self._acked < self._window:
+            return 0
+        return max(0, self.last - 1 - self._sent) // self._window * self._window
 
     def ran(self, blocks: int, now: float) -> None:
-        """So many were answered, the last one at `now`. (The ACK after a run is timed: often enough.)"""
+        """So many were sent, the last one at `now`. (The ACK after a run is timed: often enough.)"""
         self._acked += blocks
         self._sent += blocks
         self._sent_at = self._progress_at = now

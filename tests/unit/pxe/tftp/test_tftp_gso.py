@@ -81,3 +81,24 @@ def test_a_full_buffer_is_told() -> None:
     card = Card(old=True, room=5)
     assert outlet(card).window(1, 16, numbers) == 5
     assert outlet(Card(room=0)).window(1, 16, numbers) == 0
+
+
+def test_several_windows_are_made_ready_at_once() -> None:
+    card = Card()
+    out = Outlet(card, Memory(DATA), 1000, 8, 41)  # type: ignore[arg-type]
+    assert out.cuts(8) and out.run == 41
+    sent, rest = out.windows(1, numbers(1, 24), 8)
+    assert sent == 8 and card.sent == [b"".join(blocks(1, 8))]
+    assert [bytes(frame) for frame in rest] == [b"".join(blocks(9, 8)), b"".join(blocks(17, 8))]
+    out.prepare(25, numbers(25, 16))
+    sent, rest = out.windows(25, numbers(25, 16), 8)
+    assert sent == 8 and [bytes(frame) for frame in rest] == [b"".join(blocks(33, 8))]
+
+
+def test_where_windows_cannot_be_cut_apart_only_one_is_made_ready() -> None:
+    card = Card(refuses=errno.EIO)
+    out = Outlet(card, Memory(DATA), 1000, 8, 41)  # type: ignore[arg-type]
+    sent, _rest = out.windows(1, numbers(1, 24), 8)
+    assert sent == 8 and card.sent == blocks(1, 8) and not out.cuts(8)
+    old = Outlet(Card(old=True), Memory(DATA), 1000, 8, 41)  # type: ignore[arg-type]
+    assert old.run == 8 and not old.cuts(8)
