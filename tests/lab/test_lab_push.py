@@ -13,7 +13,7 @@ from labhouse import Cluster
 
 from bootsrv.lab.errors import LabError
 from bootsrv.lab.machine import Machine
-from bootsrv.model import NodeState
+from bootsrv.model import Node, NodeState
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(2400)]
 ADDRESSES = {"n1": "10.77.0.11", "n2": "10.77.0.12"}
@@ -136,12 +136,19 @@ def test_a_version_that_ends_in_the_emergency_shell_is_taken_back(cluster: Clust
     push(cluster, "n1", "--image", running)
     made = cluster.lab.service.cli("image", "edit", running, "--", "sh", "-c", BROKEN, timeout=300)
     assert made.startswith("debian@2")
-    before = ask(cluster, "n1", "cat /proc/sys/kernel/random/boot_id")
+    before, since = ask(cluster, "n1", "cat /proc/sys/kernel/random/boot_id"), cluster.now()
     with pytest.raises(LabError, match=r"returned|not confirmed"):
         cluster.lab.service.cli(
             "push", "n1", "--image", "debian@2", "--confirm", "1", "--reboot", timeout=1500
         )
     assert "emergency mode" in cluster.uefi.console.tail(4000)
+
+    def up(_: Node | None) -> bool:
+        """It may have told of its return out of the emergency, and starts again only now."""
+        homes = [event.data for event in cluster.since(cluster.uefi, since) if event.kind == "home"]
+        return any(data.get("image") == running and not data.get("returned") for data in homes)
+
+    cluster.wait(cluster.uefi, up, 600, "called home as what it was")
     assert ask(cluster, "n1", "cat /proc/sys/kernel/random/boot_id") != before
     assert ask(cluster, "n1", "test -e /etc/systemd/system/srv-none.mount || echo gone") == "gone"
     node = cluster.node(cluster.uefi)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -27,12 +28,13 @@ PYTHON = "/usr/bin/python3"  # the machine's own, without anything of ours
 class Service:
     """`bootsrv serve` in a namespace."""
 
-    def __init__(self, space: Namespace, home: Path) -> None:
+    def __init__(self, space: Namespace, home: Path, more: str = "") -> None:
         self.space, self.home = space, home
         self.config = home / "bootsrv.toml"
         self.config.write_text(
             f'data_dir = "{home}/data"\ninterfaces = ["br0"]\n'
             '[dhcp]\nenabled = false\n[tftp]\nenabled = false\n[dns]\nenabled = false\n'
+            f"[http]\n{more}\n"
         )
         self.log = (home / "serve.log").open("w")
         words = [sys.executable, "-m", "bootsrv.cli.main", "serve", "--config", str(self.config)]
@@ -81,6 +83,41 @@ def test_the_line_that_is_printed_does_it(service: Service, tmp_path: Path) -> N
     started_by_the_server(service, machine)
     service.process.terminate()
     assert service.process.wait(30) == 0
+
+
+def test_the_line_over_https(tmp_path: Path) -> None:
+    """Nothing is told to a server that shows another key than the line says, and nothing runs."""
+    tmp_path.chmod(0o755)
+    machine = tmp_path / "machine"
+    (machine / "etc").mkdir(parents=True)
+    (machine / "etc/noise").write_bytes(os.urandom(3_000_000))
+    with Namespace() as space:
+        service = Service(space, tmp_path, "tls_port = 8443")
+        line = service.bootsrv("image", "capture", "--token", "--name", "golden").strip()
+        found = re.match(
+            r"curl -fsS -k --pinnedpubkey (sha256//\S{44}) https://10.77.0.1:8443/agent \| sudo ", line
+        )
+        assert found, line
+        typed = line.replace("sudo python3", PYTHON) + f" --root {machine}"
+        other = typed.replace(found[1], "sha256//" + "A" * 43 + "=")
+        done = space.run(["sh", "-c", other])
+        assert "public key does not match" in done.stderr and not done.stdout
+        done = space.run(["sh", "-c", typed])
+        assert (done.returncode, done.stdout) == (0, "golden@1\n"), done.stderr + service.text()
+        script = space.run(["sh", "-c", typed.partition("|")[0]]).stdout
+        assert 'SERVER = "https://10.77.0.1:8443"' in script and "BEGIN CERTIFICATE" in script
+        # the same script, but of a server that has got another key since
+        for name in ("tls.crt", "tls.key"):
+            (tmp_path / "data" / name).unlink()
+        service.process.terminate()
+        service.process.wait(30)
+        again = Service(space, tmp_path, "tls_port = 8443")
+        (tmp_path / "agent.py").write_text(script)
+        words = f"{PYTHON} - capture --token=T --root {machine} <{tmp_path}/agent.py"
+        done = space.run(["sh", "-c", words])
+        assert done.returncode == 1 and "CERTIFICATE_VERIFY_FAILED" in done.stderr, again.text()
+        for one in (service, again):
+            one.log.close()
 
 
 def started_by_the_server(service: Service, machine: Path) -> None:
