@@ -37,13 +37,15 @@ _LOW = 0.9  # of the limit: how far a full cache is cleared
 
 class Segment:
     """One open segment. `marks` is its table; `marks.find(b"\\0", a, b) < 0` says that blocks a to b are
-    here."""
+    here. `data` is what is in it, for system calls only: where the disk fails they say so, and a look from
+    here would end the process."""
 
-    __slots__ = ("fd", "marks", "touched")
+    __slots__ = ("data", "fd", "marks", "touched")
 
     def __init__(self, path: Path) -> None:
         self.fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         self.marks = mmap.mmap(self.fd, _TABLE, offset=SEGMENT)
+        self.data = memoryview(mmap.mmap(self.fd, SEGMENT, access=mmap.ACCESS_READ))
         self.touched = False
 
     @property

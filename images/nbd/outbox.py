@@ -22,6 +22,15 @@ class HasFile(Protocol):
     def fd(self) -> int: ...
 
 
+class HasData(HasFile, Protocol):
+    """Has its bytes mapped as well."""
+
+    data: memoryview
+
+
+Piece = tuple[int, HasData, int, int]  # where in the buffer it belongs; of what; start and length there
+
+
 class Outbox:
     """In order. `send` until it is empty."""
 
@@ -60,12 +69,41 @@ class Outbox:
             return False
         return True
 
-    def send_now(self, data: memoryview) -> int:
-        """Bytes in somebody's buffer: they go at once, or are copied and wait behind what waits already.
-        What is left in the buffer then: 0."""
+    def send_now(self, buffer: memoryview, full: int, pieces: list[Piece]) -> None:
+        """The first `full` bytes of somebody's buffer, with `pieces` in between, in order. What does not go
+        at once waits behind what waits already: bytes are copied for that, pieces are stretches of files."""
+        if not pieces:
+            self._send_buffer(buffer[:full])
+            return
+        parts: list[memoryview] = []
+        last = 0
+        for at, segment, start, length in pieces:
+            parts += (buffer[last:at], segment.data[start : start + length])
+            last = at
+        if last < full:
+            parts.append(buffer[last:full])
+        sent = 0
+        if not self._queue:
+            try:
+                sent = self._sock.sendmsg(parts)
+            except BlockingIOError:
+                pass
+            self.sent += sent
+        for number, part in enumerate(parts):
+            if sent >= len(part):
+                sent -= len(part)
+                continue
+            if number % 2 and number // 2 < len(pieces):
+                _, segment, start, length = pieces[number // 2]
+                self._queue.append((segment, start + sent, length - sent))
+            else:
+                self._queue.append(bytes(part[sent:]))
+            sent = 0
+
+    def _send_buffer(self, data: memoryview) -> None:
         if self._queue:
             self._queue.append(bytes(data))
-            return 0
+            return
         try:
             sent = self._sock.send(data)
         except BlockingIOError:
@@ -73,7 +111,6 @@ class Outbox:
         self.sent += sent
         if sent < len(data):
             self._queue.append(bytes(data[sent:]))
-        return 0
 
     def _send_file(self, item: tuple[HasFile, int, int]) -> None:
         file, offset, length = item

@@ -1,9 +1,10 @@
 """The requests of one client, after its handshake.
 
 The hot path is `_requests`: many requests are read at once, and those whose blocks are in the cache are
-answered at once, small ones together in one system call, large ones by sendfile. What must wait (blocks
-that are not here, a disk to be flushed) is handed to the server's threads, and comes back here. Nothing
-here blocks for longer than writing to the page cache takes.
+answered at once, many in one system call: small ones are copied together, of longer ones the kernel takes
+the bytes out of the cache's own mapping; very long ones go by sendfile. What must wait (blocks that are not
+here, a disk to be flushed) is handed to the server's threads, and comes back here. Nothing here blocks for
+longer than writing to the page cache takes.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from images.nbd import session, wire
 from images.nbd.cache import BLOCK_BITS, SEGMENT, SHIFT, Segment
 from images.nbd.device import Device, Part
 from images.nbd.layer import SECTOR, Layer, LayerFull
-from images.nbd.outbox import Outbox
+from images.nbd.outbox import Outbox, Piece
 from images.nbd.session import Export
 from images.nbd.wire import Command, Error, Request, WireError
 
-SMALL = 256 << 10  # bytes: up to here an answer is copied, and goes out with its neighbours
-_ROOM = 320 << 10  # bytes of answers in one system call
+SMALL = 16 << 10  # bytes: up to here an answer is copied; a longer one goes out of the cache itself
+LARGE = 1 << 20  # bytes: up to here an answer goes out with its neighbours
+_ROOM, _TOGETHER = 320 << 10, 1 << 20  # bytes in the buffer, and of answers in one system call
 _BUFFER = bytearray(_ROOM)  # for all clients: there is one event loop in a process
 _VIEW = memoryview(_BUFFER)
 _INSIDE = SEGMENT - 1
@@ -130,15 +132,18 @@ class Transmission:
         """Answer requests until one has data behind it; how far that went."""
         out, simple, size, segments = self._out, self._simple, self._size, self._segments
         head, pack, counts, note = self._head, self._pack, self.counts, self.note
-        full = 0  # bytes in the buffer
+        full = more = 0  # bytes in the buffer, and beside it
+        parts: list[Piece] = []
         while end - place >= _HEAD:
             magic, flags, command, cookie, offset, length = row = _UNPACK(data, place)
             place += _HEAD
             if magic != wire.REQUEST_MAGIC:
                 raise WireError("a request without its magic")
-            if full and full + _LARGEST_HEAD + length > _ROOM:
-                full = out.send_now(_VIEW[:full])
-            if simple and not command and not flags and 0 < length <= SMALL and offset + length <= size:
+            if full and (full + _LARGEST_HEAD + SMALL > _ROOM or full + more + length > _TOGETHER):
+                out.send_now(_VIEW, full, parts)
+                full = more = 0
+                parts = []
+            if simple and not command and not flags and 0 < length <= LARGE and offset + length <= size:
                 segment, inside = segments.get(offset >> SHIFT), offset & _INSIDE
                 stop = inside + length
                 if segment is not None and stop <= SEGMENT and not out:
@@ -147,8 +152,12 @@ class Transmission:
                     if marks[first] if first == last else marks.find(b"\0", first, last + 1) < 0:
                         pack(full, cookie, offset, length)
                         full += head
-                        os.preadv(segment.fd, [_VIEW[full : full + length]], inside)
-                        full += length
+                        if length <= SMALL:
+                            os.preadv(segment.fd, [_VIEW[full : full + length]], inside)
+                            full += length
+                        else:
+                            parts.append((full, segment, inside, length))
+                            more += length
                         segment.touched = True
                         counts.reads += 1
                         counts.read_bytes += length
@@ -156,14 +165,16 @@ class Transmission:
                             note(offset, length)
                         continue
             if full:
-                full = out.send_now(_VIEW[:full])
+                out.send_now(_VIEW, full, parts)
+                full = more = 0
+                parts = []
             self._request(Request._make(row))
             if self._write is not None or self.ended:
                 break
             if simple:
                 out.send()
         if full:
-            out.send_now(_VIEW[:full])
+            out.send_now(_VIEW, full, parts)
         return place
 
     # -- all the others
