@@ -5,19 +5,24 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterator
-from typing import Union
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, TypeVar, Union
 
 Data = Union[bytes, memoryview]  # noqa: UP007 - Python 3.8 evaluates it
+Item = TypeVar("Item")
 BATCH, BATCHES = 1 << 20, 4  # bytes handed over at once, and how many such at most
 
 
-def ahead(chunks: Iterator[Data]) -> Generator[Data, None, None]:
-    """The same, made in a thread that has ended when this one has. Raises what it raises."""
-    made: queue.Queue[list[Data] | BaseException | None] = queue.Queue(BATCHES)
+def ahead(
+    items: Iterator[Item], weight: Callable[[Any], int] = len
+) -> Generator[Item, None, None]:
+    """The same, made in a thread that has ended when this one has. `weight`: an item's bytes. Raises what it
+    raises.
+    """
+    made: queue.Queue[list[Item] | BaseException | None] = queue.Queue(BATCHES)
     stop = threading.Event()
 
-    def put(item: list[Data] | BaseException | None) -> bool:
+    def put(item: list[Item] | BaseException | None) -> bool:
         while not stop.is_set():
             try:
                 made.put(item, timeout=0.2)
@@ -27,12 +32,12 @@ def ahead(chunks: Iterator[Data]) -> Generator[Data, None, None]:
         return False
 
     def work() -> None:
-        rows: list[Data] = []
+        rows: list[Item] = []
         size = 0
         try:
-            for data in chunks:
-                rows.append(data)
-                size += len(data)
+            for each in items:
+                rows.append(each)
+                size += weight(each)
                 if size >= BATCH:
                     if not put(rows):
                         return

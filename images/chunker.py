@@ -13,9 +13,12 @@ from typing import Protocol
 
 from pyfastcdc import FastCDC
 
+from images.ahead import Data
+
 WHOLE = 64 << 10  # files up to here are one chunk
 AVERAGE = 64 << 10
-_BUFFER = 8 << 20
+BUFFER = 8 << 20  # bytes cut at once
+_cdc = FastCDC(avg_size=AVERAGE)
 
 
 class Read(Protocol):
@@ -24,41 +27,37 @@ class Read(Protocol):
     def __call__(self, size: int, /) -> bytes: ...
 
 
-def cut(read: Read) -> Iterator[bytes]:
+def cut(read: Read) -> Iterator[Data]:
     """The chunks of everything `read` gives, in order, in constant memory."""
-    cdc = FastCDC(avg_size=AVERAGE)
-    held = b""
-    while True:
-        more = _fill(read, _BUFFER - len(held))
-        ended = len(more) < _BUFFER - len(held)
-        buffer = held + more if held else more
-        if len(buffer) <= WHOLE and ended:
-            if buffer:
-                yield buffer
-            return
-        place = 0
-        view = memoryview(buffer)
-        for chunk in cdc.cut_buf(buffer):
+    buffer = fill(read)
+    while len(buffer) == BUFFER:
+        view, place = memoryview(buffer), 0
+        for chunk in _cdc.cut_buf(buffer):
             end = chunk.offset + chunk.length
-            if end == len(buffer) and not ended:
+            if end == BUFFER:
                 break  # this cut was made by the end of the buffer, not by the content
-            yield bytes(view[place:end])
+            yield view[place:end]
             place = end
-        if ended:
-            return
-        held = bytes(view[place:])
+        buffer = fill(read, view[place:])
+    yield from cut_whole(buffer)
 
 
-def _fill(read: Read, size: int) -> bytes:
-    """Exactly `size` bytes, or all that is left."""
-    first = read(size)
-    if len(first) == size or not first:
-        return first
-    parts, held = [first], len(first)
-    while held < size:
-        part = read(size - held)
+def cut_whole(data: bytes) -> Iterator[Data]:
+    """The chunks of a file of which `data` is all."""
+    if len(data) > WHOLE:
+        yield from (chunk.data for chunk in _cdc.cut_buf(data))
+    elif data:
+        yield data
+
+
+def fill(read: Read, start: Data = b"") -> bytes:
+    """What comes after `start`, with it: `BUFFER` bytes, or all that is left."""
+    held = len(start)
+    parts: list[Data] = [start] if start else []
+    while held < BUFFER:
+        part = read(BUFFER - held)
         if not part:
             break
         parts.append(part)
         held += len(part)
-    return b"".join(parts)
+    return parts[0] if len(parts) == 1 and isinstance(parts[0], bytes) else b"".join(parts)

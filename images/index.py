@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from images.errors import BadInput
-from images.pack import SUFFIX, Trailer, read_trailer
+from images.pack import SUFFIX, FrameRow, Trailer, read_trailer
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS packs (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE);
@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS chunks (
   id BLOB PRIMARY KEY, pack INTEGER, frame INTEGER, inner INTEGER, length INTEGER) WITHOUT ROWID;
 """
 _VERSION = 1
+_MANY = 4  # asked for one by one: less than one in so many
 
 
 class Where(NamedTuple):
@@ -38,6 +39,16 @@ class Where(NamedTuple):
     stored: int
     raw: int
     codec: int
+    inner: int
+    length: int
+
+
+class Spot(NamedTuple):
+    """The same by the index's own number of the pack, for who asks for many chunks: few frames hold them."""
+
+    id: bytes
+    pack: int
+    frame: int
     inner: int
     length: int
 
@@ -76,6 +87,27 @@ class Index:
             (id,),
         ).fetchone()
         return Where(*row) if row else None
+
+    def spots(self, wanted: Sequence[bytes]) -> Iterator[Spot]:
+        """The places of those of `wanted` (sorted, no repeats) that it knows, in order. When these are much
+        of what there is, the table is read once from end to end.
+        """
+        rows = "SELECT id, pack, frame, inner, length FROM chunks"
+        if self.count() > _MANY * len(wanted):
+            for id in wanted:
+                yield from map(Spot._make, self._db.execute(f"{rows} WHERE id = ?", (id,)))
+            return
+        asked = set(wanted)
+        yield from (Spot._make(row) for row in self._db.execute(f"{rows} ORDER BY id") if row[0] in asked)
+
+    def frame(self, pack: int, number: int) -> tuple[bytes, FrameRow] | None:
+        """(pack id, frame) of a spot; the digest of the stored bytes is not kept. None: a damaged cache."""
+        row = self._db.execute(
+            "SELECT p.id, f.offset, f.stored, f.raw, f.codec FROM frames f JOIN packs p ON p.number = f.pack"
+            " WHERE f.pack = ? AND f.frame = ?",
+            (pack, number),
+        ).fetchone()
+        return (row[0], FrameRow(row[1], row[2], row[3], row[4], b"")) if row else None
 
     def count(self) -> int:
         """How many chunks it knows."""

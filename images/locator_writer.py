@@ -19,21 +19,27 @@ def build(manifest: str, ids: Iterable[bytes], index: Index) -> tuple[bytes, int
     """
     wanted = sorted(set(ids))
     packs: dict[bytes, int] = {}
-    frames: dict[tuple[bytes, int], int] = {}
+    frames: dict[tuple[int, int], int] = {}
     table: list[tuple[int, int, int, int, int]] = []
     places: list[tuple[int, int, int]] = []
+    ratio: list[float] = []  # stored bytes per byte, of each frame
     share = 0.0
+    spots = index.spots(wanted)
     for id in wanted:
-        where = index.find(id)
-        if where is None:
-            raise ChunkMissing(f"chunk {id.hex()} is in no pack; run `bootsrv image verify`")
-        frame = (where.pack, where.frame)
-        if frame not in frames:
-            frames[frame] = len(table)
-            pack = packs.setdefault(where.pack, len(packs))
-            table.append((pack, where.offset, where.stored, where.raw, where.codec))
-        places.append((frames[frame], where.inner, where.length))
-        share += where.stored * where.length / max(where.raw, 1)
+        spot = next(spots, None)
+        if spot is None or spot.id != id:
+            raise _missing(id)
+        number = frames.get((spot.pack, spot.frame))
+        if number is None:
+            found = index.frame(spot.pack, spot.frame)
+            if found is None:
+                raise _missing(id)
+            number = frames[spot.pack, spot.frame] = len(table)
+            name, row = found
+            table.append((packs.setdefault(name, len(packs)), row.offset, row.stored, row.raw, row.codec))
+            ratio.append(row.stored / max(row.raw, 1))
+        places.append((number, spot.inner, spot.length))
+        share += spot.length * ratio[number]
     body = b"".join(packs)
     for number, kind in enumerate((U32, U64, U32, U32, U8)):
         body += column(kind, [row[number] for row in table])
@@ -42,3 +48,7 @@ def build(manifest: str, ids: Iterable[bytes], index: Index) -> tuple[bytes, int
         body += column(U32, [place[number] for place in places])
     head = HEAD.pack(MAGIC, bytes.fromhex(manifest), len(packs), len(table), len(wanted), len(body))
     return head + zstd_frame(body, level=9), round(share)
+
+
+def _missing(id: bytes) -> ChunkMissing:
+    return ChunkMissing(f"chunk {id.hex()} is in no pack; run `bootsrv image verify`")

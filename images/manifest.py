@@ -26,6 +26,7 @@ TYPES = ("dir", "file", "symlink", "hardlink", "fifo", "char", "block", "socket"
 _DIGEST = 32
 # Made once: making it costs as much as a line.
 _write = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
+_scan = json.JSONDecoder().raw_decode
 _NO_NAMES = frozenset((b"", b".", b".."))
 _U32 = 2**32 - 1
 _SIZE = 2**63 - 1
@@ -204,25 +205,25 @@ def parse_entry(line: bytes) -> Entry:
 
 
 def _entry(row: dict[str, Any]) -> Entry:
-    unknown = set(row) - _KEYS
-    if unknown:
-        raise ValueError(f"unknown keys {sorted(unknown)}")
-    extents, rdev = row.get("extents"), row.get("rdev")
-    return Entry(
-        path=to_bytes(row["path"]),
-        type=row["type"],
-        mode=_natural(row.get("mode", 0)),
-        uid=_natural(row.get("uid", 0)),
-        gid=_natural(row.get("gid", 0)),
-        user=intern(row.get("user", "")),  # one of few, held by each of many entries
-        group=intern(row.get("group", "")),
-        mtime_ns=int(row.get("mtime", 0)),
-        size=_natural(row.get("size", 0)),
-        target=to_bytes(row.get("target", "")),
-        rdev=None if rdev is None else (_natural(rdev[0]), _natural(rdev[1])),
-        xattrs=_xattrs(row["xattrs"]) if "xattrs" in row else NONE,
-        extents=None if extents is None else tuple((_natural(a), _natural(b)) for a, b in extents),
-        chunks=tuple(_chunk(digest, length) for digest, length in row.get("chunks", ())),
+    if not row.keys() <= _KEYS:
+        raise ValueError(f"unknown keys {sorted(row.keys() - _KEYS)}")
+    get = row.get
+    extents, rdev = get("extents"), get("rdev")
+    return Entry(  # in their order, which costs half of naming them
+        to_bytes(row["path"]),
+        intern(row["type"]),  # one of few, held by each of many entries
+        _natural(get("mode", 0)),
+        _natural(get("uid", 0)),
+        _natural(get("gid", 0)),
+        intern(get("user", "")),
+        intern(get("group", "")),
+        int(get("mtime", 0)),
+        _natural(get("size", 0)),
+        to_bytes(row["target"]) if "target" in row else b"",
+        None if rdev is None else (_natural(rdev[0]), _natural(rdev[1])),
+        _xattrs(row["xattrs"]) if "xattrs" in row else NONE,
+        None if extents is None else tuple([(_natural(a), _natural(b)) for a, b in extents]),
+        tuple([_chunk(digest, length) for digest, length in get("chunks", ())]),
     )
 
 
@@ -287,7 +288,10 @@ def _line(row: dict[str, Any]) -> bytes:
 
 def _parse(line: bytes, what: str) -> dict[str, Any]:
     try:
-        row = json.loads(line.decode("ascii"))
+        text = line.decode("ascii")
+        row, end = _scan(text)
+        if end != len(text) and text[end:] != "\n":
+            raise ValueError("something follows")
     except (ValueError, RecursionError) as err:
         raise BadInput(f"manifest: damaged {what}: {err}") from err
     if not isinstance(row, dict):

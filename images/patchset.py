@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from images.errors import BadInput
@@ -30,10 +31,19 @@ class Row(NamedTuple):
     repack: Recipe | None = None
 
 
-def rows(packed: bytes) -> list[Row]:
-    """The index. Raises BadInput."""
+def rows(packed: bytes) -> Iterator[Row]:
+    """The index, one at a time: all of them together may be 100 MB. Raises BadInput."""
     try:
-        return [_row(*row) for row in json.loads(b"".join(decompress_stream([packed])))]
+        text = b"".join(decompress_stream([packed])).decode("ascii")
+        place, decode = 1, json.JSONDecoder().raw_decode
+        while text[:1] == "[" and text != "[]":
+            row, place = decode(text, place)
+            yield _row(*row)
+            if text[place : place + 1] != ",":
+                break
+            place += 1
+        if text[:1] != "[" or text[place:] != "]":
+            raise ValueError("no list")
     except (ValueError, TypeError) as error:
         raise BadInput(f"patch set: damaged index: {error}") from error
 

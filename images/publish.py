@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from binascii import unhexlify
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from images.shelf import Shelf
 from images.spool import Spool
 from images.versions import Version, check_name
 
-_LEVEL = 9
+_LEVEL, _PIECE = 9, 1 << 17
 _CHUNK = re.compile(rb'\["([0-9a-f]{64})",([0-9]+)\]')
 
 
@@ -75,7 +76,7 @@ def _count(tree: Spool) -> tuple[set[bytes], int, int]:
         # nothing in a name can look like a chunk.
         for digest, length in _CHUNK.findall(line):
             size += int(length)
-            ids.add(bytes.fromhex(digest.decode("ascii")))
+            ids.add(unhexlify(digest))
     return ids, files, size
 
 
@@ -87,9 +88,9 @@ def _seal(store: Shelf, header: Header, tree: Spool) -> tuple[Path, str]:
     packer = zstandard.ZstdCompressor(level=_LEVEL).compressobj()
     try:
         write_all(fd, bytes(PREFIX))
-        for line in _lines(header, tree):
-            hasher.update(line)
-            write_all(fd, packer.compress(line))
+        for piece in _pieces(header, tree):
+            hasher.update(piece)
+            write_all(fd, packer.compress(piece))
         write_all(fd, packer.flush())
         digest = hasher.digest()
         os.lseek(fd, 0, os.SEEK_SET)
@@ -103,6 +104,13 @@ def _seal(store: Shelf, header: Header, tree: Spool) -> tuple[Path, str]:
     return path, digest.hex()
 
 
-def _lines(header: Header, tree: Spool) -> Iterator[bytes]:
-    yield write_header(header)
-    yield from tree.lines()
+def _pieces(header: Header, tree: Spool) -> Iterator[bytes]:
+    """The text, many lines at once."""
+    held, size = [write_header(header)], 0
+    for line in tree.lines():
+        held.append(line)
+        size += len(line)
+        if size > _PIECE:
+            yield b"".join(held)
+            held, size = [], 0
+    yield b"".join(held)

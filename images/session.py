@@ -17,11 +17,13 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from images import chunker
+from images.ahead import Data, ahead
 from images.compress import compress
 from images.fetch import PackSource
 from images.locator import Locator
@@ -58,12 +60,12 @@ class PackStream:
         self._closer = ThreadPoolExecutor(1, thread_name_prefix="pack")  # forcing to disk waits; we need not
         self._closing: deque[Future[Trailer]] = deque()
         self._pack: PackWriter | None = None
-        self._parts: list[bytes] = []
+        self._parts: list[Data] = []
         self._members: list[Member] = []
         self._raw = 0
         self.finished: list[Trailer] = []
 
-    def add(self, id: bytes, data: bytes) -> None:
+    def add(self, id: bytes, data: Data) -> None:
         """Take one chunk. Raises OSError when an earlier frame could not be written."""
         if self._members and self._raw + len(data) > FRAME:
             self._submit()
@@ -121,6 +123,17 @@ def _finished(pack: PackWriter) -> Trailer:
         raise
 
 
+class _After:
+    """Reads what was read already, then the rest."""
+
+    def __init__(self, first: bytes, read: chunker.Read) -> None:
+        self._first, self._read = first, read
+
+    def __call__(self, size: int, /) -> bytes:
+        first, self._first = self._first, b""
+        return first or self._read(size)
+
+
 class Session:
     """One import or capture. Use as a context manager; leaving it without `publish` publishes nothing."""
 
@@ -134,7 +147,7 @@ class Session:
         self.tree = Spool(store.temp)
         self.added = 0  # bytes that the store lacked, before compression
 
-    def put(self, data: bytes) -> Chunk:
+    def put(self, data: Data) -> Chunk:
         """Store one chunk (1 byte or more) unless it is there. Raises OSError (disk full)."""
         chunk = Chunk(hashlib.sha256(data).digest(), len(data))
         if not self.has(chunk.id):
@@ -165,8 +178,18 @@ class Session:
         return b"".join(PackSource(Locator.parse(locator), self.store.read_range).stream(ids))
 
     def put_stream(self, read: chunker.Read) -> tuple[Chunk, ...]:
-        """Store everything `read` gives, cut by content. Memory stays small whatever its size."""
-        return tuple(self.put(piece) for piece in chunker.cut(read))
+        """Store everything `read` gives, cut by content. Memory stays small whatever its size; of much it is
+        called in another thread, while this one waits here.
+        """
+        first = chunker.fill(read)
+        if len(first) < chunker.BUFFER:
+            return self.put_whole(first)
+        with closing(ahead(chunker.cut(_After(first, read)))) as pieces:
+            return tuple(self.put(piece) for piece in pieces)
+
+    def put_whole(self, data: bytes) -> tuple[Chunk, ...]:
+        """Store a file of which `data` is all, cut by content."""
+        return tuple(self.put(piece) for piece in chunker.cut_whole(data))
 
     def publish(
         self, name: str, comment: str = "", parent: str | None = None, meta: Mapping[str, Any] | None = None,

@@ -51,7 +51,7 @@ def write_tree(
     Directories that are there are reused, anything else in the way is replaced. Raises BadInput,
     ChunkCorrupt, OSError (disk full, an xattr the file system cannot keep: its text names the path).
     """
-    stream = ahead(source.stream(chunk.id for chunk in manifest.chunks()))
+    stream = ahead(source.stream(manifest.ids()))
     writer = TreeWriter(target, stream, progress, manifest.header.bytes)
     with contextlib.closing(stream), contextlib.closing(writer):
         for entry in manifest.entries():
@@ -244,6 +244,31 @@ def set_attributes(entry: Entry, fd: int) -> None:
         os.setxattr(fd, key, value)
     os.fchmod(fd, entry.mode)
     os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
+
+
+def fit_attributes(entry: Entry, fd: int, found: os.stat_result) -> None:
+    """The same for a file that was one before (`found`): what is right already costs the disk nothing."""
+    owner = (found.st_uid, found.st_gid) == (entry.uid, entry.gid)
+    if not owner or not _same_xattrs(entry, fd):
+        strip_xattrs(fd)
+        set_attributes(entry, fd)
+        return
+    if stat.S_IMODE(found.st_mode) != entry.mode:
+        os.fchmod(fd, entry.mode)
+    if found.st_mtime_ns != entry.mtime_ns:
+        os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
+
+
+def _same_xattrs(entry: Entry, fd: int) -> bool:
+    try:
+        keys = set(os.listxattr(fd))
+    except OSError as err:
+        if err.errno != errno.ENOTSUP:
+            raise
+        keys = set()
+    if "security.selinux" not in entry.xattrs:
+        keys.discard("security.selinux")
+    return keys == set(entry.xattrs) and all(os.getxattr(fd, key) == entry.xattrs[key] for key in keys)
 
 
 def name_attributes(entry: Entry, name: bytes, parent: int) -> None:

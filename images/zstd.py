@@ -23,6 +23,11 @@ _WINDOW_LOG_MAX, _LARGEST_WINDOW = (
     100,
     28,
 )  # ZSTD_d_windowLogMax; 256 MiB bounds what a patch may make us hold
+# An object that nobody else has yet, to be filled once: a buffer of ctypes would be cleared before and copied
+# afterwards. (The empty one is shared; nothing is written to it.)
+_blank_bytes = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_char_p, ctypes.c_ssize_t)(
+    ("PyBytes_FromStringAndSize", ctypes.pythonapi)
+)
 
 
 class _Buffer(ctypes.Structure):
@@ -67,11 +72,11 @@ def _checked(lib: Any, code: int) -> int:
 def decompress(frame: bytes, size: int) -> bytes:
     """One whole frame of exactly `size` bytes. Raises BadInput when it is damaged or has another size."""
     lib = library()
-    out = ctypes.create_string_buffer(max(size, 1))
+    out: bytes = _blank_bytes(None, size)
     written = _checked(lib, lib.ZSTD_decompress(out, size, bytes(frame), len(frame)))
     if written != size:
         raise BadInput(f"zstd: {written} bytes came out where {size} were promised")
-    return ctypes.string_at(out, size)
+    return out
 
 
 def decompress_into(out: Any, frame: bytes, prefix: mmap.mmap) -> None:

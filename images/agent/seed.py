@@ -9,19 +9,23 @@ followed. Python 3.8, standard library only.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
 import stat
 from collections import deque
 from collections.abc import Container, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 from images.manifest import Chunk, Entry
-from images.tree_writer import set_attributes, strip_xattrs
+from images.tree_writer import fit_attributes
 
 ASIDE = ".bootsrv-old"
-AHEAD, AHEAD_BYTES = 64, 4 << 20  # files, and bytes of each, that are asked for before they are read
+FILES, BYTES = 32, 4 << 20  # read in one go by one thread
+READERS = max(2, min(4, os.cpu_count() or 1))
 STAYS = (ASIDE, "lost+found")
 _DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -107,6 +111,23 @@ class Bed:
             self._last = None
 
 
+class _Candidate(NamedTuple):
+    """A file that may be good: its number, open, and what it should hold."""
+
+    number: int
+    handle: int
+    entry: Entry
+
+
+class _Checked(NamedTuple):
+    """The chunks that it does hold, and where; `whole`: it holds nothing else."""
+
+    number: int
+    entry: Entry
+    good: list[tuple[bytes, int]]
+    whole: bool
+
+
 class Seed:
     """Finds chunks and files in beds. `reused` files and `bytes` tell what came from here."""
 
@@ -123,25 +144,29 @@ class Seed:
     def learn(self, entries: Iterable[Entry], wanted: Container[bytes]) -> None:
         """Reads the files of these entries and notes which of the `wanted` chunks they really hold.
 
-        Files to come are asked for ahead, so that the disk always has work; what is of no use is not read.
+        Several are read at once, so that the disk and each processor have work; what is of no use is not.
         """
-        waiting: deque[tuple[int, int, Entry]] = deque()
-        try:
-            for number, handle, entry in self._candidates(entries, wanted):
-                os.posix_fadvise(handle, 0, min(entry.size, AHEAD_BYTES), os.POSIX_FADV_WILLNEED)
-                waiting.append((number, handle, entry))
-                if len(waiting) > AHEAD:
-                    self._check(*waiting.popleft(), wanted)
-            while waiting:
-                self._check(*waiting.popleft(), wanted)
-        finally:
-            for _, handle, _ in waiting:
-                os.close(handle)
+        jobs: deque[Future[list[_Checked]]] = deque()
+        batch: list[_Candidate] = []
+        with ThreadPoolExecutor(READERS, thread_name_prefix="seed") as pool:
+            try:
+                for one in self._candidates(entries, wanted):
+                    batch.append(one)
+                    if len(batch) >= FILES or sum(each.entry.size for each in batch) >= BYTES:
+                        jobs.append(pool.submit(_checked, batch, wanted))
+                        batch = []
+                        while len(jobs) > 2 * READERS:
+                            self._note(jobs.popleft().result())
+                jobs.append(pool.submit(_checked, batch, wanted))
+                batch = []
+                while jobs:
+                    self._note(jobs.popleft().result())
+            finally:
+                for each in batch:
+                    os.close(each.handle)
 
-    def _candidates(
-        self, entries: Iterable[Entry], wanted: Container[bytes]
-    ) -> Iterator[tuple[int, int, Entry]]:
-        """Number, open file and entry of each file that may hold something wanted."""
+    def _candidates(self, entries: Iterable[Entry], wanted: Container[bytes]) -> Iterator[_Candidate]:
+        """Each file that may hold something wanted."""
         asked: set[bytes] = set()
         for entry in entries:
             if entry.type != "file" or not entry.chunks or entry.chunks in self._whole:
@@ -160,23 +185,15 @@ class Seed:
                 except OSError:
                     continue
                 self._files.append((bed, path))
-                yield len(self._files) - 1, handle, entry
+                yield _Candidate(len(self._files) - 1, handle, entry)
             asked |= fresh
 
-    def _check(self, number: int, handle: int, entry: Entry, wanted: Container[bytes]) -> None:
-        whole = entry.extents is None  # a hole could hide old data
-        try:
-            for chunk, offset in _places(entry):
-                good = chunk.id in wanted and _hash(handle, chunk, offset) == chunk.id
-                if good:
-                    self._where.setdefault(chunk.id, (number, offset))
-                whole = whole and good
-        except OSError:  # a bad place on the disk: what was read so far is good
-            whole = False
-        finally:
-            os.close(handle)
-        if whole:
-            self._whole.setdefault(entry.chunks, number)
+    def _note(self, files: Iterable[_Checked]) -> None:
+        for number, entry, good, whole in files:
+            for id, offset in good:
+                self._where.setdefault(id, (number, offset))
+            if whole:
+                self._whole.setdefault(entry.chunks, number)
 
     def holds(self, id: bytes) -> bool:
         """Whether the chunk was found."""
@@ -208,11 +225,15 @@ class Seed:
             return False
         try:
             found = os.fstat(handle)
-            if found.st_nlink != 1 or found.st_dev != os.fstat(parent).st_dev or found.st_size != entry.size:
+            if found.st_nlink != 1 or found.st_size != entry.size:
                 return False
-            os.rename(path.rpartition(b"/")[2], name, src_dir_fd=bed.folder(path), dst_dir_fd=parent)
-            strip_xattrs(handle)
-            set_attributes(entry, handle)
+            try:
+                os.rename(path.rpartition(b"/")[2], name, src_dir_fd=bed.folder(path), dst_dir_fd=parent)
+            except OSError as error:
+                if error.errno != errno.EXDEV:  # another file system of the same tree
+                    raise
+                return False
+            fit_attributes(entry, handle, found)
         finally:
             os.close(handle)
         self._files[number] = (self._target, entry.path)
@@ -239,8 +260,26 @@ class Seed:
             bed.close()
 
 
-def _hash(handle: int, chunk: Chunk, offset: int) -> bytes:
-    return hashlib.sha256(os.pread(handle, chunk.length, offset)).digest()
+def _checked(files: Iterable[_Candidate], wanted: Container[bytes]) -> list[_Checked]:
+    """Reads them, and closes them."""
+    return [_check(one, wanted) for one in files]
+
+
+def _check(file: _Candidate, wanted: Container[bytes]) -> _Checked:
+    good: list[tuple[bytes, int]] = []
+    whole = file.entry.extents is None  # a hole could hide old data
+    try:
+        for chunk, offset in _places(file.entry):
+            data = os.pread(file.handle, chunk.length, offset) if chunk.id in wanted else b""
+            if data and hashlib.sha256(data).digest() == chunk.id:
+                good.append((chunk.id, offset))
+            else:
+                whole = False
+    except OSError:  # a bad place on the disk: what was read so far is good
+        whole = False
+    finally:
+        os.close(file.handle)
+    return _Checked(file.number, file.entry, good, whole)
 
 
 def _places(entry: Entry) -> Iterator[tuple[Chunk, int]]:

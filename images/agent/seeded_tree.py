@@ -33,7 +33,7 @@ def write_seeded(
     manifest: SealedManifest, packs: PackSource, seed: Source, target: Path, progress: Progress
 ) -> Written:
     """Like `tree_writer.write_tree`. `target` holds nothing but what the seed set aside."""
-    missing = (chunk.id for chunk in manifest.chunks() if not seed.holds(chunk.id))
+    missing = (id for id in manifest.ids() if not seed.holds(id))
     stream = ahead(packs.stream(missing))
     writer = _Writer(target, packs, seed, stream, progress, manifest.header.bytes)
     with contextlib.closing(stream), contextlib.closing(writer):

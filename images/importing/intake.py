@@ -55,15 +55,23 @@ class Intake:
         def watched(size: int) -> bytes:
             nonlocal first
             piece = read(size)
-            if first:
-                self.look(entry.path, piece)
-                first = False
-            self.done += len(piece)
-            if self.done - self._told > _STEP:
-                self.tell(entry.name)
+            self._came(entry, piece, first)
+            first = False
             return piece
 
         return self.session.put_stream(watched)
+
+    def whole(self, entry: Entry, data: bytes) -> tuple[Chunk, ...]:
+        """The same for data that was read already, all of it."""
+        self._came(entry, data, True)
+        return self.session.put_whole(data)
+
+    def _came(self, entry: Entry, piece: bytes, first: bool) -> None:
+        if first:
+            self.look(entry.path, piece)
+        self.done += len(piece)
+        if self.done - self._told > _STEP:
+            self.tell(entry.name)
 
     def tell(self, what: str) -> None:
         """Report progress now."""

@@ -20,8 +20,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nastytree import build as build_nasty
 from nastytree import snapshot
+from pyfastcdc import FastCDC
 
 from images import chunker, session
+from images.importing import from_directory
 from images.importing.from_directory import import_directory
 from images.importing.from_disk import import_device
 from images.nbd import building
@@ -40,8 +42,9 @@ def small(frame: int) -> Iterator[Path]:
         patch.setattr(session, "FRAME", frame * 1000)
         patch.setattr(session, "PACK", 100_000)
         patch.setattr(chunker, "WHOLE", 4096)
-        patch.setattr(chunker, "AVERAGE", 4096)
-        patch.setattr(chunker, "_BUFFER", 50_000)
+        patch.setattr(chunker, "_cdc", FastCDC(avg_size=4096))
+        patch.setattr(chunker, "BUFFER", 50_000)
+        patch.setattr(from_directory, "LARGE", 30_000)
         patch.setattr(building, "_build", building.build)  # here, not in a process of its own
         try:
             yield folder

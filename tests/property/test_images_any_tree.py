@@ -13,8 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nastytree import snapshot
+from pyfastcdc import FastCDC
 
 from images import chunker, session
+from images.importing import from_directory
 from images.importing.from_directory import import_directory
 from images.store import ImageStore
 from images.tree_writer import write_tree
@@ -104,8 +106,9 @@ def test_any_tree(content: dict[bytes, dict[str, Any]], frame: int) -> None:
         patch.setattr(session, "FRAME", frame * 1000)
         patch.setattr(session, "PACK", 100_000)
         patch.setattr(chunker, "WHOLE", 4096)
-        patch.setattr(chunker, "AVERAGE", 4096)
-        patch.setattr(chunker, "_BUFFER", 50_000)
+        patch.setattr(chunker, "_cdc", FastCDC(avg_size=4096))
+        patch.setattr(chunker, "BUFFER", 50_000)
+        patch.setattr(from_directory, "LARGE", 30_000)
         try:
             source = folder / "in"
             (source / "etc").mkdir(parents=True)

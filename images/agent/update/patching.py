@@ -12,7 +12,8 @@ import contextlib
 import mmap
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Dict, List, NamedTuple, Optional, Set
 
@@ -22,7 +23,7 @@ from images.agent.update.state import HOME
 from images.agent.update.supply import Patched
 from images.errors import BadInput
 from images.manifest import Entry, parse_entry, to_bytes
-from images.patchset import HEAD, MAGIC, rows
+from images.patchset import HEAD, MAGIC, Row, rows
 from images.repack import Recipe, compress
 from images.zstd import decompress_into, decompress_patch, decompress_stream
 
@@ -43,40 +44,90 @@ class Patch(NamedTuple):
     repack: Optional[Recipe] = None
 
 
+class _Rows:
+    """The index of a set: as columns, since there may be a million. Rows are numbered in the set's order."""
+
+    def __init__(self, rows: Iterable[Row], start: int) -> None:
+        self._start = start
+        self._numbers: Dict[bytes, int] = {}
+        self._olds: List[Optional[bytes]] = []  # None: the same path
+        self._offsets, self.lengths = array("Q"), array("Q")
+        self._recipes: Dict[int, Recipe] = {}
+        for number, row in enumerate(rows):
+            self._numbers[to_bytes(row.new)] = number
+            self._olds.append(None if row.old == row.new else to_bytes(row.old))
+            self._offsets.append(row.offset)
+            self.lengths.append(row.length)
+            if row.repack is not None:
+                self._recipes[number] = row.repack
+
+    def __len__(self) -> int:
+        return len(self._olds)
+
+    def number(self, path: bytes) -> Optional[int]:
+        """Of the patch that makes that file."""
+        return self._numbers.get(path)
+
+    def patch(self, path: bytes, number: int) -> Patch:
+        """The whole row."""
+        old = self._olds[number]
+        place = self._start + self._offsets[number]
+        return Patch(path if old is None else old, place, self.lengths[number], self._recipes.get(number))
+
+
 class PatchSet:
-    """The patches that the server has for this update; none when `id` is None."""
+    """The patches that the server has for this update; none when `id` is None. After `prepare` it is, for
+    each path, how that file is made.
+    """
 
     def __init__(self, client: Client, id: Optional[str], tree: Folders, base: Mapping[bytes, bytes]) -> None:
         self._client, self._id, self._tree, self._base = client, id, tree, base
-        self._wanted: List[Patch] = []
+        self._usable = bytearray()  # by number: its old file is here, and somebody wants it
+        self._begun: Dict[bytes, Patched] = {}
         self._held, self._at = b"", 0
         self._pool: Optional[ThreadPoolExecutor] = None
         self.fetched = 0  # bytes
 
-    def slow(self, entries: Sequence[Entry]) -> Set[bytes]:
+    def slow(self, entries: Iterable[Entry]) -> Set[bytes]:
         """Paths of those that are packed again, which takes seconds: to be asked for last, since that goes on
         beside the others.
         """
-        return {one.path for one in entries if one.path in self._found and self._found[one.path].repack}
+        found = ((one.path, self._rows.number(one.path)) for one in entries)
+        return {path for path, n in found if n is not None and self._rows.patch(path, n).repack}
 
-    def makers(self, entries: Sequence[Entry]) -> Dict[bytes, Patched]:
-        """How to make each of `entries` that has a patch and whose old file is here."""
-        made: Dict[bytes, Patched] = {}
+    def prepare(self, entries: Iterable[Entry]) -> None:
+        """Finds out which of `entries` have a patch and their old file here."""
+        self._usable = bytearray(len(self._rows))
         for entry in entries:
-            patch = self._found.get(entry.path)
-            if patch is None or (patch.old and self._tree.stat(patch.old) is None):
+            number = self._rows.number(entry.path)
+            if number is None:
+                continue
+            patch = self._rows.patch(entry.path, number)
+            if patch.old and self._tree.stat(patch.old) is None:
                 continue
             if patch.repack is not None:
-                made[entry.path] = self._started(patch, patch.repack, entry)
+                self._begun[entry.path] = self._started(patch, patch.repack, entry)
             else:
-                self._wanted.append(patch)
-                made[entry.path] = self._maker(patch)
-        return made
+                self._usable[number] = 1
+
+    def __contains__(self, path: bytes) -> bool:
+        number = self._rows.number(path)
+        return number is not None and (bool(self._usable[number]) or path in self._begun)
+
+    def get(self, path: bytes) -> Optional[Patched]:
+        """How that file is made; None when it is not made by a patch."""
+        number = self._rows.number(path)
+        if number is None or not self._usable[number]:
+            return self._begun.get(path)
+        return self._maker(self._rows.patch(path, number), number)
 
     def close(self) -> None:
         """Nothing is made any more."""
         if self._pool is not None:
             self._pool.shutdown(wait=True)
+        self._begun.clear()
+        self._held = b""
+        self._rows = _Rows((), 0)
 
     @property
     def _beside(self) -> ThreadPoolExecutor:
@@ -88,28 +139,21 @@ class PatchSet:
         return self._pool
 
     @cached_property
-    def _found(self) -> Dict[bytes, Patch]:
-        return self._index() if self._id is not None else {}
-
-    def _index(self) -> Dict[bytes, Patch]:
-        head = self._range(0, HEAD.size)
-        magic, length = HEAD.unpack(head)
+    def _rows(self) -> _Rows:
+        if self._id is None:
+            return _Rows((), 0)
+        magic, length = HEAD.unpack(self._range(0, HEAD.size))
         if magic != MAGIC:
             raise BadInput("patch set: not one")
-        start = HEAD.size + length
-        listed = rows(self._range(HEAD.size, length))
-        return {
-            to_bytes(row.new): Patch(to_bytes(row.old), start + row.offset, row.length, row.repack)
-            for row in listed
-        }
+        return _Rows(rows(self._range(HEAD.size, length)), HEAD.size + length)
 
-    def _maker(self, patch: Patch) -> Patched:
+    def _maker(self, patch: Patch, number: int) -> Patched:
         def make(entry: Entry) -> Iterator[bytes]:
             if not patch.old:  # the file by itself
-                yield from decompress_stream([self._frame(patch)])
+                yield from decompress_stream([self._frame(patch, number)])
                 return
             with self._mapped(patch.old, entry) as old:
-                yield from self._patched(self._frame(patch), old, entry.size)
+                yield from self._patched(self._frame(patch, number), old, entry.size)
 
         return make
 
@@ -182,15 +226,16 @@ class PatchSet:
         finally:
             os.close(handle)
 
-    def _frame(self, patch: Patch) -> bytes:
+    def _frame(self, patch: Patch, number: int) -> bytes:
         """The patch's bytes; those that follow it and are wanted too come along."""
         begin = patch.offset - self._at
         if begin < 0 or begin + patch.length > len(self._held):
-            end = patch.offset + patch.length
-            for other in self._wanted:
-                if other.offset == end and end + other.length - patch.offset <= AHEAD:
-                    end += other.length
-            self._held, self._at = self._range(patch.offset, end - patch.offset), patch.offset
+            size, lengths = patch.length, self._rows.lengths
+            for other in range(number + 1, len(lengths)):
+                if not self._usable[other] or size + lengths[other] > AHEAD:
+                    break
+                size += lengths[other]
+            self._held, self._at = self._range(patch.offset, size), patch.offset
             begin = 0
         return self._held[begin : begin + patch.length]
 

@@ -207,7 +207,7 @@ class Update:
         patches: PatchSet,
         reading: Folders,
     ) -> Dict[str, Any]:
-        order = _with_last(found.fresh, patches.slow([differ.entry for differ in found.fresh]))
+        order = _with_last(found.fresh, patches.slow(differ.entry for differ in found.fresh))
         entries = [differ.entry for differ in order]
         seeds = Seeds(reading, {chunk.id for entry in entries for chunk in entry.chunks})
         fresh = {entry.path for entry in entries}
@@ -215,11 +215,13 @@ class Update:
         seeds.add_all(parse_entry(line) for path, line in base.items() if path in fresh or path in gone)
         seeds.add_lines(base.values())
         over.seed(seeds)
-        supply = Supply(entries, seeds, source, patches.makers(entries))
+        patches.prepare(entries)
+        supply = Supply(entries, seeds, source, patches)
         stage = Stage(self._tree)
         with contextlib.closing(ahead(supply.stream())) as chunks:
             staged = stage.make(order, chunks, self._progress)
         seeds.close()
+        patches.close()
         base.clear()
         self._written = {one.entry.path: one.inode for one in staged if one.entry.type == "file"}
         made = moves(stage, found, staged)
@@ -272,6 +274,8 @@ class Update:
 
 def _with_last(fresh: List[Differ], slow: Set[bytes]) -> List[Differ]:
     """The same with what is slow at the end, and behind it the links to that."""
+    if not slow:
+        return fresh
     last = [d for d in fresh if d.entry.path in slow or d.entry.target in slow]
     paths = {d.entry.path for d in last}
     return [*(d for d in fresh if d.entry.path not in paths), *last]

@@ -9,8 +9,8 @@ library only.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Callable, Optional
+from collections.abc import Iterator, Sequence
+from typing import Callable, Optional, Protocol
 
 from images.agent.update.seeds import Seeds
 from images.ahead import Data
@@ -21,11 +21,19 @@ from images.manifest import Chunk, Entry
 Patched = Callable[[Entry], "Iterator[bytes]"]  # a file made by its patch, in pieces of any size
 
 
+class Patches(Protocol):
+    """The files that have a patch, by path."""
+
+    def __contains__(self, path: bytes) -> bool: ...
+
+    def get(self, path: bytes) -> Optional[Patched]: ...
+
+
 class Supply:
     """Chunks for `entries` in order. `patches`: paths that have one, made by `patched`."""
 
     def __init__(
-        self, entries: Sequence[Entry], seeds: Seeds, source: PackSource, patches: Mapping[bytes, Patched]
+        self, entries: Sequence[Entry], seeds: Seeds, source: PackSource, patches: Patches
     ) -> None:
         self._entries, self._seeds, self._source, self._patches = entries, seeds, source, patches
         self.patched = 0  # files made by a patch

@@ -77,23 +77,31 @@ class Changing(DataReader):
         return data
 
 
+def watch(monkeypatch: pytest.MonkeyPatch, name: str, times: int) -> None:
+    real = getattr(from_directory, name)
+
+    def reads(*args):  # type: ignore[no-untyped-def]
+        entry = args[-2]
+        Changing.times = times if entry.path == b"var/log/a.log" else 0
+        return real(*args)
+
+    monkeypatch.setattr(from_directory, name, reads)
+
+
+@pytest.mark.parametrize("large", [0, 2, 10])  # nothing counts as large, all does, it becomes it
 @pytest.mark.parametrize("new", [b"longer than it was before", b"", b"sam"])
 @pytest.mark.parametrize("times", [1, 2, 99])
 def test_a_file_that_changes(
-    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, new: bytes, times: int
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, new: bytes, times: int, large: int
 ) -> None:
     log = root / "var/log/a.log"
     log.write_bytes(b"old")
     monkeypatch.setattr(from_directory, "DataReader", Changing)
     Changing.path, Changing.new, Changing.times = log, new, 0
     store = make(tmp_path)
-    real = from_directory._file
-
-    def file(intake, entry, fd):  # type: ignore[no-untyped-def]
-        Changing.times = times if entry.path == b"var/log/a.log" else 0
-        return real(intake, entry, fd)
-
-    monkeypatch.setattr(from_directory, "_file", file)
+    monkeypatch.setattr(from_directory, "LARGE", large or from_directory.LARGE)
+    for name in ("_small", "_large"):
+        watch(monkeypatch, name, times)
     version = import_directory(store, "a", root)
     got = contents(store, "a")["var/log/a.log"]
     warned = any("kept changing" in text for text in version.meta["warnings"])

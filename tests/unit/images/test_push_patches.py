@@ -3,6 +3,7 @@ node."""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from imagestore import noise
 from pushhouse import House
 
 from images import repack
-from images.errors import ImageError
+from images.compress import zstd_frame
+from images.errors import BadInput, ImageError
 from images.manifest import Chunk, Entry
+from images.patchset import Row, rows
 from images.push.match import pairs
 from images.push.patches import patch_set
 
@@ -65,6 +68,21 @@ def test_a_patch_whose_old_file_changed_is_not_believed(tmp_path: Path) -> None:
     report = house.push(patches=made.id)
     assert report["patched"] == 0
     assert (house.root / "etc/big").read_bytes() == edited(data)
+
+
+def test_the_index_is_read_row_by_row_and_nothing_else_is_taken_for_one() -> None:
+    two = [["a", "", 0, 5], ["b\\udcff", "b", 5, 7, [9, True, 10504, 400]]]
+
+    def read(text: str) -> list[Row]:
+        return list(rows(zstd_frame(text.encode())))
+
+    good = json.dumps(two, separators=(",", ":"))
+    recipe = repack.Recipe(9, True, 10504, 400)
+    assert read(good) == [Row("a", "", 0, 5), Row("b\\udcff", "b", 5, 7, recipe)]
+    assert read("[]") == []
+    for text in ("", "[", "]", good[:-1], good + "]", good.replace("],[", "][", 1), "[1]", '[["a"]]', "{}"):
+        with pytest.raises(BadInput, match="patch set"):
+            read(text)
 
 
 def edited(data: bytes) -> bytes:

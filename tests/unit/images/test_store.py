@@ -28,6 +28,21 @@ def test_what_goes_in_comes_out(tmp_path: Path) -> None:
     assert ImageStore.open(store.root, create=False).versions() == [version]
 
 
+def test_few_chunks_of_many_are_found_as_all_are(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    many = {f"f{number}": noise(100, number) for number in range(200)}
+    publish(store, "many", many)
+    few = {"a": noise(100, 3), "b": noise(100, 199)}
+    publish(store, "few", few)
+    assert contents(store, "many") == many and contents(store, "few") == few
+    index = store.open_index()
+    ids = sorted(index.ids(1000) or ())
+    assert [spot.id for spot in index.spots(ids)] == ids
+    assert list(index.spots(ids[5:7])) == list(index.spots(ids))[5:7]
+    assert [spot.id for spot in index.spots(sorted([bytes(32), ids[9], b"\xff" * 32]))] == [ids[9]]
+    index.close()
+
+
 def test_references_and_tags(tmp_path: Path) -> None:
     store = make(tmp_path)
     first, second = publish(store, "a", {"x": b"1"}), publish(store, "a", {"x": b"2"})
