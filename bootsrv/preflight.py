@@ -239,6 +239,8 @@ def firewall_open(config: Config) -> Iterator[Finding]:
         return
     sections = (config.dhcp, config.tftp, config.dns, config.http)
     ports = [section.port for section in sections if section.enabled]
+    if config.http.enabled and config.http.tls_port is not None:
+        ports.append(config.http.tls_port)
     try:
         found = firewall.blocked(firewall.ruleset(), ports)
     except firewall.Unreadable as error:

@@ -37,7 +37,7 @@ def _run(drift: bool) -> int:
     task = from_environment()
     try:
         if not drift:
-            _renew(task)
+            renew_home(Path("/"), task)
         update = Update(Path("/"), task, say)
         report = update.drift() if drift else update.run()
         say(report)
@@ -52,21 +52,24 @@ def _run(drift: bool) -> int:
     return 0
 
 
-def _renew(task: Task) -> None:
-    """Where this machine calls home, and whom it believes there: the server may have moved to HTTPS, or have
-    another certificate. Before anything else, since a confirmation is such a call."""
-    root = Root(Path("/"))
+def renew_home(top: Path, task: Task) -> None:
+    """Where this machine calls home and whom it believes there, as the task says: the server may have moved
+    to HTTPS, or have another certificate. Before anything else, since a confirmation is such a call."""
+    root = Root(top)
     try:
         conf = home.read(root)
-        if not task.url.startswith("https://") or not conf.get("token"):
-            return
-        known = (conf.get("url"), root.read_text(home.CERTIFICATE), root.read_text(home.KEY).strip())
-        secure = f"{task.url}/node/v1/home"
-        if known != (secure, task.certificate, task.key.hex()):
-            server = home.Server(
-                conf.get("url", ""), conf["token"], secure, task.certificate, task.pin, task.key.hex()
-            )
-            home.renew(root, server, conf.get("image", ""))
+        if not conf.get("token"):
+            return  # imaged by nobody
+        url, key = f"{task.url}/node/v1/home", task.key.hex()
+        secure = task.url.startswith("https://")
+        known = [conf.get("url"), root.read_text(home.KEY).strip()]
+        if secure:
+            known.append(root.read_text(home.CERTIFICATE))
+        if known != [url, key, *([task.certificate] if secure else [])]:
+            row = {"secure": url, "certificate": task.certificate, "pin": task.pin} if secure else {}
+            plain = conf.get("url", "") if secure else url
+            row.update(url=plain, token=conf["token"])
+            home.renew(root, home.parse_callback(row, task.key), conf.get("image", ""))
     finally:
         root.close()
 

@@ -1,0 +1,51 @@
+"""Where a machine calls home follows the server, with each push that is trusted to say so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from images.agent import home
+from images.agent.rootfs import Root
+from images.agent.update.cli import renew_home
+from images.agent.update.task import Task
+
+PLAIN = Task("http://10.0.0.1:8080", "push", b"\1" * 32, "debian@2", "0" * 64)
+SECURE = PLAIN._replace(url="https://10.0.0.1:8443", certificate="PEM", pin="sha256//x=")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "usr/bin").mkdir(parents=True)
+    (tmp_path / "usr/bin/python3").touch()
+    home.renew(Root(tmp_path), home.Server("http://10.0.0.9:8080/node/v1/home", "own"), "debian@1")
+    return tmp_path
+
+
+def test_to_https_to_another_certificate_and_back(root: Path) -> None:
+    inside = Root(root)
+    renew_home(root, SECURE)
+    assert home.read(inside) == {
+        "url": "https://10.0.0.1:8443/node/v1/home", "token": "own", "image": "debian@1", "pin": "sha256//x=",
+    }  # fmt: skip
+    assert inside.read_text(home.CERTIFICATE) == "PEM" and inside.read_text(home.KEY) == "01" * 32 + "\n"
+    renew_home(root, SECURE._replace(certificate="OTHER", pin="sha256//y="))
+    assert inside.read_text(home.CERTIFICATE) == "OTHER" and home.read(inside)["pin"] == "sha256//y="
+    renew_home(root, PLAIN)
+    assert home.read(inside) == {
+        "url": "http://10.0.0.1:8080/node/v1/home", "token": "own", "image": "debian@1",
+    }  # fmt: skip
+
+
+def test_nothing_is_written_when_all_is_as_it_was(root: Path) -> None:
+    renew_home(root, SECURE)
+    before = (root / "etc/bootsrv/home.conf").stat()
+    renew_home(root, SECURE)
+    after = (root / "etc/bootsrv/home.conf").stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+def test_a_system_that_was_never_imaged_is_left_alone(tmp_path: Path) -> None:
+    renew_home(tmp_path, SECURE)
+    assert not list(tmp_path.iterdir())
