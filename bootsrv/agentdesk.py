@@ -18,7 +18,7 @@ from typing import Any
 
 from bootsrv import orders
 from bootsrv.calls import Refused, json_reply, object_of
-from bootsrv.registry.orders import DONE, FAILED, TAKEN, WAITING, AgentCall
+from bootsrv.registry.orders import DONE, FAILED, TAKEN, WAITING, AgentCall, OrderRow
 from bootsrv.registry.registry import Registry
 from bootsrv.registry.tokens import Token
 from images.agent import bundle
@@ -42,7 +42,7 @@ class AgentDesk:
         may have been lost on its way: a machine that has begun it says so, and nothing is done twice."""
         node, held = self._node(token), _held(request)
         self._called(node, AgentCall(held, self._clock(), request.peer, _port(request.query.get("port", ""))))
-        found = self._registry.orders.of(node, held)
+        found = current(self._registry, node, held, self._clock())
         if found is None or found.state not in (WAITING, TAKEN):
             return json_reply({"pause": orders.pause(self._count)})
         self._registry.orders.step(found.number, TAKEN, self._clock())
@@ -52,7 +52,7 @@ class AgentDesk:
         """Lines of an order's work, or its end."""
         said = object_of(request.body, MAX_BODY)
         node, number = self._node(token), said.get("number")
-        found = self._registry.orders.of(node, _held(request))
+        found = current(self._registry, node, _held(request), self._clock())
         if found is None or found.number != number:
             raise Refused(410, "nobody waits for that order any more")
         lines = said.get("lines")
@@ -89,10 +89,25 @@ class AgentDesk:
             self._written, self._count = call.called, self._registry.orders.agents()
 
 
-def opened(registry: Registry, token: Token, text: str) -> Mapping[str, Any] | None:
+def current(registry: Registry, node: int, held: bytes, now: float) -> OrderRow | None:
+    """The order of the holder of that token; one that nobody waits for goes, so that none is begun hours
+    after it was asked for."""
+    found = registry.orders.of(node, held)
+    if found is None:
+        return None
+    if found.state == WAITING:
+        left = orders.forgotten(found.made, now, registry.orders.agents())
+    else:
+        left = orders.silent(found.heard, now - orders.STALE_SECONDS)
+    if left:
+        registry.orders.remove(found.number)
+    return None if left else found
+
+
+def opened(registry: Registry, token: Token, text: str, now: float) -> Mapping[str, Any] | None:
     """What the holder of a node's token may have from the store for the order that it carries out; None when
     it has none."""
-    found = registry.orders.of(int(token.subject), hashlib.sha256(text.encode()).digest())
+    found = current(registry, int(token.subject), hashlib.sha256(text.encode()).digest(), now)
     return found.opens if found is not None and found.state == TAKEN else None
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 SHORTEST, PER_SECOND = 20.0, 50.0
 TAKE_SECONDS = 2.0  # of the agent, on top of its pause, to ask
 SILENT_SECONDS = 180.0  # an agent that works says so every half minute
+STALE_SECONDS = 10.0  # who waits takes an order back himself
 SPREAD = 1.2  # an agent's pause is up to a fifth longer than it was told
 
 
@@ -24,6 +25,11 @@ def alive(called: float, now: float, agents: int) -> bool:
 def overdue(made: float, now: float, agents: int) -> bool:
     """Whether an order that was made then should have been taken."""
     return now - made > SPREAD * pause(agents) + TAKE_SECONDS
+
+
+def forgotten(made: float, now: float, agents: int) -> bool:
+    """Whether nobody can be waiting any more for an order that nobody took: who made it was killed."""
+    return overdue(made, now - STALE_SECONDS, agents)
 
 
 def silent(heard: float, now: float) -> bool:

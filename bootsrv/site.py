@@ -206,7 +206,7 @@ class HouseSite:
             return self._pushes.find(kind, id, found)
         if found.purpose == "home":  # an agent's, which has no other
             assert token is not None
-            opens = agentdesk.opened(self._registry, found, token)
+            opens = agentdesk.opened(self._registry, found, token, self._clock())
             if opens is None:
                 return Denied(403, "this machine carries out no order")
             return self._pushes.find(kind, id, replace(found, data=opens))

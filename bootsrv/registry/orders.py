@@ -30,8 +30,8 @@ class AgentCall:
 
 @dataclass(frozen=True, slots=True)
 class OrderRow:
-    """`sealed`: what the machine gets; `opens`: what it may fetch for it; `heard`: when it last said
-    something, epoch seconds; `error`: why it failed."""
+    """`sealed`: what the machine gets; `opens`: what it may fetch for it; `made` and `heard` (when it
+    last said something): epoch seconds; `error`: why it failed."""
 
     number: int
     node: int
@@ -39,6 +39,7 @@ class OrderRow:
     sealed: Mapping[str, Any]
     opens: Mapping[str, Any]
     state: str
+    made: float
     heard: float
     error: str
 
@@ -140,7 +141,7 @@ class Orders:
 def _order(row: Any) -> OrderRow:
     return OrderRow(
         row["number"], row["node"], row["secret"], msgspec.json.decode(row["sealed"] or "{}"),
-        msgspec.json.decode(row["opens"]), row["state"], row["heard"], row["error"],
+        msgspec.json.decode(row["opens"]), row["state"], row["made"], row["heard"], row["error"],
     )  # fmt: skip
 
 

@@ -9,10 +9,11 @@ order: the next one is of the version that the machine has become. Python 3.8, s
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Iterator
 from urllib.parse import urlencode
 
 from images.agent.client import Client, Refused
@@ -53,11 +54,21 @@ class Service:
         words = urlencode({"port": self.bell.port, "version": VERSION})
         answer = self.client.get_json(f"/node/v1/order?{words}") or {}
         if "signed" in answer:
-            self.obey(answer)
+            with self._uninterrupted():
+                self.obey(answer)
             return True
         self.client.close()  # a connection that is held open is memory on the server
         self.bell.wait(max(1.0, float(answer.get("pause") or PAUSE)))
         return False
+
+    @contextlib.contextmanager
+    def _uninterrupted(self) -> Iterator[None]:
+        """A stop of the service, such as by the restart that an order brings, waits until its end is told."""
+        before = signal.signal(signal.SIGTERM, lambda *_: None)  # a handler, which no child inherits
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
     def obey(self, answer: Dict[str, Any]) -> None:
         """From its signature to its report. What is not accepted is told as well, and not done."""
@@ -98,7 +109,19 @@ class Service:
 
 def client_of(server: Server) -> Client:
     """A connection for one thread."""
-    return Client(server.url, server.token, say, certificate=server.certificate)
+    return Client(server.url, server.token, Once(), certificate=server.certificate)
+
+
+class Once:
+    """To the journal, but not what was said before: a server may be away for days."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __call__(self, text: str) -> None:
+        if text != self._last:
+            say(text)
+        self._last = text
 
 
 def failed(error: Exception) -> Dict[str, Any]:
@@ -113,16 +136,13 @@ def say(text: str) -> None:
 
 def main() -> None:
     """Entry point; systemd starts it again."""
-    said = ""
+    once = Once()
     while True:
         try:
             Service().run()
             return
-        except (ImageError, OSError) as error:  # said once: it may last for months
-            text = str(error) or type(error).__name__
-            if text != said:
-                say(text)
-            said = text
+        except (ImageError, OSError) as error:
+            once(str(error) or type(error).__name__)
         time.sleep(TROUBLE)
 
 

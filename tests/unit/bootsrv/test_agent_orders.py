@@ -215,6 +215,21 @@ def test_odd_words(verbs: Appliance, one: Machine, body: object) -> None:
     assert verbs.registry.orders.agent(one.node.id).port == 0
 
 
+def test_an_order_whose_maker_was_killed_is_void(verbs: Appliance, site: HouseSite, one: Machine) -> None:
+    one.ask()
+    table, version = verbs.registry.orders, verbs.images.resolve("debian@2").id
+    for age, given in ((5.0, True), (60.0, False)):
+        number = table.new(one.node.id, holder(one.token), {"version": version}, time.time() - age)
+        table.seal(number, {"signed": "", "signature": ""})
+        assert ("signed" in one.ask()) is given and (table.get(number) is not None) is given
+    number = table.new(one.node.id, holder(one.token), {"version": version}, time.time())
+    table.seal(number, {"signed": ""})
+    table.step(number, "taken", time.time() - 60)
+    assert isinstance(site.store("manifests", version, one.token), Path)
+    table.step(number, "taken", time.time() - 300)
+    assert isinstance(site.store("manifests", version, one.token), Denied) and one.tell(number, code=0) == 410
+
+
 def test_many_ask_seldom() -> None:
     for count in (0, 1, 1000, 10_000, 100_000):
         assert orders.pause(count) >= 20 and count / orders.pause(count) <= 50
