@@ -13,7 +13,7 @@ SPREAD = 1.2  # an agent's pause is up to a fifth longer than it was told
 
 def pause(agents: int) -> float:
     """Seconds between two questions of one agent: all together ask no more than PER_SECOND. Each question is
-    a TLS handshake, about a millisecond of a processor."""
+    a TLS handshake, one to two milliseconds of a processor."""
     return max(SHORTEST, agents / PER_SECOND)
 
 
