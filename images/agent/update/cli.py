@@ -6,14 +6,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Dict, List
 
 from images.agent import home
 from images.agent.rootfs import Root
-from images.agent.service import carried
+from images.agent.service import running
 from images.agent.update.resume import resume
 from images.agent.update.run import Update
 from images.agent.update.task import Task, from_environment
@@ -46,9 +45,9 @@ def _run(drift: bool) -> int:
         return 1
     changed = not drift and any(report[kind] for kind in ("made", "attributes", "removed"))
     if changed and task.reboot:
-        _systemctl("--no-block", "reboot")
+        running.systemctl("--no-block", "reboot")
     elif changed:
-        _serve()
+        running.follow()
     return 0
 
 
@@ -72,24 +71,6 @@ def renew_home(top: Path, task: Task) -> None:
             home.renew(root, home.parse_callback(row, task.key), conf.get("image", ""))
     finally:
         root.close()
-
-
-def _serve() -> None:
-    """The agent service, where the new version brought one: it need not wait for a boot."""
-    if Path(carried.UNIT_FILE).exists() and _systemctl("is-active", carried.UNIT):
-        _systemctl("daemon-reload")
-        _systemctl("--no-block", "start", carried.UNIT)
-
-
-def _systemctl(*words: str) -> int:
-    """Its exit status."""
-    try:
-        return subprocess.run(
-            ["systemctl", *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, check=False,
-        ).returncode  # fmt: skip
-    except FileNotFoundError:
-        return 1
 
 
 def run_update(arguments: List[str], server: str) -> int:

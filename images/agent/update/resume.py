@@ -18,6 +18,7 @@ from typing import Dict
 from images.agent import home
 from images.agent.client import believing
 from images.agent.rootfs import Root
+from images.agent.service import running
 from images.agent.update.folders import Folders
 from images.agent.update.settle import WAIT, Settling
 from images.agent.update.state import State
@@ -73,8 +74,11 @@ def _confirm(root: Path, state: State, about: Dict[str, object], every: float) -
             tree.close()
     if not healthy and not call_home(root, returned="not confirmed in time") and str(root) == "/":
         print("bootsrv: returned to the version before; the server does not answer", flush=True)
-    if not healthy and booted and str(root) == "/":
-        subprocess.run(["systemctl", "reboot"], check=False)
+    if not healthy and str(root) == "/":
+        if booted:
+            subprocess.run(["systemctl", "reboot"], check=False)
+        else:
+            running.follow()
     return "confirmed" if healthy else "returned"
 
 

@@ -1,4 +1,5 @@
-"""Where a machine calls home follows the server, with each push that is trusted to say so."""
+"""What a push does beside the files: where the machine calls home follows the server, and the agent service
+its version."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import pytest
 
 from images.agent import home
 from images.agent.rootfs import Root
+from images.agent.service.running import follow
 from images.agent.update.cli import renew_home
 from images.agent.update.task import Task
 
@@ -49,3 +51,23 @@ def test_nothing_is_written_when_all_is_as_it_was(root: Path) -> None:
 def test_a_system_that_was_never_imaged_is_left_alone(tmp_path: Path) -> None:
     renew_home(tmp_path, SECURE)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("runs", [True, False])
+def test_the_agent_service_comes_and_goes_with_the_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool, runs: bool
+) -> None:
+    systemctl, unit = tmp_path / "systemctl", tmp_path / "bootsrv-agent.service"
+    systemctl.write_text(
+        f'#!/bin/sh\necho "$@" >>{tmp_path}/log\n[ "$1" != is-active ] || exit {0 if runs else 3}\n'
+    )
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    if there:
+        unit.touch()
+    follow(unit)
+    asked = (tmp_path / "log").read_text().splitlines()
+    assert asked[0] == f"is-active --quiet {unit.name}"
+    verb = "start" if there else "stop"
+    assert asked[1:] == ([] if there == runs else ["daemon-reload", f"--no-block {verb} {unit.name}"])
