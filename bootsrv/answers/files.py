@@ -24,16 +24,18 @@ from pxe.answers.cloud.check import check as check_autoinstall
 from pxe.answers.cloud.nocloud import hostname, meta_data, network_config
 from pxe.answers.cloud.nocloud import render as render_nocloud
 from pxe.answers.cloud.nocloud_check import check as check_nocloud
+from pxe.answers.doubts import doubts
 from pxe.answers.errors import Finding, Unfit
 from pxe.answers.ignition.check import check as check_ignition
 from pxe.answers.ignition.render import render as render_ignition
-from pxe.answers.kickstart.importer import Imported, read_kickstart
+from pxe.answers.kickstart.importer import BOM, Imported, read_kickstart
 from pxe.answers.kickstart.parser import KickstartParser
 from pxe.answers.kickstart.render import render as render_kickstart
+from pxe.answers.layers import profile_of
 from pxe.answers.places import placed
 from pxe.answers.preseed.check import check as check_preseed
 from pxe.answers.preseed.render import render as render_preseed
-from pxe.answers.profile import Profile, profile_from, profile_values
+from pxe.answers.profile import Profile, profile_values
 from pxe.answers.targets import Dialect, Target, find_target
 from pxe.answers.unsaid import unsaid
 from pxe.errors import ParserFailed, SettingError
@@ -94,6 +96,9 @@ def target(name: str) -> Target:
 def validate(text: str, goal: Target, parser: KickstartParser | None = None) -> tuple[Finding, ...]:
     """What the target's reader says of any file. `parser`: one that is there already. Raises BootsrvError
     when it cannot be asked."""
+    if text.startswith(BOM) and goal.dialect is not Dialect.AUTOYAST:
+        mark = Finding("a byte order mark stands in front, which its reader takes for text", line=1)
+        return (mark, *validate(text.removeprefix(BOM), goal, parser))
     if goal.dialect is Dialect.PRESEED:
         return tuple(check_preseed(text, goal.major))
     if reader := _READERS.get(goal.dialect):
@@ -123,20 +128,36 @@ def _by_our_tables(text: str, goal: Target) -> tuple[Finding, ...]:
 
 
 def load_profile(path: Path) -> Profile:
-    """A profile's file (TOML). Raises Invalid with the field."""
+    """A profile's file (TOML), its snippets filled in. Raises Invalid with the field."""
+    values = _parsed(path)
     try:
-        return profile_from(tomllib.loads(read_text(path)))
+        return profile_of([values], {})
+    except SettingError as error:
+        hint = "; templates are filled for a node, when the profile is saved" if _open(values) else ""
+        raise Invalid(f"{path}: {error}{hint}") from error
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
         raise Invalid(f"{path}: {error}") from error
-    except SettingError as error:
-        raise Invalid(f"{path}: {error}") from error
+
+
+def _open(values: Any) -> bool:
+    """Whether something in it waits to be filled in: a template, or a snippet."""
+    if isinstance(values, Mapping):
+        return "snippet" in values or any(map(_open, values.values()))
+    if isinstance(values, list):
+        return any(map(_open, values))
+    return isinstance(values, str) and "{{" in values
 
 
 def render(
     profile: Profile, goal: Target, secrets: Mapping[str, str], parser: KickstartParser | None = None
 ) -> Rendered:
     """The answer file for a target, checked by its reader; findings instead of text where it cannot be."""
-    left_out = tuple(unsaid(profile, goal.dialect))
+    left_out = (*unsaid(profile, goal.dialect), *doubts(profile, goal.dialect))
     try:
         text = _WRITERS[goal.dialect](profile, goal, secrets)
     except Unfit as error:
@@ -179,7 +200,11 @@ def to_toml(profile: Profile) -> str:
 
 def compare(one: Path, other: Path) -> str:
     """What differs between two profiles, as a unified diff of their values; empty when they say the same."""
-    old, new = (to_toml(load_profile(path)) for path in (one, other))
+    both = [_parsed(path) for path in (one, other)]
+    if any(map(_open, both)):
+        old, new = map(as_toml, both)  # as it is written: nobody has filled it in
+    else:
+        old, new = (to_toml(load_profile(path)) for path in (one, other))
     return difference(old, new, str(one), str(other))
 
 

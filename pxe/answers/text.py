@@ -88,5 +88,10 @@ Port = Annotated[
 ]
 
 
+def is_hash(text: str) -> bool:
+    """Whether a text can be the hash of an account's password, or what no password hashes to."""
+    return bool(re.match(_HASH, text))
+
+
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """What every part of a profile keeps to: unknown keys are errors, values never change."""

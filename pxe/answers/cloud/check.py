@@ -15,6 +15,7 @@ import jsonschema
 import yaml
 
 from pxe.answers.errors import Finding
+from pxe.answers.text import is_hash
 
 _HEADER = "#cloud-config"
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML has it
@@ -34,10 +35,16 @@ def check(text: str) -> list[Finding]:
     values, lines = found
     if not isinstance(values, dict) or not isinstance(values.get("autoinstall"), dict):
         return [Finding("there is no autoinstall key at the top", line=1)]
-    return [
+    found_all = [
         finding_of(error, lines, ("autoinstall",))
         for error in _validator().iter_errors(values["autoinstall"])
     ]
+    identity = values["autoinstall"].get("identity")
+    password = identity.get("password") if isinstance(identity, dict) else None
+    if isinstance(password, str) and not is_hash(password):
+        path = ("autoinstall", "identity", "password")
+        found_all.append(Finding("this is no password's hash", ".".join(path), lines.get(path, 0)))
+    return found_all
 
 
 def opened(text: str) -> tuple[Any, dict[tuple[Any, ...], int]] | Finding:

@@ -38,8 +38,9 @@ def netplan(profile: Profile, say: Say) -> dict[str, Any] | None:
 
 
 def _one(found: dict[str, dict[str, Any]], interface: Interface, where: str, say: Say) -> None:
-    if interface.method is Method.NONE:
-        return
+    made = interface.bond_slaves or interface.bridge_slaves or interface.team_slaves
+    if interface.method is Method.NONE and not made and interface.vlan is None:
+        return  # one that is made is there without addresses, too: for the VLANs on it
     if interface.method in (Method.QUERY, Method.IBFT):
         say(Finding(f"netplan has no {interface.method}; use dhcp or static", f"{where}.method"))
     if interface.team_slaves or interface.team_config:

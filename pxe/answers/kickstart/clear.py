@@ -16,6 +16,7 @@ from pxe.answers.text import is_line
 
 Hasher = Callable[[str], str]
 _OPTION = re.compile(r"--[a-z-]*(passphrase|password|wpakey|wepkey)\Z")
+_ACCOUNTS = ("rootpw", "sshpw")  # whose password is a word of its own
 _NAMED = re.compile(r"(--[a-z-]*(?:passphrase|password|wpakey|wepkey))=secret:([A-Za-z0-9_.-]+)\Z")
 _LOADERS = ("bootloader", "lilo")
 
@@ -56,9 +57,9 @@ class Clear:
         for word in list(_joined(words))[1:]:
             option, _, text = word.partition("=")
             found = _OPTION.match(option)
-            if command == "rootpw" and not crypted and not word.startswith("--"):
+            if command in _ACCOUNTS and not crypted and not word.startswith("--"):
                 yield from ("--iscrypted", self.hashed(word, command, line))
-            elif command in ("rootpw", "user") and not crypted and option == "--plaintext":
+            elif command in (*_ACCOUNTS, "user") and not crypted and option == "--plaintext":
                 continue
             elif not found or not text or (crypted and option == "--password"):
                 yield word
@@ -73,10 +74,27 @@ class Clear:
 
 
 def _joined(words: tuple[str, ...]) -> Iterator[str]:
-    """The words, an option of a password and its value as one."""
+    """The words, an option of a password or of its account and its value as one."""
     rest = iter(words)
     for word in rest:
-        yield f"{word}={next(rest, '')}" if _OPTION.match(word) else word
+        yield f"{word}={next(rest, '')}" if _OPTION.match(word) or word == "--username" else word
+
+
+def in_the_clear(line: str) -> bool:
+    """Whether a line that a profile keeps has a password which is neither a hash nor a secret's name."""
+    try:
+        words = tuple(shlex.split(line, comments=True))
+    except ValueError:
+        return False  # no installer reads it
+    if not words or words[0].startswith("%"):
+        return False
+    crypted = "--iscrypted" in words and words[0] in (*_ACCOUNTS, "user", *_LOADERS)
+    said = list(_joined(words))
+    plain = [word for word in said[1:] if not word.startswith("--")] if words[0] in _ACCOUNTS else []
+    for option, _, text in (word.partition("=") for word in said):
+        plain += [text] if _OPTION.match(option) else []
+    return not crypted and any(text and not text.startswith(("$", "secret:", "grub.pbkdf2.", "!", "*"))
+                               for text in plain)  # fmt: skip
 
 
 def put(line: str, secrets: Mapping[str, str], say: Callable[[Finding], None]) -> str:

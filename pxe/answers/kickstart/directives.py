@@ -10,7 +10,7 @@ from pxe.answers.errors import Finding
 from pxe.answers.kickstart import forms_disk, forms_legacy, forms_system, simple
 from pxe.answers.kickstart.age import Age
 from pxe.answers.kickstart.form import Form, quote
-from pxe.answers.network import Method
+from pxe.answers.network import Interface, Method
 from pxe.answers.profile import Profile, Source, User
 from pxe.answers.targets import OLDEST, Target
 from pxe.answers.text import Section
@@ -142,6 +142,10 @@ class Directives:
         for number, interface in enumerate(self._profile.network):
             if interface.method is not Method.NONE:
                 yield self._form(forms_disk.NETWORK, interface, f"network[{number}]")
+            elif _made(interface):
+                # There without addresses, for the VLANs on it.
+                bare = msgspec.structs.replace(interface, method=Method.DHCP, no_ipv4=True, no_ipv6=True)
+                yield self._form(forms_disk.NETWORK, bare, f"network[{number}]")
             elif msgspec.to_builtins(interface).keys() - {"method", "device"}:
                 self._say(Finding("with the method none nothing is said of a card", f"network[{number}]"))
         if self._profile.hostname:
@@ -244,6 +248,10 @@ def source_form(source: Source) -> Form:
     if source.nfs_server:
         return forms_system.NFS
     return forms_system.HARDDRIVE if source.disk else forms_system.URL
+
+
+def _made(one: Interface) -> bool:
+    return bool(one.bond_slaves or one.bridge_slaves or one.team_slaves or one.vlan is not None)
 
 
 def _proxied(source: Source, proxy: str | None) -> Source:

@@ -20,6 +20,8 @@ from pxe.answers.kickstart.form import Strange
 from pxe.answers.kickstart.sections import packages_of, script_of
 from pxe.answers.profile import Profile, Raw, profile_from
 
+BOM = "\ufeff"  # Anaconda takes it for a part of the first word
+
 
 @dataclass(slots=True)
 class Imported:
@@ -35,8 +37,10 @@ def read_kickstart(
 ) -> Imported:
     """A profile from a file's text. `loader_hasher`: for passwords of boot loaders, where those are not as
     accounts'. Raises SettingError for a file that has no structure at all."""
-    document = lexer.read(text)
     notes: list[Finding] = []
+    if text.startswith(BOM):
+        notes.append(Finding("the byte order mark in front was taken away", line=1, warning=True))
+    document = lexer.read(text.removeprefix(BOM))
     clear = Clear(hasher, loader_hasher or hasher, notes.append)
     fields = Fields(clear)
     raw: list[Raw] = []

@@ -6,14 +6,13 @@ profile's field, and then nothing is written (`Unfit`).
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 
 from pxe.answers.errors import Finding, Unfit
 from pxe.answers.kickstart import simple
 from pxe.answers.kickstart.age import Age
-from pxe.answers.kickstart.clear import put
+from pxe.answers.kickstart.clear import in_the_clear, put
 from pxe.answers.kickstart.directives import Directives, by_script, keys_of
 from pxe.answers.kickstart.form import quote
 from pxe.answers.kickstart.lexer import SECTIONS
@@ -25,13 +24,16 @@ _PRE_INSTALL = Age("F24 R7", "", "use %pre")
 _ON_ERROR = Age("F25 R8", "", "leave it out")
 _HEADERS = {When.PRE: "%pre", When.PRE_INSTALL: "%pre-install", When.POST: "%post", When.ERROR: "%onerror"}
 _AGES = {When.PRE_INSTALL: _PRE_INSTALL, When.ERROR: _ON_ERROR}
-_LEAVES = re.compile(r"^\s*%(end|ksappend|include|" + "|".join(s[1:] for s in sorted(SECTIONS)) + r")\b")
+_LEAVES = frozenset(("%end", "%include")) | SECTIONS
 
 
 def render(profile: Profile, target: Target, secrets: Mapping[str, str] | None = None) -> str:
     """The file's text. `secrets`: passphrases by name, for `secret:NAME`. Raises Unfit with every finding."""
     findings: list[Finding] = []
     say = findings.append
+    for number, kept in enumerate(profile.raw):
+        if not kept.section and any(map(in_the_clear, kept.lines)):
+            say(Finding("a password in the clear; give its hash, or secret:NAME", f"raw[{number}]"))
     lines = [put(line, secrets or {}, say) for line in _directives(profile, target, say)]
     text = "\n".join([*lines, *_sections(profile, target, say)]) + "\n"
     if findings:
@@ -109,9 +111,15 @@ def _packages(packages: Packages) -> Iterator[str]:
     yield from (f"-{name}" for name in packages.without)
 
 
+def _leaves(line: str) -> bool:
+    """Whether Anaconda takes a script's line for its own: by the whole first word, but for %ksappend."""
+    first = (line.split(None, 1) or [""])[0]
+    return first in _LEAVES or first.startswith("%ksappend")
+
+
 def _script(step: Step, where: str, target: Target, say: Callable[[Finding], None]) -> Iterator[str]:
     for number, line in enumerate(step.text.splitlines(), 1):
-        if _LEAVES.match(line):
+        if _leaves(line):
             say(Finding(f"line {number} of the script would end it: {line.strip()[:40]}", f"{where}.text"))
     if step.when is When.FIRST_BOOT:
         return  # all of these together, behind the others

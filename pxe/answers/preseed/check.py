@@ -13,9 +13,11 @@ from collections.abc import Iterator
 
 from pxe.answers.errors import Finding
 from pxe.answers.preseed.questions import NEWEST, Question, has_own_list, question, questions
+from pxe.answers.text import is_hash
 
 _FREE = frozenset(("note", "text", "error", "seen"))
 _KINDS = _FREE | {"boolean", "string", "password", "select", "multiselect"}
+_LOADERS = "grub.pbkdf2."
 _INSTALLER = frozenset(("d-i", "tasksel", "popularity-contest", "keyboard-configuration", "base-config"))
 
 
@@ -75,7 +77,9 @@ def _answer(number: int, owner: str, name: str, kind: str, value: str, release: 
 
 
 def _value(number: int, known: Question, value: str) -> Iterator[Finding]:
-    if known.kind == "boolean" and value not in ("true", "false"):
+    if known.name.endswith("-crypted") and value and not is_hash(value) and not value.startswith(_LOADERS):
+        yield Finding(f"{known.name} is a password's hash, and this is none", line=number)
+    elif known.kind == "boolean" and value not in ("true", "false"):
         yield Finding(f"{known.name} is true or false, not {value or 'nothing'}", line=number)
     elif known.choices and known.kind in ("select", "multiselect") and value:
         parts = re.split(r",\s*", value) if known.kind == "multiselect" else [value]

@@ -25,7 +25,8 @@ def needed(profile: Profile) -> bool:
 
 def first_card(profile: Profile) -> Interface:
     """The card that the installer uses: the first that is one, else whichever has a link."""
-    return next((one for one in profile.network if not _made(one)), Interface())
+    cards = (one for one in profile.network if not _made(one) and one.method is not Method.NONE)
+    return next(cards, Interface())
 
 
 def packages(profile: Profile) -> Iterator[str]:

@@ -20,9 +20,9 @@ from pxe.answers.shell import (
 )
 
 
-def outside_script(profile: Profile) -> str:
-    """What runs in the installer itself after that, the installed system being at /target."""
-    return "".join(step.text for step in profile.scripts if step.when is When.POST and step.outside)
+def outside_scripts(profile: Profile) -> Iterator[str]:
+    """What runs in the installer itself after that, one by one, the installed system being at /target."""
+    yield from (step.text for step in profile.scripts if step.when is When.POST and step.outside)
 
 
 def late_script(profile: Profile) -> str:

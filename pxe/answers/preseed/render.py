@@ -15,7 +15,7 @@ from pxe.answers.errors import Finding, Unfit
 from pxe.answers.network import Method
 from pxe.answers.preseed import ifupdown
 from pxe.answers.preseed.disks import disk_answers
-from pxe.answers.preseed.late import late_script, outside_script
+from pxe.answers.preseed.late import late_script, outside_scripts
 from pxe.answers.profile import Profile, When
 from pxe.answers.targets import Target
 
@@ -96,17 +96,13 @@ def _answers(profile: Profile, target: Target, secrets: Mapping[str, str], say: 
     yield from _loader(profile)
     yield "pkgsel/include", "string", _included(profile)
     yield "pkgsel/upgrade", "select", "full-upgrade"
-    pre = "".join(step.text for step in profile.scripts if step.when is When.PRE)
-    if pre:
-        # The installer's own busybox has no base64.
-        octal = "".join(f"\\{byte:03o}" for byte in pre.encode())
-        yield "preseed/early_command", "string", _fits(f"printf '{octal}' > {_PRE}; sh {_PRE}", say)
+    if early := [_early(step.text) for step in profile.scripts if step.when is When.PRE]:
+        yield "preseed/early_command", "string", _fits("; ".join(early), say)
     network = ifupdown.script(profile, say) if ifupdown.needed(profile) else ""
     # netcfg copies its own file into the system after this, so it must be ours as well.
     ours = "cp /target/etc/network/interfaces /etc/network/interfaces\n" if network else ""
-    steps = (_late(network + late_script(profile)), _outside(ours + outside_script(profile)))
-    late = [part for part in steps if part]
-    if late:
+    steps = (_late(network + late_script(profile)), *map(_outside, (ours, *outside_scripts(profile))))
+    if late := [part for part in steps if part]:
         yield "preseed/late_command", "string", _fits("; ".join(late), say)
     yield "finish-install/reboot_in_progress", "note", ""
     if profile.finish in ("poweroff", "halt", "shutdown"):
@@ -115,6 +111,9 @@ def _answers(profile: Profile, target: Target, secrets: Mapping[str, str], say: 
 
 def _included(profile: Profile) -> str:
     wanted = [*profile.packages.names, "ca-certificates"]
+    # Nothing else brings it, and a key is there to log in with.
+    keys = profile.root.keys or any(user.keys for user in profile.users)
+    wanted += ["openssh-server"] if keys else []
     wanted += ifupdown.packages(profile) if ifupdown.needed(profile) else ()
     return " ".join(dict.fromkeys(wanted))
 
@@ -214,6 +213,12 @@ def _loader(profile: Profile) -> Iterator[Answer]:
         yield "grub-installer/update-nvram", "boolean", "false"
     if loader is not None and loader.password:
         yield "grub-installer/password-crypted", "password", loader.password
+
+
+def _early(script: str) -> str:
+    """The installer's own busybox has no base64."""
+    octal = "".join(f"\\{byte:03o}" for byte in script.encode())
+    return f"printf '{octal}' > {_PRE}; sh {_PRE}"
 
 
 def _late(script: str) -> str:

@@ -146,7 +146,7 @@ def test_debian_gets_its_interfaces_after_netcfg_has_written_its_own() -> None:
     script = next(one for one in leaves("debian13", late) if one.startswith("cat > /etc/network/interfaces"))
     assert "    bond-slaves eth1 eth2\n    bond-mode active-backup\n    bond-miimon 100\n" in script
     assert "iface eth3.171 inet dhcp\n    vlan-raw-device eth3\n" in script
-    assert "pkgsel/include string ca-certificates ifenslave vlan" in text
+    assert "pkgsel/include string ca-certificates openssh-server ifenslave vlan" in text
 
 
 NASTY = st.one_of(

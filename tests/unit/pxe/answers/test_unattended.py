@@ -1,0 +1,161 @@
+"""What an administrator meets: steps that end early, a trunk of VLANs, a way in, what waits for a person."""
+
+import re
+import subprocess
+
+import pytest
+import yaml
+from ks_house import HASH
+
+from bootsrv.answers import files
+from bootsrv.answers.files import render
+from bootsrv.errors import Invalid
+from pxe.answers.kickstart.importer import read_kickstart
+from pxe.answers.kickstart.parser import KickstartParser
+from pxe.answers.profile import profile_from
+from pxe.answers.targets import find_target
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGx me@x"
+PLAN = {"disks": {"automatic": {}}}
+TRUNK = [
+    {"device": "bond0", "bond_slaves": ["eno1", "eno2"], "bond_options": "mode=802.3ad", "method": "none"},
+    {"device": "bond0", "vlan": 171, "method": "static", "address": "10.1.1.2", "netmask": "255.255.255.0"},
+]
+
+
+@pytest.fixture(scope="module")
+def parser():
+    with KickstartParser() as parser:
+        yield parser
+
+
+def done(name, **values):
+    return render(profile_from(values), find_target(name), {})
+
+
+def said(name, **values):
+    return {one.field: one.text for one in done(name, **values).findings}
+
+
+def answer(text, name):
+    return next(line.split(None, 3)[3] for line in text.splitlines() if line.split()[1] == name)
+
+
+@pytest.mark.parametrize(
+    ("question", "steps"),
+    [("preseed/early_command", {"when": "pre"}), ("preseed/late_command", {"outside": True})],
+)
+def test_each_step_in_debians_installer_is_a_script_of_its_own(tmp_path, question, steps):
+    texts = ["echo one; exit 0", "echo two", "echo '100%'"]  # no line feed at their ends
+    text = done("debian13", scripts=[{**steps, "text": one} for one in texts]).text
+    command = re.sub(r"/run/answers-\w+", str(tmp_path / "step"), answer(text, question))
+    command = command.replace("chroot /target ", "")
+    ran = subprocess.run(["dash", "-c", command], capture_output=True, text=True)
+    assert (ran.stdout, ran.stderr) == ("one\ntwo\n100%\n", "")
+
+
+def test_a_bond_without_an_address_is_there_for_the_vlans_on_it(parser):
+    text = done("rhel9", network=TRUNK, **PLAN).text
+    bond = next(line for line in text.splitlines() if "--bondslaves" in line)
+    assert "--noipv4 --noipv6" in bond and "--device=bond0" in bond
+    assert [str(one) for one in parser.check(text, "RHEL9")] == []
+    for name in ("ubuntu24.04", "nocloud"):
+        made = done(name, network=TRUNK, users=[{"name": "ops", "password": HASH}])
+        plan = yaml.safe_load(made.beside.get("network-config") or made.text)
+        plan = plan.get("autoinstall", {}).get("network", plan)
+        assert plan["bonds"]["bond0"] == {"interfaces": ["eno1", "eno2"], "parameters": {"mode": "802.3ad"}}
+        assert plan["vlans"]["bond0.171"]["link"] == "bond0" and "bond0" not in plan["ethernets"]
+
+
+def test_debian_does_not_install_over_a_card_that_is_to_be_left_alone():
+    cards = [{"device": "eno9", "method": "none"}, {"device": "eno1"}]
+    assert answer(done("debian13", network=cards).text, "netcfg/choose_interface") == "eno1"
+
+
+def test_a_debian_with_keys_has_a_server_that_takes_them():
+    assert "openssh-server" in answer(done("debian13", root={"keys": [KEY]}).text, "pkgsel/include").split()
+    users = [{"name": "ops", "keys": [KEY]}]
+    assert "openssh-server" in answer(done("debian12", users=users).text, "pkgsel/include").split()
+    assert "openssh-server" not in done("debian13").text
+
+
+@pytest.mark.parametrize(
+    ("line", "ends"),
+    [("%end", True), (" %end now", True), ("%post", True), ("%include x", True), ("%ksappendix", True),
+     ("%end-of-it", False), ("%endless", False), ("%postfix", False), ("date +%end", False)],
+)  # fmt: skip
+def test_a_script_is_refused_for_the_lines_that_end_it_and_for_no_others(parser, line, ends):
+    got = done("rhel9", scripts=[{"text": f"cat <<X\n{line}\nX\n"}], **PLAN)
+    assert got.good is not ends
+    if got.good:
+        assert f"\n{line}\n" in got.text and not parser.check(got.text, "RHEL9")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["rootpw swordfish", "rootpw --plaintext swordfish", "user --name=x --password=swordfish",
+     "user --name=x --password swordfish", "bootloader --password=swordfish", "sshpw --username x swordfish",
+     "realm join --one-time-password=swordfish lab"],
+)  # fmt: skip
+def test_no_kept_line_has_a_password_in_the_clear(line):
+    assert "swordfish" not in str(read_kickstart(line, lambda plain: HASH).profile)
+    found = said("rhel9", raw=[{"lines": [line]}], **PLAN)
+    assert found["raw[0]"] == "a password in the clear; give its hash, or secret:NAME"
+
+
+@pytest.mark.parametrize(
+    "line", [f"rootpw --iscrypted {HASH}", "sshpw --username=x --iscrypted abcdefghijklm", "rootpw --lock",
+             "bootloader --md5pass=$1$a$b", "user --name=x --iscrypted --password=abcdefghijklm"]
+)  # fmt: skip
+def test_a_hash_is_no_password_in_the_clear(line):
+    assert "raw[0]" not in said("rhel9", raw=[{"lines": [line]}], **PLAN)
+
+
+def test_a_byte_order_mark_is_named_and_taken_away():
+    text = "\ufefflang en_US.UTF-8\nkeyboard us\nrootpw --lock\n"
+    got = read_kickstart(text, lambda plain: HASH)
+    assert got.profile.language == "en_US.UTF-8" and not got.profile.raw
+    assert [(one.line, one.warning) for one in got.notes] == [(1, True)]
+    found = files.validate(text, find_target("rhel9"))
+    assert [str(one) for one in found] == [
+        "line 1: a byte order mark stands in front, which its reader takes for text"
+    ]
+
+
+def test_a_plain_password_where_a_hash_belongs_is_found():
+    identity = "{hostname: a, username: b, password: PW}"
+    user_data = f"#cloud-config\nautoinstall:\n  version: 1\n  identity: {identity}\n"
+    bad = files.validate(user_data.replace("PW", "plain"), find_target("ubuntu24.04"))
+    assert [(one.field, one.line) for one in bad] == [("autoinstall.identity.password", 4)]
+    assert not files.validate(user_data.replace("PW", f"'{HASH}'"), find_target("ubuntu24.04"))
+    for name in ("passwd/root-password-crypted", "passwd/user-password-crypted"):
+        bad = files.validate(f"d-i {name} password plain\n", find_target("debian13"))
+        assert [one.line for one in bad if not one.warning] == [1]
+        for good in (HASH, "*", "!"):
+            assert not files.validate(f"d-i {name} password {good}\n", find_target("debian13"))
+
+
+def test_what_would_wait_for_a_person_is_a_note():
+    assert said("rhel9", timezone="Europe/Nowhere", **PLAN) == {
+        "timezone": "no time zone is called Europe/Nowhere"
+    }
+    assert "Anaconda would ask" in said("rhel9")["disks"]
+    for plan in ({"raw": [{"lines": ["%include /tmp/plan"]}]}, {"raw": [{"lines": ["autopart"]}]}, PLAN):
+        assert said("rhel9", **plan) == {}
+    assert done("rhel9").good
+
+
+def test_two_keys_of_an_account_are_no_mistake():
+    assert said("rhel9", root={"keys": [KEY, f"{KEY}2"]}, **PLAN) == {}
+
+
+def test_a_file_with_snippets_and_templates_is_rendered_and_compared(tmp_path):
+    one, other = tmp_path / "one.toml", tmp_path / "other.toml"
+    one.write_text('target = "debian13"\n[[scripts]]\nsnippet = "no-root-login"\n')
+    other.write_text('target = "debian13"\nhostname = "{{ node.name }}"\n')
+    assert "PermitRootLogin" in files.load_profile(one).scripts[0].text
+    with pytest.raises(Invalid, match="'node' is undefined; templates are filled for a node"):
+        files.load_profile(other)
+    assert '-snippet = "no-root-login"\n' in files.compare(one, other)
+    assert '+hostname = "{{ node.name }}"\n' in files.compare(one, other)
+    assert files.compare(one, one) == ""
