@@ -17,6 +17,7 @@ from typing import Any
 from bootsrv.answers.crypt import hashed, loader_hashed
 from bootsrv.answers.toml import as_toml
 from bootsrv.errors import BootsrvError, Invalid, NotFound
+from pxe.answers.addresses import wrong_addresses
 from pxe.answers.autoyast.check import check as check_autoyast
 from pxe.answers.autoyast.render import render as render_autoyast
 from pxe.answers.cloud.autoinstall import render as render_autoinstall
@@ -157,11 +158,13 @@ def render(
     profile: Profile, goal: Target, secrets: Mapping[str, str], parser: KickstartParser | None = None
 ) -> Rendered:
     """The answer file for a target, checked by its reader; findings instead of text where it cannot be."""
-    left_out = (*unsaid(profile, goal.dialect), *doubts(profile, goal.dialect))
+    addresses = tuple(wrong_addresses(profile))
+    left_out = (*addresses, *unsaid(profile, goal.dialect), *doubts(profile, goal.dialect))
     try:
         text = _WRITERS[goal.dialect](profile, goal, secrets)
     except Unfit as error:
-        return Rendered("", (*error.findings, *left_out))
+        known = {one.field for one in addresses}
+        return Rendered("", (*(one for one in error.findings if one.field not in known), *left_out))
     if any(not one.warning for one in left_out):
         return Rendered("", left_out)
     if goal.dialect is Dialect.KICKSTART and goal.parser is None:

@@ -24,8 +24,13 @@ from bootsrv.trees.listed import FILES, INDEX
 from bootsrv.trees.place import appearing, vanish
 from bootsrv.trees.shelf import UPDATES, Shelf
 from images.progress import Progress, silent
+from pxe.trees.facts import Installer
 
 _MAGIC = {b"!<arch>\n": ".deb", b"\xed\xab\xee\xdb": ".rpm"}
+_KINDS = {
+    Installer.PRESEED: ".deb", Installer.AUTOINSTALL: ".deb",
+    Installer.KICKSTART: ".rpm", Installer.AUTOYAST: ".rpm",
+}  # fmt: skip
 _ENTRY = re.compile(rb"^Package: ", re.MULTILINE)
 
 
@@ -43,11 +48,14 @@ def add(
     progress: Progress = silent,
 ) -> Updates:  # fmt: skip
     """Put packages (files, or directories of them) beside a tree. Raises NotFound, Invalid, BootsrvError."""
-    shelf.get(name)
+    installer = shelf.get(name).facts.installer
     home = shelf.root / name
     packages = list(_packages(given))
     if not packages:
         raise Invalid("there is no .deb and no .rpm in what was given")
+    wanted = _KINDS.get(installer)
+    if other := next((path for path in packages if wanted and path.suffix != wanted), None):
+        raise Invalid(f"{other.name} is for another system: {name} takes {wanted} packages")
     with appearing(home, UPDATES) as new:
         files = new / FILES
         files.mkdir()

@@ -23,6 +23,19 @@ def doubts(profile: Profile, dialect: Dialect) -> Iterator[Finding]:
     if dialect is Dialect.KICKSTART and not _has_plan(profile):
         what = "nothing says what becomes of the disks, so Anaconda would ask: give automatic, or partitions"
         yield Finding(what, "disks", warning=True)
+    yield from _typed(profile)
+
+
+def _typed(profile: Profile) -> Iterator[Finding]:
+    """Passphrases that somebody has to type."""
+    disks = profile.disks
+    places = [("disks.automatic", disks.automatic)] if disks.automatic else []
+    for name in ("partitions", "raids", "volumes"):
+        places += [(f"disks.{name}[{number}]", one) for number, one in enumerate(getattr(disks, name))]
+    for where, one in places:
+        if one.luks is not None and not one.luks.passphrase:
+            what = "the passphrase is asked for on the console; give secret:NAME"
+            yield Finding(what, f"{where}.luks", warning=True)
 
 
 @cache

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from pxe.answers.aptline import apt_source
 from pxe.answers.cloud.curtin import storage
 from pxe.answers.cloud.netplan import netplan
 from pxe.answers.errors import Finding, Unfit
@@ -81,6 +82,7 @@ def _values(profile: Profile, secrets: Mapping[str, str], say: Say) -> dict[str,
         if not repository.url:
             say(Finding("needs a url", f"repositories[{number}]"))
             continue
+        apt_source(repository.url, f"repositories[{number}].url", say)
         if repository.key:
             say(Finding("Ubuntu's installer fetches no key; leave it out", f"repositories[{number}].key"))
         sources = values.setdefault("apt", {}).setdefault("sources", {})

@@ -29,10 +29,25 @@ def storage(disks: Disks, secrets: Mapping[str, str], say: Say) -> dict[str, Any
             say(Finding("Ubuntu's installer lays out one disk by itself; write partitions", "disks.only"))
         if automatic is not None and automatic.luks is not None and not lvm:
             say(Finding("Ubuntu's installer encrypts LVM only", "disks.automatic.luks"))
-        if automatic is not None and automatic.luks is not None and automatic.luks.passphrase:
-            layout["password"] = _secret(automatic.luks.passphrase, secrets, say)
+        if automatic is not None and automatic.luks is not None:
+            # Without one it would encrypt nothing.
+            layout["password"] = _secret(automatic.luks.passphrase or "", secrets, say)
         return {"layout": layout}
     return {"config": _Plan(secrets, say).actions(disks)}
+
+
+_LEVELS = ("0", "1", "5", "6", "10")
+
+
+def _one_grows(disks: Disks, say: Say) -> None:
+    """What grows gets all the rest, so no second one can."""
+    for name, field in (("partitions", "disk"), ("volumes", "group")):
+        met: set[str | None] = set()
+        for number, one in enumerate(getattr(disks, name)):
+            if one.grow and getattr(one, field) in met:
+                what = f"Ubuntu's installer gives all that is left to one; only one on a {field} can grow"
+                say(Finding(what, f"disks.{name}[{number}].grow"))
+            met |= {getattr(one, field)} if one.grow else set()
 
 
 class _Plan:
@@ -45,6 +60,7 @@ class _Plan:
         self._ids: dict[str, str] = {}
 
     def actions(self, disks: Disks) -> list[Action]:
+        _one_grows(disks, self._say)
         drives = list(dict.fromkeys(part.disk or "" for part in disks.partitions))
         for number, drive in enumerate(drives):
             self._disk(f"disk-{number}", drive)
@@ -91,6 +107,9 @@ class _Plan:
     def _raid(self, raid: Raid) -> None:
         members = [self._member(name, "disks.raids") for name in raid.members]
         level = (raid.level or "1").upper().removeprefix("RAID")
+        if level not in _LEVELS:
+            self._say(Finding(f"{raid.level} is none of {', '.join(_LEVELS)}", "disks.raids"))
+            return
         spares = raid.spares or 0
         key = self._add(id=f"raid-{raid.device}", type="raid", name=raid.device, raidlevel=int(level),
                         devices=members[: len(members) - spares],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -15,6 +16,7 @@ from pxe.answers.profile import Profile, Source, User
 from pxe.answers.targets import OLDEST, Target
 from pxe.answers.text import Section
 
+_PLACE = re.compile(r"/|(swap|biosboot|prepboot|appleboot|none|None)\Z|(raid|pv|btrfs)\.")
 Line = tuple[str, str]  # directive's name, whole line
 
 
@@ -182,6 +184,9 @@ class Directives:
         if disks.automatic is not None:
             yield self._form(forms_disk.AUTOPART, disks.automatic, "disks.automatic")
         for number, part in enumerate(disks.partitions):
+            if not _PLACE.match(part.name):
+                what = f"{part.name} is neither a mount point nor swap, nor raid.N, pv.N or btrfs.N"
+                self._say(Finding(what, f"disks.partitions[{number}].name"))
             yield self._form(forms_disk.PART, part, f"disks.partitions[{number}]")
         for number, raid in enumerate(disks.raids):
             yield self._form(forms_disk.RAID, raid, f"disks.raids[{number}]")

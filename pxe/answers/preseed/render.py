@@ -10,6 +10,7 @@ import base64
 from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import urlsplit
 
+from pxe.answers.aptline import apt_source
 from pxe.answers.cloud.netplan import MAC
 from pxe.answers.errors import Finding, Unfit
 from pxe.answers.network import Method
@@ -172,6 +173,7 @@ def _mirror(profile: Profile, say: Say) -> Iterator[Answer]:
         if not repository.url:
             say(Finding("needs a url", f"repositories[{number}]"))
             continue
+        apt_source(repository.url, f"repositories[{number}].url", say)
         yield f"apt-setup/local{number}/repository", "string", repository.url
         yield f"apt-setup/local{number}/comment", "string", repository.name
         if repository.key:

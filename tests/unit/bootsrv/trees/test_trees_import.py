@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from bootsrv.errors import BootsrvError, Conflict, Invalid, NotFound
+from bootsrv.signing import ArchiveKey
+from bootsrv.trees import updates
 from bootsrv.trees.importing import import_tree
 from bootsrv.trees.media import pour_tar
 from bootsrv.trees.shelf import Shelf
@@ -323,3 +325,13 @@ class TestShelf:
         (shelf.root / ".new-999999999-x/files").mkdir(parents=True)
         import_tree(shelf, str(fedora(tmp_path)), "f41")
         assert [p.name for p in shelf.root.iterdir()] == ["f41"]
+
+
+def test_updated_packages_of_another_system_are_refused_by_name(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "trees")
+    import_tree(shelf, str(fedora(tmp_path)), "f")
+    package = tmp_path / "tool_1.0_all.deb"
+    package.write_bytes(b"!<arch>\ndebian-binary")
+    with pytest.raises(Invalid, match=r"tool_1.0_all.deb is for another system: f takes .rpm packages"):
+        updates.add(shelf, "f", [package], ArchiveKey(tmp_path / "key"))
+    assert updates.found(shelf, "f") is None

@@ -118,7 +118,7 @@ def base(path: str) -> dict:
     elif top == "source":
         values["source"] = dict(BESIDE.get(path, {"url": "http://10.0.0.1/t"}))
     elif top == "repositories":
-        values["repositories"] = [{"name": "more", "url": "http://10.0.0.1/more"}]
+        values["repositories"] = [{"name": "more", "url": "http://10.0.0.1/more ./"}]
     elif top == "user_groups":
         values["user_groups"] = [{"name": "crew"}]
     elif top == "scripts":

@@ -159,3 +159,58 @@ def test_a_file_with_snippets_and_templates_is_rendered_and_compared(tmp_path):
     assert '-snippet = "no-root-login"\n' in files.compare(one, other)
     assert '+hostname = "{{ node.name }}"\n' in files.compare(one, other)
     assert files.compare(one, one) == ""
+
+
+CARD = {"device": "eth0", "method": "static", "address": "10.0.0.5", "netmask": "255.255.255.0"}
+OPS = {"users": [{"name": "ops", "password": HASH}]}
+
+
+@pytest.mark.parametrize("name", ["rhel9", "rhl7.2", "debian13", "ubuntu24.04", "sles15", "nocloud"])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("address", "10.0.0.999"), ("netmask", "255.0.255.0"), ("gateway", "10.0.0"), ("name_servers", ["dns1"]),
+     ("ipv6", "fe80"), ("ipv6_gateway", "10.0.0.1"), ("vlan", 4095)],
+)  # fmt: skip
+def test_an_address_that_is_none_is_refused_for_every_system(name, field, value):
+    got = done(name, network=[{**CARD, field: value}], **OPS)
+    assert not got.good and f"network[0].{field}" in {one.field for one in got.findings if not one.warning}
+
+
+def test_a_gateway_out_of_reach_is_a_note():
+    found = said("rhel9", network=[{**CARD, "gateway": "10.0.1.1"}], **PLAN)
+    assert found == {"network[0].gateway": "10.0.1.1 is not in 10.0.0.0/24"}
+    assert said("rhel9", network=[{**CARD, "gateway": "10.0.0.1", "name_servers": ["::1"]}], **PLAN) == {}
+
+
+@pytest.mark.parametrize(
+    ("url", "good"),
+    [("http://a/x", False), ("http://a/x bookworm", False), ("http://a/x bookworm main", True),
+     ("http://a/x ./", True), ("[trusted=yes arch=amd64] http://a/x ./", True),
+     ("http://a/x ./ main", False)],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["debian12", "ubuntu24.04"])
+def test_a_repository_is_as_apt_has_it(name, url, good):
+    found = done(name, repositories=[{"name": "r", "url": url}], **OPS)
+    assert found.good is good
+    assert good or [one.field for one in found.findings] == ["repositories[0].url"]
+
+
+def test_ubuntu_lets_one_grow_and_no_disk_go_without_its_encryption():
+    parts = [{"name": "/", "size": 9000, "grow": True}, {"name": "/srv", "size": 9000, "grow": True}]
+    assert "disks.partitions[1].grow" in said("ubuntu24.04", disks={"partitions": parts}, **OPS)
+    parts[1]["disk"], parts[0]["disk"] = "sda", "sdb"
+    assert done("ubuntu24.04", disks={"partitions": parts}, **OPS).good
+    assert not done("ubuntu24.04", disks={"automatic": {"luks": {}}}, **OPS).good
+    raid = {"name": "/x", "device": "md0", "level": "eleven", "members": []}
+    assert not done("ubuntu24.04", disks={"partitions": parts, "raids": [raid]}, **OPS).good
+
+
+def test_a_passphrase_that_somebody_must_type_is_a_note():
+    found = said("rhel9", disks={"automatic": {"luks": {}}})
+    assert found == {"disks.automatic.luks": "the passphrase is asked for on the console; give secret:NAME"}
+
+
+def test_a_partition_that_nothing_uses_is_refused():
+    assert "disks.partitions[0].name" in said("rhel9", disks={"partitions": [{"name": "banana", "size": 9}]})
+    for name in ("/", "swap", "raid.01", "pv.a", "biosboot"):
+        assert done("rhel9", disks={"partitions": [{"name": name, "size": 9}]}).good
