@@ -187,7 +187,8 @@ def _overloaded(packet: Packet, limit: int) -> tuple[bytes, bytes, bytes]:
 
 
 def build_fitting(packet: Packet, limit: int, keep: frozenset[int]) -> tuple[bytes, tuple[int, ...]]:
-    """As `build`, but leave out options from the end of the list (never those in `keep`) until it fits.
+    """As `build`, but leave out options from the end of the list (never those in `keep`) until it fits,
+    and then put back those that do.
 
     Gives the bytes and the codes left out. Raises TooLong when even `keep` alone does not fit. A BOOTP
     client reads its boot file's name in `file`, whatever option 52 says (RFC 1534 section 2).
@@ -202,7 +203,23 @@ def build_fitting(packet: Packet, limit: int, keep: frozenset[int]) -> tuple[byt
         del kept[code]
         dropped.append(code)
         try:
-            return build(replace(packet, options=kept), limit, spread), tuple(dropped)
+            data = build(replace(packet, options=kept), limit, spread)
         except TooLong:
             continue
+        return _refill(packet, limit, spread, data, dropped)
     return build(replace(packet, options=kept), limit, spread), tuple(dropped)
+
+
+def _refill(
+    packet: Packet, limit: int, spread: bool, data: bytes, dropped: list[int]
+) -> tuple[bytes, tuple[int, ...]]:
+    """Put back what fits: one long option must not cost the client every short one behind it."""
+    out = list(dropped)
+    for code in reversed(dropped[:-1]):  # the last one dropped is the one that was too long
+        out.remove(code)
+        options = {had: value for had, value in packet.options.items() if had not in out}
+        try:
+            data = build(replace(packet, options=options), limit, spread)
+        except TooLong:
+            out.append(code)
+    return data, tuple(out)

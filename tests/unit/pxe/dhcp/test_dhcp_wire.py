@@ -142,6 +142,13 @@ class TestLeavingOut:
             build_fitting(packet, 300, frozenset({17, 53}))
 
 
+    def test_a_long_option_does_not_cost_the_short_ones_behind_it(self) -> None:
+        packet = Packet(options={53: b"\2", 17: b"r" * 700, 26: b"\5\xdc", 42: b"\x0a" * 4, 43: b"v" * 600})
+        data, dropped = build_fitting(packet, 548, frozenset({53}))
+        assert set(dropped) == {17, 43}
+        assert parse(data).options == {53: b"\2", 26: b"\5\xdc", 42: b"\x0a" * 4}
+
+
 class TestFuzzLaw:
     @settings(max_examples=500, deadline=None)
     @given(st.binary(max_size=700))
