@@ -46,7 +46,7 @@ def read_host(words: Sequence[str], line: int) -> Host:
         elif colon and prefix in ("set", "net"):
             host.sets.append(value)
         elif colon or word == "ignore":
-            host.lost.append(f"{word[:40]}: not taken over, nodes are recognised by their MAC")
+            host.lost.append(f"{word[:40]}: not taken over; `bootsrv node set --identity` says it")
             if word == "ignore":
                 raise BadWord("bootsrv cannot be told to ignore one machine")
         elif word[0].isdigit() and word.count(".") == 3:
@@ -59,7 +59,7 @@ def read_host(words: Sequence[str], line: int) -> Host:
         else:
             raise BadWord(f"{word[:40]!r} is not understood")
     if not host.macs:
-        raise BadWord("no MAC; nodes are recognised by it")
+        raise BadWord("no MAC: register it by hand (`bootsrv node add --identity`)")
     # Without a name dnsmasq uses the one that the client gives itself; a node must have one.
     host.node = values.node_name(name or f"node-{host.macs[0].replace(':', '')}")
     return host

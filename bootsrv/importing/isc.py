@@ -130,7 +130,9 @@ class _Blocks:
             return
         if not host.macs:
             how = "by something else than its MAC" if host.other_identity else "by nothing"
-            self._draft.lost(line, f"host {label}: recognised {how}; nodes have a MAC")
+            self._draft.lost(
+                line, f"host {label}: recognised {how}; register it by hand (`bootsrv node add --identity`)"
+            )
             return
         if label.lower() != name:
             self._draft.changed(line, f"host {label} is called {name}")

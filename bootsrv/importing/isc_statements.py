@@ -168,7 +168,9 @@ class Statements:
         if scope.host is None:
             raise BadWord("only a host has an identity")
         scope.host.other_identity = True
-        self._draft.lost(statement.line, f"{statement.text()}: nodes are recognised by their MAC")
+        self._draft.lost(
+            statement.line, f"{statement.text()}: not taken over; `bootsrv node set --identity` says it"
+        )
 
     def _interface(self, scope: Scope, statement: Statement) -> None:
         name = only_word(statement)

@@ -256,7 +256,9 @@ class _Reader:
         handlers.update({name: self._boot(option) for name, option in _BOOT.items()})
         self.members(item, own, handlers)
         if "hw-address" not in found:
-            raise BadWord("a reservation without hw-address; nodes are recognised by their MAC")
+            raise BadWord(
+                "a reservation without hw-address: register it by hand (`bootsrv node add --identity`)"
+            )
         mac = values.mac(text_of(found["hw-address"]))
         address = values.address(text_of(found["ip-address"])) if "ip-address" in found else None
         label = text_of(found["hostname"]) if "hostname" in found else ""

@@ -53,7 +53,8 @@ REFUSED: dict[str, str] = {
         _CLASSES,
     ),
     **dict.fromkeys(
-        ("client-id", "duid", "circuit-id", "flex-id", "remote-id"), "nodes are recognised by their MAC"
+        ("client-id", "duid", "circuit-id", "flex-id", "remote-id"),
+        "not taken over; `bootsrv node set --identity` says it",
     ),
     **dict.fromkeys(
         ("4o6-interface", "4o6-interface-id", "4o6-subnet", "Dhcp6", "subnet6"), "IPv6 is not taken over"

@@ -7,6 +7,7 @@ ours). Before it, on plain TCP, is `front`: what it can serve never gets here.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from pxe.http.forward import Forwarder
 from pxe.http.front import Front
@@ -24,6 +26,20 @@ from pxe.hub import LoopWatch, Watch
 from pxe.ports import PeerJournal
 
 __all__ = ["HttpServer", "Limits"]
+
+log = logging.getLogger(__name__)
+
+
+class NotOurs(logging.Filter):
+    """Lets no record through about bytes that are no HTTP: anybody can send them, as often as they like, and
+    aiohttp would log each with a traceback. The client is told with a 400."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError)
+
+
+log.addFilter(NotOurs())
 
 
 class HttpServer:
@@ -59,6 +75,7 @@ class HttpServer:
             handlers.handle,
             handler_cancellation=True,  # a long poll or an event stream ends when its client leaves
             access_log=None,
+            logger=log,
             auto_decompress=False,
             keepalive_timeout=self._limits.idle,
         )

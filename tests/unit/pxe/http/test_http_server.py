@@ -496,3 +496,13 @@ def test_many_slow_clients_do_not_starve_a_quick_one(running, tmp_path):
     assert threading.active_count() <= before
     for sock in slow:
         sock.close()
+
+
+@pytest.mark.parametrize(
+    "junk", [b"GET / HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\nX: " + b"b" * 9000 + b"\r\n\r\n"]
+)
+def test_what_is_no_http_is_400_and_fills_no_log(running, caplog, junk):
+    with socket.create_connection(running.server.bound[0], 5) as client:
+        client.sendall(junk)
+        assert b" 400 " in client.recv(4096).split(b"\r\n", 1)[0]
+    assert not caplog.records
