@@ -159,7 +159,7 @@ def render(
 ) -> Rendered:
     """The answer file for a target, checked by its reader; findings instead of text where it cannot be."""
     addresses = tuple(wrong_addresses(profile))
-    left_out = (*addresses, *unsaid(profile, goal.dialect), *doubts(profile, goal.dialect))
+    left_out = (*addresses, *unsaid(profile, goal.dialect), *doubts(profile, goal))
     try:
         text = _WRITERS[goal.dialect](profile, goal, secrets)
     except Unfit as error:

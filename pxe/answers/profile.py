@@ -16,7 +16,9 @@ from pxe.answers.network import Interface
 from pxe.answers.storage import Disks
 from pxe.answers.text import (
     Account,
+    AccountPath,
     Count,
+    FullName,
     Group,
     Hash,
     Host,
@@ -53,12 +55,12 @@ class User(Section, frozen=True, kw_only=True):
 
     name: Account
     password: Hash | None = None
-    full_name: Line | None = None
+    full_name: FullName | None = None
     groups: tuple[Item, ...] = ()
     uid: Count | None = None
     gid: Count | None = None
-    home: Line | None = None
-    shell: Line | None = None
+    home: AccountPath | None = None
+    shell: AccountPath | None = None
     locked: bool = False
     keys: tuple[Key, ...] = ()
 

@@ -76,6 +76,9 @@ Package = Annotated[str, kind(_PACKAGE, "a package's name")]
 Group = Annotated[
     str, kind(rf"\A[^-@^#\s{_BREAKS}][^#{_BREAKS}]*(?<![\s])\Z", "a group's name, without the @")
 ]
+# What stands in /etc/passwd.
+FullName = Annotated[str, kind(rf"\A[^{_BREAKS}:]*\Z", "one line of text without colons")]
+AccountPath = Annotated[str, kind(rf"\A/[^{_BREAKS}:\s]*\Z", "a path from the root, no blanks, no colons")]
 Key = Annotated[str, kind(rf"\A[A-Za-z0-9][^{_BREAKS}]*\Z", "a public key: a line of authorized_keys")]
 Layout = Annotated[
     str, kind(r"\A[A-Za-z][A-Za-z0-9_ ()-]*\Z", "a keyboard layout, such as us or cz (qwerty)")

@@ -57,10 +57,21 @@ def check(version: str, text: str) -> Findings:
     findings: Findings = []
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        Parser(_handler(version), findings).readKickstartFromString(text)
+        parser = Parser(_handler(version), findings)
+        try:
+            parser.readKickstartFromString(text)
+        except Exception as error:  # it stopped there; what it said before counts
+            findings.append(finding(error, _reached(parser, text), warning=False))
     findings += [finding(one.message, 0, warning=True) for one in said
                  if isinstance(one.message, KickstartParseWarning) and not _idle(one, text)]  # fmt: skip
     return findings
+
+
+def _reached(parser: Any, text: str) -> int:
+    """The number of the line that a parser read last, the first of those that say the same; 0: unknown."""
+    last = str(getattr(parser, "_line", "")).strip()
+    lines = [line.strip() for line in text.splitlines()]
+    return lines.index(last) + 1 if last in lines else 0
 
 
 def _idle(said: warnings.WarningMessage, text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 
@@ -18,6 +19,12 @@ from pxe.answers.shell import (
     step_script,
     time_script,
 )
+
+
+def takes_as_it_is(append: str | None) -> bool:
+    """Whether grub-installer writes the kernel's words down as they are: it does so by sed, between double
+    quotes, in a file that is a shell script."""
+    return not append or re.search(r"""[^\w ,.:;=/+@%~^'()\[\]{}<>?*-]""", append, re.ASCII) is None
 
 
 def outside_scripts(profile: Profile) -> Iterator[str]:
@@ -43,8 +50,9 @@ def _name_servers(profile: Profile) -> Iterator[str]:
 def _parts(profile: Profile) -> Iterator[str]:
     yield from _name_servers(profile)
     yield time_script(profile)
-    if profile.bootloader and profile.bootloader.timeout is not None:  # the rest is an answer
-        yield loader_script(Profile(bootloader=Bootloader(timeout=profile.bootloader.timeout)))
+    if loader := profile.bootloader:  # the rest is an answer
+        append = None if takes_as_it_is(loader.append) else loader.append
+        yield loader_script(Profile(bootloader=Bootloader(timeout=loader.timeout, append=append)))
     yield from map(group_script, profile.user_groups)
     for user in profile.users[:1]:
         yield changed_account_script(user)

@@ -16,7 +16,7 @@ from pxe.answers.errors import Finding, Unfit
 from pxe.answers.network import Method
 from pxe.answers.preseed import ifupdown
 from pxe.answers.preseed.disks import disk_answers
-from pxe.answers.preseed.late import late_script, outside_scripts
+from pxe.answers.preseed.late import late_script, outside_scripts, takes_as_it_is
 from pxe.answers.profile import Profile, When
 from pxe.answers.targets import Target
 
@@ -209,7 +209,7 @@ def _loader(profile: Profile) -> Iterator[Answer]:
         "string",
         drive if drive == "default" else f"/dev/{drive.removeprefix('/dev/')}",
     )
-    if loader is not None and loader.append:
+    if loader is not None and loader.append and takes_as_it_is(loader.append):
         yield "debian-installer/add-kernel-opts", "string", loader.append
     if loader is not None and loader.leave_boot_order:
         yield "grub-installer/update-nvram", "boolean", "false"

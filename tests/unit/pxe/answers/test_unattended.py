@@ -1,5 +1,6 @@
 """What an administrator meets: steps that end early, a trunk of VLANs, a way in, what waits for a person."""
 
+import base64
 import re
 import subprocess
 
@@ -14,6 +15,7 @@ from pxe.answers.kickstart.importer import read_kickstart
 from pxe.answers.kickstart.parser import KickstartParser
 from pxe.answers.profile import profile_from
 from pxe.answers.targets import find_target
+from pxe.errors import SettingError
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGx me@x"
 PLAN = {"disks": {"automatic": {}}}
@@ -214,3 +216,45 @@ def test_a_partition_that_nothing_uses_is_refused():
     assert "disks.partitions[0].name" in said("rhel9", disks={"partitions": [{"name": "banana", "size": 9}]})
     for name in ("/", "swap", "raid.01", "pv.a", "biosboot"):
         assert done("rhel9", disks={"partitions": [{"name": name, "size": 9}]}).good
+
+
+@pytest.mark.parametrize(
+    ("end", "last"),
+    [('rootpw "x\n', (4, "No closing quotation")),
+     ("%packages\n@core\n%post\n%end\n", (6, "%packages does not end"))],
+)  # fmt: skip
+def test_where_the_parser_stops_it_has_told_of_all_before(parser, end, last):
+    found = parser.check(f"install\nlang en_US\nfoo\n{end}", "RHEL9")
+    assert [one.line for one in found] == [1, 3, last[0]] and last[1] in found[-1].text
+
+
+@pytest.mark.parametrize("nasty", ['"; touch x; "', "$(touch x)", "`touch x`", "a!b&c", "a\\b"])
+def test_words_of_debians_kernel_are_no_shell_of_the_installed_system(nasty, tmp_path):
+    text = done("debian13", bootloader={"append": f"quiet {nasty}"}).text
+    assert "add-kernel-opts" not in text
+    packed = re.search(r"echo (\S+) \| base64", answer(text, "preseed/late_command"))
+    script = base64.b64decode(packed[1]).decode().replace("/etc/default/grub.d", str(tmp_path))
+    script = script.replace("update-grub", f". {tmp_path}/answers.cfg; printf '%s' \"$GRUB_CMDLINE_LINUX\"")
+    ran = subprocess.run(["dash", "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert ran.stdout == f" quiet {nasty}" and not (tmp_path / "x").exists()
+    plain = done("debian13", bootloader={"append": "quiet console=ttyS0,115200n8"}).text
+    assert answer(plain, "debian-installer/add-kernel-opts") == "quiet console=ttyS0,115200n8"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("full_name", "Ada: the L"), ("home", "home/ada"), ("home", "/a:b"), ("shell", "/bin/my sh"),
+     ("shell", "zsh")],
+)  # fmt: skip
+def test_what_cannot_stand_in_passwd_is_refused(field, value):
+    with pytest.raises(SettingError, match=rf"users\[0\]\.{field}"):
+        profile_from({"users": [{"name": "ada", field: value}]})
+
+
+def test_log_ins_that_let_nobody_in_are_notes():
+    new = {"root": {"password": "$y$j9T$abc$def", "keys": ["me@desk", KEY, f'from="10.*" {KEY}']}, **PLAN}
+    assert said("rhel8", **new) == {
+        "root.password": "yescrypt is newer than rhel8; `bootsrv answers hash` makes a hash that it knows",
+        "root.keys[0]": "this is no public key of ssh",
+    }
+    assert set(said("rhel9", **new)) == {"root.keys[0]"}
