@@ -46,7 +46,7 @@ class Rightful:
 
     def __init__(self, registry: Registry, peers: Peers, clock: Callable[[], float] = time.time) -> None:
         self._registry, self._peers, self._clock = registry, peers, clock
-        self._told: dict[tuple[str, int], float] = {}
+        self._told: dict[tuple[str, int, str], float] = {}
 
     def standing(self, claim: Claim) -> Standing:
         """What is known now; UNCLEAR only while it is worth to ask again."""
@@ -74,11 +74,11 @@ class Rightful:
     def refuse(self, claim: Claim, wanted: str) -> None:
         """Put a refusal on the record of the machine that was asked for."""
         now, number = self._clock(), claim.node.id if claim.node is not None else 0
-        if now - self._told.get((claim.peer, number), float("-inf")) < TELL_SECONDS:
+        if now - self._told.get((claim.peer, number, wanted), float("-inf")) < TELL_SECONDS:
             return
         if len(self._told) >= MOST_TOLD:
             self._told.clear()
-        self._told[claim.peer, number] = now
+        self._told[claim.peer, number, wanted] = now
         who = self._peers.mac_of(claim.peer, now)
         text = f"{claim.peer}{f' ({who})' if who else ''} asked for the {wanted} of this machine: refused"
         if claim.node is None:

@@ -78,7 +78,8 @@ class Making:
         if tree is not None:
             return InstallOrder(name, self._trees.get(tree).name)
         target = self._profiles.stack(node, name).target
-        found = [one.name for one in self._trees.records()[0] if _same(one.facts.target, target)]
+        known = [one for one in self._trees.records()[0] if _same(one.facts.target, target)]
+        found = [one.name for one in known if not one.facts.note] or [one.name for one in known]
         if len(found) == 1:
             return InstallOrder(name, found[0])
         if not found:
@@ -126,7 +127,7 @@ class Making:
 def _fits(goal: Target, tree: TreeRecord) -> None:
     """Raises Invalid where the tree's installer would not read these answers."""
     takes = tree.facts.installer
-    if takes is Installer.NONE:
+    if takes is Installer.NONE or tree.facts.note:  # such as a CD's initrd, which would ask for the CD
         raise Invalid(f"tree {tree.name}: {tree.facts.note or 'it has no installer that takes answers'}")
     if takes.value != goal.dialect.value:
         raise Invalid(f"tree {tree.name} takes {takes.value}; the profile is for {goal.name}: {goal.dialect}")

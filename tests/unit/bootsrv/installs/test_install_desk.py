@@ -97,6 +97,13 @@ def test_a_stranger_gets_none_and_is_an_alarm(armed: House) -> None:
     assert armed.node().state is NodeState.IMAGING
 
 
+def test_who_asked_for_the_boot_script_before_is_an_alarm_of_its_own(armed: House) -> None:
+    armed.site.boot_script(MACS[0], {"server": "10.77.0.1"}, "10.77.0.12", "", 60.0, "script.ipxe")
+    assert armed.ask(armed.token(armed.script()), "preseed.cfg", "10.77.0.12").status == 403
+    told = " ".join(event.text for event in armed.events(kind="alarm.foreign"))
+    assert "the boot script of this machine" in told and "the answer file of this machine" in told
+
+
 def test_a_broken_transfer_may_be_repeated_by_the_same_machine_only(armed: House) -> None:
     token = armed.token(armed.script())
     request = NodeRequest("GET", "preseed.cfg", {}, {}, b"", "10.77.0.11", None, 60.0)
@@ -207,6 +214,23 @@ def test_armed_only_with_answers_that_are_good(made: House) -> None:
     with pytest.raises(Invalid, match="debian13; the profile is for debian12"):
         made.house.installs.install([made.node()], "old", "debian13")
     assert made.node().armed is None
+
+
+def test_a_tree_that_installs_only_from_its_cd_is_not_taken(made: House, tmp_path: Path) -> None:
+    cd = tmp_path / "cd"
+    for name, text in {
+        ".disk/info": 'Debian GNU/Linux 13.0.0 "Trixie" - Official amd64 NETINST 20250809-11:20',
+        "install.amd/vmlinuz": "kernel",
+        "install.amd/initrd.gz": "initrd",
+    }.items():
+        (cd / name).parent.mkdir(parents=True, exist_ok=True)
+        (cd / name).write_text(text)
+    made.house.trees.import_(str(cd), "cd")
+    with pytest.raises(Invalid, match="tree cd: this initrd looks for its packages on a CD only"):
+        made.house.installs.install([made.node()], "web", "cd")
+    made.house.installs.install([made.node()], "web")
+    node = made.node()
+    assert node.armed and node.armed.install and node.armed.install.tree == "debian13"
 
 
 def test_a_node_being_written_is_left_alone(armed: House) -> None:
