@@ -68,6 +68,8 @@ def main() -> int:
     print(f"seconds after power-on, {args.firmware}: {'':3} " + " ".join(f"{step:>14}" for step in STEPS))
     for root, steps in best.items():
         print(f"{root:34} " + " ".join(f"{steps[step]:14.1f}" for step in STEPS))
+    for root, steps in best.items():
+        print(f"ratio diskless.login.{root}, seconds {steps['login']:.1f}")
     for root in ("nbd", "nfs"):
         print(f"ratio diskless.login.{root}/ram {best[root]['login'] / best['ram']['login']:.2f}")
     return 0

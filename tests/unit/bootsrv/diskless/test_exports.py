@@ -70,8 +70,11 @@ class TestGate:
         with pytest.raises(Refused, match=why):
             gate.grant(peer, export)
 
-    def test_no_place_where_nothing_is_kept(self, house: Appliance, gate: HouseGate) -> None:
-        booted(house, "debian@1", replace(KEEP, writes=Writes.DISCARD))
+    @pytest.mark.parametrize("writes", [Writes.DISCARD, Writes.COMPRESS])
+    def test_no_place_where_nothing_is_kept(
+        self, house: Appliance, gate: HouseGate, writes: Writes
+    ) -> None:  # fmt: skip
+        booted(house, "debian@1", replace(KEEP, writes=writes))
         with pytest.raises(Refused, match="nothing that n1 writes is kept"):
             gate.grant("10.77.0.11", "debian@1/keep")
 

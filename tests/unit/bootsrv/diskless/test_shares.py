@@ -46,6 +46,10 @@ class TestWhoSaysHow:
         assert node.boots is BootMode.DISKLESS
         assert node.root == Root(RootKind.NBD, Writes.PATHS, ("/home", "/var/lib/slurm"), 2 << 30)
 
+    def test_a_root_in_memory_may_have_its_writes_compressed(self, house: Appliance) -> None:
+        node = n1(house, root="ram", writes="compress", write_limit="1G")
+        assert node.root == Root(RootKind.RAM, Writes.COMPRESS, (), 1 << 30) and not node.root.writes.stay
+
     def test_its_group_where_it_says_nothing(self, house: Appliance) -> None:
         node = n1(house, mode=None, groups=["rack3"], root="nbd")
         assert (node.boots, node.state) == (BootMode.LOCAL, NodeState.ARMED)
