@@ -73,7 +73,9 @@ def _validate_nodes(context: Context, what: str, profile: str | None, json_: boo
         ])  # fmt: skip
     else:
         for one in made:
-            _show(one.rendered.findings, f"{one.node.name}: good" + _by(one), before=f"{one.node.name}: ")
+            _show(one.rendered.findings, "", before=f"{one.node.name}: ")
+            if one.good:  # notes or not
+                click.echo(f"{one.node.name}: good{_by(one)}")
     if not all(one.good for one in made):
         raise click.exceptions.Exit(1)
 
