@@ -27,12 +27,14 @@ class Host:
     address: IPv4Address | None = None
     sets: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
+    identities: list[tuple[str, str]] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
 
     def build(self, groups: tuple[str, ...]) -> ImportedNode:
         """The node. Only when `node` is set."""
         name = self.node or ""
-        return ImportedNode(name, tuple(self.macs), self.address, groups, self.options, self.line)
+        return ImportedNode(name, tuple(self.macs), self.address, groups, self.options, self.line,
+                            tuple(self.identities))  # fmt: skip
 
 
 def read_host(words: Sequence[str], line: int) -> Host:
@@ -45,8 +47,10 @@ def read_host(words: Sequence[str], line: int) -> Host:
             _mac(host, word)
         elif colon and prefix in ("set", "net"):
             host.sets.append(value)
+        elif colon and prefix == "id" and value != "*":
+            host.identities.append(("client-id", values.identity(value, quoted=False)))
         elif colon or word == "ignore":
-            host.lost.append(f"{word[:40]}: not taken over; `bootsrv node set --identity` says it")
+            host.lost.append(f"{word[:40]}: not taken over")
             if word == "ignore":
                 raise BadWord("bootsrv cannot be told to ignore one machine")
         elif word[0].isdigit() and word.count(".") == 3:
@@ -58,10 +62,11 @@ def read_host(words: Sequence[str], line: int) -> Host:
             name = word
         else:
             raise BadWord(f"{word[:40]!r} is not understood")
-    if not host.macs:
-        raise BadWord("no MAC: register it by hand (`bootsrv node add --identity`)")
+    known = [mac.replace(":", "") for mac in host.macs] + [text[2:42] for _kind, text in host.identities]
+    if not known:
+        raise BadWord("neither a MAC nor an id: register it by hand (`bootsrv node add`)")
     # Without a name dnsmasq uses the one that the client gives itself; a node must have one.
-    host.node = values.node_name(name or f"node-{host.macs[0].replace(':', '')}")
+    host.node = values.node_name(name or f"node-{known[0]}")
     return host
 
 

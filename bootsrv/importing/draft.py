@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any
+from typing import Any, TypeVar
 
 from bootsrv.importing.imported import (
     MAX_TEXT,
@@ -25,6 +25,8 @@ from bootsrv.importing.imported import (
 from bootsrv.importing.values import BadWord, group_name, is_domain
 from pxe.dhcp.subnet import MIN_LEASE_SECONDS, Mode, Pool, build_subnet
 from pxe.errors import SettingError
+
+Mark = TypeVar("Mark", str, tuple[str, str])  # what a machine is recognised by
 
 
 @dataclass(slots=True)
@@ -208,24 +210,31 @@ class Draft:
         nodes: dict[str, ImportedNode] = {}
         macs: dict[str, str] = {}
         addresses: dict[IPv4Address, str] = {}
+        identities: dict[tuple[str, str], str] = {}
         for node in sorted(self.nodes, key=lambda node: node.line):
-            fresh = tuple(dict.fromkeys(mac for mac in node.macs if mac not in macs))
-            for mac in node.macs:
-                if mac in macs:
-                    self.lost(node.line, f"{node.name}: {mac} already belongs to {macs[mac]}")
-            if not fresh:
+            fresh = self._fresh(node, node.macs, macs)
+            known = self._fresh(node, node.identities, identities)
+            if not fresh and not known:
                 continue
             owner = addresses.get(node.address) if node.address is not None else None
             if owner is not None:
-                self._join(nodes, owner, node, fresh)
-                macs.update(dict.fromkeys(fresh, owner))
-                continue
-            name = self._free_name(node, nodes)
-            nodes[name] = replace(node, name=name, macs=fresh)
-            macs.update(dict.fromkeys(fresh, name))
-            if node.address is not None:
-                addresses[node.address] = name
+                self._join(nodes, owner, node, fresh, known)
+            else:
+                owner = self._free_name(node, nodes)
+                nodes[owner] = replace(node, name=owner, macs=fresh, identities=known)
+                if node.address is not None:
+                    addresses[node.address] = owner
+            macs.update(dict.fromkeys(fresh, owner))
+            identities.update(dict.fromkeys(known, owner))
         return tuple(nodes.values())
+
+    def _fresh(self, node: ImportedNode, marks: tuple[Mark, ...], taken: dict[Mark, str]) -> tuple[Mark, ...]:
+        """Of a node's MACs or identities those that no earlier one has."""
+        for mark in marks:
+            if mark in taken:
+                text = mark if isinstance(mark, str) else " ".join(mark)
+                self.lost(node.line, f"{node.name}: {text} already belongs to {taken[mark]}")
+        return tuple(dict.fromkeys(mark for mark in marks if mark not in taken))
 
     def _settled(self, node: ImportedNode) -> ImportedNode:
         """Groups have no order in the registry: where two of a node differ, the later becomes its own."""
@@ -238,16 +247,19 @@ class Draft:
         return replace(node, options={**{key: merged[key] for key in differing}, **node.options})
 
     def _join(
-        self, nodes: dict[str, ImportedNode], owner: str, node: ImportedNode, macs: tuple[str, ...]
-    ) -> None:
+        self, nodes: dict[str, ImportedNode], owner: str, node: ImportedNode, macs: tuple[str, ...],
+        identities: tuple[tuple[str, str], ...],
+    ) -> None:  # fmt: skip
         first = nodes[owner]
         nodes[owner] = replace(
             first,
             macs=first.macs + macs,
+            identities=first.identities + identities,
             groups=tuple(dict.fromkeys(first.groups + node.groups)),
             options={**node.options, **first.options},
         )
-        self.changed(node.line, f"{node.name} has the address of {owner}: its MAC was added to {owner}")
+        what = "its MAC" if macs else "its identity"
+        self.changed(node.line, f"{node.name} has the address of {owner}: {what} was added to {owner}")
 
     def _free_name(self, node: ImportedNode, taken: dict[str, ImportedNode]) -> str:
         if node.name not in taken:

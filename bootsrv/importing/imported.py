@@ -93,7 +93,8 @@ class ImportedSubnet:
 
 @dataclass(frozen=True, slots=True)
 class ImportedNode:
-    """One machine. `address` None: any address of a pool. `options` are its own, not those of its groups."""
+    """One machine. `address` None: any address of a pool. `options` are its own, not those of its groups.
+    `identities`: what else it is recognised by, as (kind, 0x and hexadecimal)."""
 
     name: str
     macs: tuple[str, ...]
@@ -101,6 +102,7 @@ class ImportedNode:
     groups: tuple[str, ...] = ()
     options: Options = field(default_factory=dict)
     line: int = 0
+    identities: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,10 +128,9 @@ class _Blocks:
         except BadWord as error:
             self._draft.lost(line, f"host: {error}")
             return
-        if not host.macs:
-            how = "by something else than its MAC" if host.other_identity else "by nothing"
+        if not host.macs and not host.identities:
             self._draft.lost(
-                line, f"host {label}: recognised {how}; register it by hand (`bootsrv node add --identity`)"
+                line, f"host {label}: recognised by nothing; register it by hand (`bootsrv node add`)"
             )
             return
         if label.lower() != name:
@@ -139,7 +138,8 @@ class _Blocks:
         if inner.options.get("host-name") == name:
             del inner.options["host-name"]
         address = self._address(scope, host, label, line)
-        node = ImportedNode(name, tuple(host.macs), address, inner.groups, inner.options, line)
+        node = ImportedNode(name, tuple(host.macs), address, inner.groups, inner.options, line,
+                            tuple(host.identities))  # fmt: skip
         self._draft.nodes.append(node)
 
     def _address(self, scope: Scope, host: HostDraft, label: str, line: int) -> IPv4Address | None:

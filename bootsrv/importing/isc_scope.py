@@ -19,7 +19,7 @@ class HostDraft:
 
     macs: list[str] = field(default_factory=list)
     addresses: list[IPv4Address] = field(default_factory=list)
-    other_identity: bool = False
+    identities: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -16,6 +16,10 @@ from bootsrv.importing.isc_tree import Statement, Token
 from bootsrv.importing.values import BadWord
 
 # How dhcpd's own statements for booting are called as options.
+IDENTITIES = {
+    "dhcp-client-identifier": "client-id", "uid": "client-id",
+    "agent.circuit-id": "circuit-id", "agent.remote-id": "remote-id",
+}  # fmt: skip
 BOOT_STATEMENTS = {
     "filename": "bootfile-name",
     "next-server": "tftp-server-address",
@@ -44,9 +48,9 @@ class Statements:
             "not": self._not_authoritative,
             "interface": self._interface,
             "boot-unknown-clients": self._boot_unknown,
-            "host-identifier": self._other_identity,
-            "dhcp-client-identifier": self._other_identity,
-            "uid": self._other_identity,
+            "host-identifier": self._identity,
+            "dhcp-client-identifier": self._identity,
+            "uid": self._identity,
             **dict.fromkeys(BOOT_STATEMENTS, self._boot),
         }
 
@@ -99,7 +103,7 @@ class Statements:
             name, defined = isc_options.define(statement.words)
             self._defined[name] = defined
         elif name == "dhcp-client-identifier" and scope.host is not None:
-            self._other_identity(scope, statement)
+            self._identity(scope, statement)
         else:
             self._set(scope, statement, name, words[1:])
 
@@ -164,13 +168,19 @@ class Statements:
                 self._draft.changed(statement.line, f"fixed-address {word.text} was looked up: {found}")
                 scope.host.addresses.append(found)
 
-    def _other_identity(self, scope: Scope, statement: Statement) -> None:
+    def _identity(self, scope: Scope, statement: Statement) -> None:
+        """`uid X`, `option dhcp-client-identifier X`, `host-identifier option agent.circuit-id X`."""
         if scope.host is None:
             raise BadWord("only a host has an identity")
-        scope.host.other_identity = True
-        self._draft.lost(
-            statement.line, f"{statement.text()}: not taken over; `bootsrv node set --identity` says it"
-        )
+        *names, value = statement.words
+        kind = IDENTITIES.get(names[-1].text.lower() if names else "")
+        if kind is None:
+            self._draft.lost(
+                statement.line,
+                f"{statement.text()}: not taken over; what there is says `bootsrv node set --identity`",
+            )
+            return
+        scope.host.identities.append((kind, values.identity(value.text, value.quoted)))
 
     def _interface(self, scope: Scope, statement: Statement) -> None:
         name = only_word(statement)

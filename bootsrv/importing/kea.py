@@ -20,6 +20,7 @@ from bootsrv.importing.kea_known import HARMLESS, REFUSED
 from bootsrv.importing.values import BadWord
 
 DEFAULT_LEASE = 7200  # seconds; Kea's valid-lifetime when a file says nothing
+_IDENTITIES = ("client-id", "circuit-id", "remote-id")
 _BOOT = {
     "next-server": "tftp-server-address",
     "server-hostname": "tftp-server-name",
@@ -251,25 +252,39 @@ class _Reader:
     def _reservation(self, level: Level, item: Value) -> None:
         found = object_of(item)
         own = Level({})
-        handlers: dict[str, Handler] = dict.fromkeys(("hw-address", "ip-address", "hostname"), _read_before)
+        read = ("hw-address", "ip-address", "hostname", *_IDENTITIES)
+        handlers: dict[str, Handler] = dict.fromkeys(read, _read_before)
         handlers["option-data"] = self._options
         handlers.update({name: self._boot(option) for name, option in _BOOT.items()})
         self.members(item, own, handlers)
-        if "hw-address" not in found:
+        macs = (values.mac(text_of(found["hw-address"])),) if "hw-address" in found else ()
+        known = tuple((kind, _identity(text_of(found[kind]))) for kind in _IDENTITIES if kind in found)
+        if not macs and not known:
             raise BadWord(
-                "a reservation without hw-address: register it by hand (`bootsrv node add --identity`)"
+                "neither hw-address nor client-id or circuit-id: register it by hand (`bootsrv node add`)"
             )
-        mac = values.mac(text_of(found["hw-address"]))
+        first = macs[0] if macs else known[0][1][2:42]
         address = values.address(text_of(found["ip-address"])) if "ip-address" in found else None
         label = text_of(found["hostname"]) if "hostname" in found else ""
-        name = values.node_name(label or f"node-{mac.replace(':', '')}")
+        name = values.node_name(label or f"node-{first.replace(':', '')}")
         if label.lower() != name:
-            self._draft.changed(item.line, f"the machine {label or mac} is called {name}")
+            self._draft.changed(item.line, f"the machine {label or first} is called {name}")
         if level.subnet is not None and address is not None and address not in level.subnet.cidr:
             self._draft.changed(
                 item.line, f"{name} gets options by its own address, not {level.subnet.cidr}'s"
             )
-        self._draft.nodes.append(ImportedNode(name, (mac,), address, (), own.options, item.line))
+        self._draft.nodes.append(ImportedNode(name, macs, address, (), own.options, item.line, known))
+
+
+def _identity(text: str) -> str:
+    """Hexadecimal with or without colons, or 'text' in quotes of its own."""
+    if len(text) > 2 and text[0] == text[-1] == "'":
+        return values.identity(text[1:-1], quoted=True)
+    digits = text.replace(":", "").removeprefix("0x")
+    try:
+        return f"0x{bytes.fromhex(digits).hex()}"
+    except ValueError:
+        raise BadWord(f"{text[:40]!r} is not hexadecimal") from None
 
 
 def _range(text: str) -> tuple[IPv4Address, IPv4Address]:

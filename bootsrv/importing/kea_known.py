@@ -53,8 +53,8 @@ REFUSED: dict[str, str] = {
         _CLASSES,
     ),
     **dict.fromkeys(
-        ("client-id", "duid", "circuit-id", "flex-id", "remote-id"),
-        "not taken over; `bootsrv node set --identity` says it",
+        ("duid", "flex-id"),
+        "not taken over; what there is says `bootsrv node set --identity`",
     ),
     **dict.fromkeys(
         ("4o6-interface", "4o6-interface-id", "4o6-subnet", "Dhcp6", "subnet6"), "IPv6 is not taken over"

@@ -2,7 +2,7 @@
 
 The law: what a rehearsal (`dry_run`) says is what the real run does, because both do the same in one
 transaction; the rehearsal takes it back. A node that is there already, with the same name and one of its
-MACs, is left as it is, so that an import can be repeated.
+MACs or other identities, is left as it is, so that an import can be repeated.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def take_over(appliance: Appliance, found: Imported, dry_run: bool = False) -> O
                     present.append(node.name)
                     continue
                 try:
-                    appliance.nodes.add(_wanted(node), arm=False)
+                    made = appliance.nodes.add(_wanted(node), arm=False)
+                    if node.identities:
+                        appliance.identities.set(made, node.identities)
                     added.append(node.name)
                 except BootsrvError as error:
                     problems.append(f"{found.source}:{node.line}: {node.name}: {error}")
@@ -76,7 +78,11 @@ def _wanted(node: ImportedNode) -> Wanted:
 
 def _is_there(appliance: Appliance, node: ImportedNode) -> bool:
     known = appliance.registry.nodes.by_name(node.name)
-    return known is not None and not set(known.macs).isdisjoint(node.macs)
+    if known is None:
+        return False
+    theirs = {(kind, text.removeprefix("0x")) for kind, text in node.identities}
+    mine = appliance.registry.identities.of(known.id)
+    return not set(known.macs).isdisjoint(node.macs) or not theirs.isdisjoint(mine)
 
 
 def _has_home(appliance: Appliance, node: ImportedNode) -> bool:

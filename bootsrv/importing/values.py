@@ -138,3 +138,14 @@ def code_of(name: str) -> int | None:
 
 def _short(word: str) -> str:
     return repr(word if len(word) <= 60 else word[:57] + "...")
+
+
+def identity(text: str, quoted: bool) -> str:
+    """What a machine calls itself, as 0x and hexadecimal: text, or bytes with colons where it is not quoted.
+    Raises BadWord."""
+    data = text.encode()
+    if not quoted and re.fullmatch(r"[0-9A-Fa-f]{1,2}(:[0-9A-Fa-f]{1,2})*", text):
+        data = bytes(int(byte, 16) for byte in text.split(":"))
+    if not 0 < len(data) < 256:
+        raise BadWord(f"{len(data)} bytes; 1 to 255 are possible")
+    return f"0x{data.hex()}"

@@ -18,12 +18,14 @@ from pxe.dhcp.zones import Place, Zone
 
 @dataclass(slots=True)
 class Choice:
-    """An address and its zone; without one, `why` says so in words for a person."""
+    """An address and its zone; without one, `why` says so in words for a person. `full`: a network whose
+    pools are used up."""
 
     address: IPv4Address | None = None
     zone: Zone | None = None
     reserved: bool = False
     why: str = ""
+    full: Zone | None = None
 
 
 class Addresses:
@@ -67,8 +69,9 @@ class Addresses:
                     return Choice(had, zone, False, why)
         address = self._table.pick((pool for zone in zones for pool in zone.pools), now)
         if address is None:
-            empty = "no pool here" if not any(zone.pools for zone in zones) else "all pools are used up"
-            return Choice(why=f"{why}; {empty}" if why else empty)
+            full = next((zone for zone in zones if zone.pools), None)
+            empty = "no pool here" if full is None else "all pools are used up"
+            return Choice(why=f"{why}; {empty}" if why else empty, full=full)
         return Choice(address, next(zone for zone in zones if address in zone), False, why)
 
     def confirm(

@@ -74,7 +74,8 @@ class Step:
 class Outcome:
     """What follows from one packet: store `changes`, then send `replies`; `notes` say what happened.
     `check`: an offered address that should be looked for on the wire before the offer leaves. `routine`: it
-    is about the system of a machine that nobody registered. `rival`: another server, which a client chose."""
+    is about the system of a machine that nobody registered. `rival`: another server, which a client chose.
+    `trouble`: what a person should know, as the kind of an event and a text; it is told once a minute."""
 
     replies: list[Reply] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
@@ -82,6 +83,7 @@ class Outcome:
     check: IPv4Address | None = None
     routine: bool = False
     rival: IPv4Address | None = None
+    trouble: tuple[str, str] | None = None
 
     def tell(
         self, asked: Asked, kind: Kind | None, said: Said, address: IPv4Address | None, boot: BootFile | None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from dataclasses import replace
 
 from pxe.dhcp import codes, options, replies
 from pxe.dhcp.addresses import Addresses, Choice
@@ -23,7 +24,7 @@ from pxe.dhcp.ports import Boots, Host, Hosts, Lease
 from pxe.dhcp.replies import Asked
 from pxe.dhcp.subnet import FOR_EVER, MIN_LEASE_SECONDS, Mode, Subnet
 from pxe.dhcp.wire import NO_ADDRESS, REQUEST, Packet
-from pxe.dhcp.zones import Arrival, Zone, Zones
+from pxe.dhcp.zones import Arrival, Place, Zone, Zones
 
 
 class Responder:
@@ -48,8 +49,8 @@ class Responder:
 
     def handle(self, packet: Packet, arrival: Arrival, now: float) -> Outcome:
         """Answer one request. An empty Outcome means silence."""
-        asked = self._understand(packet, arrival, now)
         out = Outcome()
+        asked = self._understand(packet, arrival, out, now)
         if asked is None:
             return out
         if asked.arrival.port != replies.SERVER_PORT:
@@ -63,7 +64,7 @@ class Responder:
                 self._chain.sent(asked.client, asked.kind, now)
         return out
 
-    def _understand(self, packet: Packet, arrival: Arrival, now: float) -> Asked | None:
+    def _understand(self, packet: Packet, arrival: Arrival, out: Outcome, now: float) -> Asked | None:
         """The facts of a request, or None when it is none or not for us."""
         if packet.op != REQUEST:
             return None
@@ -77,6 +78,12 @@ class Responder:
         inside = dict(sub_options(relay)) if relay else {}
         place = self.zones.place(packet, arrival, inside.get(codes.LINK_SELECTION))
         client = self._chain.look(describe(packet), kind, now)
+        if place is None and packet.giaddr != NO_ADDRESS and arrival.addresses:
+            out.trouble = (
+                "dhcp.relay",
+                f"the relay at {packet.giaddr} asks for a network that is in no subnet here: its machines "
+                "are not answered until there is a [[subnets]] table for it",
+            )
         if place is None or not client.mac:
             return None
         return Asked(packet, client, arrival, place, kind, inside)
@@ -147,6 +154,12 @@ class Responder:
         choice = self._addresses.choose(asked.client, host, asked.place, wanted, now)
         if choice.address is None:
             out.notes.append(Note(asked.client.mac, "dhcp.none", choice.why))
+            if choice.full is not None:
+                out.trouble = (
+                    "alarm.pools",
+                    f"the pools of {choice.full.subnet.cidr} are used up: {asked.client.mac} gets no "
+                    "address; make them larger, or end leases (`bootsrv lease list`)",
+                )
             return
         assert choice.zone is not None
         if not choice.reserved:
@@ -201,6 +214,7 @@ class Responder:
     ) -> None:
         """OFFER or ACK of an address, to a client of this name."""
         assert choice.address is not None and choice.zone is not None
+        asked = self._towards(asked, choice.zone)
         boot = self._boots.decide(asked.client, asked.place.server) if is_pxe(asked.client) else None
         settings = self._settings(asked, choice.zone, host, out, name)
         seconds = self._lease_seconds(asked, host, choice.zone)
@@ -220,6 +234,15 @@ class Responder:
         loads = f", load {boot.filename}" if boot is not None else ""
         why = f" ({choice.why})" if choice.why else ""
         out.tell(asked, kind, (choice.address, loads, why), choice.address, boot)
+
+    @staticmethod
+    def _towards(asked: Asked, zone: Zone) -> Asked:
+        """On a shared network we are known by our address in the client's own subnet, where we have one:
+        without a router it reaches no other."""
+        if zone is asked.place.home:
+            return asked
+        server = next((own.ip for own in asked.arrival.addresses if own.ip in zone), None)
+        return asked if server is None else replace(asked, place=Place(asked.place.zones, server))
 
     def _lease_seconds(self, asked: Asked, host: Host | None, zone: Zone) -> int:
         """What the client asks for, up to what the host or the subnet allows."""
@@ -256,6 +279,7 @@ class Responder:
         choice = self._addresses.choose(asked.client, host, asked.place, None, now, bootp=True)
         if choice.address is None or choice.zone is None:
             return
+        asked = self._towards(asked, choice.zone)
         change = None
         if not choice.reserved:
             if self.table.doubtful(choice.address, now):
@@ -275,8 +299,9 @@ class Responder:
         """RFC 2131 section 4.3.5: settings for one who has an address; no lease, no times."""
         if asked.packet.ciaddr == NO_ADDRESS:
             return
-        boot = self._boots.decide(asked.client, asked.place.server) if is_pxe(asked.client) else None
         zone = asked.place.zone_of(asked.packet.ciaddr) or asked.place.home
+        asked = self._towards(asked, zone)
+        boot = self._boots.decide(asked.client, asked.place.server) if is_pxe(asked.client) else None
         settings = self._settings(asked, zone, host, out)
         out.replies.append(replies.make(asked, Kind.ACK, NO_ADDRESS, settings, boot, {}))
         out.tell(asked, Kind.INFORM, "asks for settings", asked.packet.ciaddr, boot)

@@ -118,7 +118,7 @@ class DhcpServer:
                 if found:
                     raise ForeignServer(
                         f"{found[0]}; two authorities on one network give machines wrong addresses: "
-                        'switch that one off, set mode = "proxy" here, or force it'
+                        'switch that one off, set mode = "proxy" here, or force = true under [dhcp]'
                     )
         except BaseException:
             await self.close()
@@ -179,6 +179,8 @@ class DhcpServer:
                 outcome = self._decide(packet, arrival)
                 if outcome.rival is not None and self._rivals is not None:
                     self._rivals.heard_of(outcome.rival, arrival.interface)
+                if outcome.trouble is not None:
+                    self._alarm(*outcome.trouble)
                 if outcome.check is None or not self._checks.hold(Held(port, packet, arrival, outcome)):
                     outcomes.append((port, outcome))
                 else:

@@ -70,7 +70,9 @@ def test_nodes_of_the_cluster(cluster: Imported) -> None:
         ("n03", ("00:16:3e:aa:00:03",), "10.20.0.13", ("rack3", "group-66")),
         ("laser-printer", ("00:16:3e:aa:00:10",), "10.20.1.20", ()),
         ("roaming", ("00:16:3e:aa:00:20",), "None", ()),
+        ("by-id", (), "10.20.0.40", ()),
     ]
+    assert [node.identities for node in cluster.nodes if node.identities] == [(("client-id", "0x616263"),)]
     assert cluster.nodes[1].options == {"host-name": "node-two", "interface-mtu": 9000}
     groups = {group.name: group.options for group in cluster.groups}
     assert groups["group-66"] == {"dhcp-lease-time": 7200}
@@ -88,7 +90,7 @@ def test_the_whole_appliance(cluster: Imported) -> None:
 
 
 def test_every_line_of_the_cluster_that_is_lost_is_named(cluster: Imported) -> None:
-    assert [line for line, _ in lost(cluster)] == [16, 18, 68, 75, 75, 79, 79]
+    assert [line for line, _ in lost(cluster)] == [16, 18, 68, 75, 75]
     assert all(str(note).startswith(f"dhcpd.conf:{note.line}: ") for note in cluster.notes)
 
 
@@ -266,3 +268,32 @@ def test_every_statement_is_taken_over_or_noted(statements: list[str]) -> None:
     for line, statement in enumerate(statements, 1):
         silent = statement.split()[0] in ("default-lease-time", "interface", "option", "not")
         assert silent or line in noted, statement
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind", "value"),
+    [
+        ('uid "abc"', "client-id", "0x616263"),
+        ("uid 01:2:0A", "client-id", "0x01020a"),
+        ('option dhcp-client-identifier "01:02"', "client-id", "0x30313a3032"),
+        ("host-identifier option dhcp-client-identifier ff:00", "client-id", "0xff00"),
+        ('host-identifier option agent.circuit-id "port 7"', "circuit-id", "0x706f72742037"),
+        ("host-identifier option agent.remote-id 00:0a", "remote-id", "0x000a"),
+    ],
+)
+def test_what_else_a_host_is_recognised_by(statement: str, kind: str, value: str) -> None:
+    found = read(f"host a {{ {statement}; fixed-address 10.1.0.9; }}")
+    (node,) = found.nodes
+    assert (node.macs, node.identities) == ((), ((kind, value),)) and lost(found) == []
+
+
+def test_an_identity_belongs_to_one_host_and_joins_it_at_its_address() -> None:
+    found = read(
+        'host a { hardware ethernet 02:00:00:00:00:01; uid "x"; fixed-address 10.1.0.9; }\n'
+        'host b { uid "y"; fixed-address 10.1.0.9; }\nhost c { uid "x"; }\nhost d { uid 300; uid ""; }\n'
+        "host e { host-identifier option vendor.serial 01; hardware ethernet 02:00:00:00:00:05; }"
+    )
+    (a, d, e) = found.nodes
+    assert a.identities == (("client-id", "0x78"), ("client-id", "0x79")) and e.identities == ()
+    assert d.identities == (("client-id", "0x333030"),)
+    assert [line for line, _ in lost(found)] == [3, 4, 5]

@@ -198,3 +198,29 @@ def test_a_rehearsal_needs_no_configuration(tmp_path: Path) -> None:
     out, err = run(tmp_path / "none.toml", str(DATA / "campus.kea.conf"), "--dry-run")
     assert "only the file itself was looked at" in err
     assert len(tomllib.loads(out)["subnets"]) == 3
+
+
+def test_a_machine_that_is_known_by_something_else_than_its_mac(house: Appliance) -> None:
+    found = dialect.read(
+        'host odd { option dhcp-client-identifier "foo"; fixed-address 10.77.0.33; }\n', "dhcpd.conf", "isc"
+    )
+    assert take_over(house, found).added == ("odd",)
+    node = house.nodes.show("odd")
+    assert node.macs == () and house.identities.of(node) == [("client-id", "foo")]
+    again = take_over(house, found)
+    assert (again.added, again.present, again.problems) == ((), ("odd",), ())
+    house.nodes.add(Wanted(name="other", macs=[MAC + "9"]))
+    house.nodes.remove("odd")
+    house.identities.set(house.nodes.show("other"), [("client-id", "foo")])
+    refused = take_over(house, found)
+    assert refused.added == () and "client-id 666f6f belongs to other" in refused.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("'door7'", "door7"), ("01:02:03", "0x010203"), ("0x0A0B", "0x0a0b")]
+)
+def test_keas_circuit_ids(house: Appliance, text: str, value: str) -> None:
+    row = {"circuit-id": text, "hostname": "n7", "ip-address": "10.77.0.34"}
+    file = {"Dhcp4": {"subnet4": [{"subnet": "10.77.0.0/24", "reservations": [row]}]}}
+    assert take_over(house, dialect.read(json.dumps(file), "kea.conf", "kea")).added == ("n7",)
+    assert house.identities.of(house.nodes.show("n7")) == [("circuit-id", value)]

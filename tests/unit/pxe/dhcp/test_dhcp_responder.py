@@ -418,6 +418,36 @@ class TestNetworks:
         net.house.hosts[MAC] = Host("n1", IPv4Address("10.78.0.9"))
         assert net.lease(MAC) == IPv4Address("10.78.0.9")
 
+    def test_on_a_shared_network_we_are_our_address_in_the_clients_subnet(self) -> None:
+        """Without a router a client of the second subnet reaches no address of the first."""
+        more = {"cidr": "10.78.0.0/24", "mode": "authoritative", "pools": ["10.78.0.5"], "shared": "rack"}
+        net = Net(None, more, pools=["10.77.0.100"], shared="rack")
+        second = IPv4Address("10.78.0.1")
+        ours = (IPv4Interface("10.77.0.1/24"), IPv4Interface("10.78.0.1/24"))
+        assert net.lease(OTHER) == FIRST
+        for addresses, server in ((ours[:1], SERVER), (ours, second)):
+            (offer,) = net.handle(discover(options=pxe()), addresses=addresses).replies
+            assert offer.packet.yiaddr == IPv4Address("10.78.0.5")
+            assert offer.packet.options[codes.SERVER_ID] == server.packed
+            assert (offer.server, offer.packet.siaddr) == (server, server)
+        (ack,) = net.handle(select(offer), addresses=ours).replies
+        assert ack.kind is Kind.ACK and ack.packet.options[codes.SERVER_ID] == second.packed
+
+    def test_a_relay_of_a_network_that_nobody_configured_is_told(self) -> None:
+        net = Net()
+        out = net.handle(discover(giaddr=IPv4Address("10.99.0.1")))
+        assert not out.replies and out.trouble is not None
+        assert out.trouble[0] == "dhcp.relay" and "10.99.0.1" in out.trouble[1]
+        assert net.handle(discover(giaddr=IPv4Address("10.77.0.1"))).trouble is None
+
+    def test_a_used_up_pool_is_an_alarm(self) -> None:
+        net = Net(pools=["10.77.0.100"])
+        assert net.lease(OTHER) == FIRST
+        out = net.handle(discover())
+        assert not out.replies and out.trouble is not None
+        assert out.trouble[0] == "alarm.pools" and "10.77.0.0/24" in out.trouble[1] and MAC in out.trouble[1]
+        assert Net(pools=[]).handle(discover()).trouble is None, "no pools are meant so"
+
 
 class TestOptions:
     def test_in_the_order_asked_for_and_nothing_else(self) -> None:
