@@ -37,6 +37,9 @@ lease_seconds = 3600
 port = {port}
 tls_port = {tls_port}
 
+[imager]
+kernel_args = "no_timer_check"  # or a busy host makes an emulated machine panic
+
 [nodes]
 ssh_authorized_keys = ["{key}"]
 """
