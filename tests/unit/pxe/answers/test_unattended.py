@@ -97,7 +97,7 @@ def test_a_script_is_refused_for_the_lines_that_end_it_and_for_no_others(parser,
     "line",
     ["rootpw swordfish", "rootpw --plaintext swordfish", "user --name=x --password=swordfish",
      "user --name=x --password swordfish", "bootloader --password=swordfish", "sshpw --username x swordfish",
-     "realm join --one-time-password=swordfish lab"],
+     "realm join --one-time-password=swordfish lab", "rhsm --organization=1 --activation-key=swordfish"],
 )  # fmt: skip
 def test_no_kept_line_has_a_password_in_the_clear(line):
     assert "swordfish" not in str(read_kickstart(line, lambda plain: HASH).profile)
