@@ -120,13 +120,15 @@ def render(
     With --profile and no NODE: what the profile makes of a node that nobody has.
     """
     from bootsrv.answers import files
+    from bootsrv.appliance.secrets import DISK_KEY, MASK
 
     path = _file(what) if what is not None else None
     if what is None and profile is None:
         raise click.UsageError("name a node, a profile's file, or a profile with --profile")
     if path is not None:
         own = files.load_profile(path)
-        done = files.render(own, files.target(goal or own.target), _secrets(path))
+        secrets = _secrets(path) if with_secrets else dict.fromkeys((*_secrets(path), DISK_KEY), MASK)
+        done = files.render(own, files.target(goal or own.target), secrets)
     elif what is not None:
         verbs = context.appliance
         done = verbs.profiles.render(verbs.nodes.show(what), profile, with_secrets).rendered

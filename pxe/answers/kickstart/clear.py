@@ -15,9 +15,10 @@ from pxe.answers.kickstart.form import quote
 from pxe.answers.text import is_line
 
 Hasher = Callable[[str], str]
-_OPTION = re.compile(r"--[a-z-]*(passphrase|password|wpakey|wepkey|activation-key)\Z")
+_KINDS = "passphrase|password|wpakey|wepkey|activation-key"
+_OPTION = re.compile(rf"--[a-z-]*({_KINDS})\Z")
 _ACCOUNTS = ("rootpw", "sshpw")  # whose password is a word of its own
-_NAMED = re.compile(r"(--[a-z-]*(?:passphrase|password|wpakey|wepkey|activation-key))=secret:([A-Za-z0-9_.-]+)\Z")
+_NAMED = re.compile(rf"(--[a-z-]*(?:{_KINDS}))=secret:([A-Za-z0-9_.-]+)\Z")
 _LOADERS = ("bootloader", "lilo")
 
 

@@ -82,7 +82,9 @@ def test_import_render_and_diff(run, old, tmp_path):
     assert secrets.read_text() == "luks-1=sesame\n"
     assert out.stat().st_mode & 0o077 == 0 and secrets.stat().st_mode & 0o077 == 0
     assert "swordfish" not in out.read_text() and "sesame" not in out.read_text()
-    made = run("render", out)
+    shown = run("render", out)
+    assert shown.exit_code == 0 and "--passphrase='********'" in shown.output and "sesame" not in shown.output
+    made = run("render", out, "--with-secrets")
     assert made.exit_code == 0 and "part / --size=1000 --encrypted --passphrase=sesame" in made.output
     refused = run("render", out, "--for", "rhel9")
     assert refused.exit_code == 1 and "legacy.install: install is gone since RHEL 9" in refused.output
