@@ -30,9 +30,10 @@ def trouble(events: Sequence[Event], now: float) -> str | None:
     loaded = _returned(steps)
     if loaded is not None:
         return _not_started(loaded)
+    said = _said(steps)
+    if said is not None:
+        return said
     last = steps[-1]
-    if last.kind in _SAID:
-        return last.text
     return _quiet(last) if now - last.at >= QUIET_SECONDS else None
 
 
@@ -46,6 +47,18 @@ def _returned(steps: Sequence[Event]) -> str | None:
             return loaded if step.data.get("stage") == "firmware" else None
         elif step.kind.startswith(("tftp.", "http.")) or step.data.get("stage") == "ipxe":
             loaded = None  # it runs: it asks for more
+    return None
+
+
+def _said(steps: Sequence[Event]) -> str | None:
+    """Why there is no file, or no address, where there is none to this moment."""
+    addressed = False
+    for step in reversed(steps):
+        if step.kind in _SAID:
+            return None if addressed and step.kind == "dhcp.none" else step.text
+        if step.kind.startswith(("tftp.", "http.")) or _file(step):
+            return None
+        addressed = addressed or step.kind in ("dhcp.offer", "dhcp.ack")
     return None
 
 

@@ -91,7 +91,8 @@ def _show(found: Imported, outcome: Outcome, dry_run: bool, known: Collection[IP
     if dry_run:
         for node in found.nodes:
             groups = " ".join(f"@{group}" for group in node.groups)
-            words = (node.name, str(node.address or "(pool)"), ", ".join(node.macs), groups)
+            known_by = ", ".join([*node.macs, *(f"{kind}={text}" for kind, text in node.identities)])
+            words = (node.name, str(node.address or "(pool)"), known_by, groups)
             click.echo("  ".join(word for word in words if word), err=True)
     verb = "would be registered" if dry_run else "registered"
     there = f", {len(outcome.present)} already there" if outcome.present else ""
@@ -130,6 +131,7 @@ def _record(
             {
                 "name": node.name,
                 "macs": list(node.macs),
+                "identities": [f"{kind}={text}" for kind, text in node.identities],
                 "address": str(node.address) if node.address is not None else None,
                 "groups": list(node.groups),
                 "options": dict(node.options),

@@ -72,3 +72,11 @@ def test_nothing_is_wrong(steps: tuple[Step, ...]) -> None:
 @pytest.mark.parametrize("kind", ["boot.none", "dhcp.none"])
 def test_no_loader_or_no_address_is_told_as_it_was_recorded(kind: str) -> None:
     assert told(LOOKS, (kind, {}), silence=0) == f"text of {kind}"
+
+
+def test_a_machine_without_a_loader_gets_its_address_all_the_same() -> None:
+    bare: Step = ("dhcp.offer", {"stage": "firmware"})
+    assert told(LOOKS, ("boot.none", {}), bare, silence=0) == "text of boot.none"
+    assert told(LOOKS, ("boot.none", {}), bare, ("dhcp.ack", {}), silence=3600) == "text of boot.none"
+    assert told(LOOKS, ("dhcp.none", {}), LOOKS, bare, silence=0) is None
+    assert told(LOOKS, ("boot.none", {}), OFFER, ACK, silence=0) is None

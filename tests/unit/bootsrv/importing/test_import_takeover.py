@@ -198,6 +198,7 @@ def test_a_rehearsal_needs_no_configuration(tmp_path: Path) -> None:
     out, err = run(tmp_path / "none.toml", str(DATA / "campus.kea.conf"), "--dry-run")
     assert "only the file itself was looked at" in err
     assert len(tomllib.loads(out)["subnets"]) == 3
+    assert "node-01112233445566  10.40.1.11  client-id=0x01112233445566" in err
 
 
 def test_a_machine_that_is_known_by_something_else_than_its_mac(house: Appliance) -> None:
