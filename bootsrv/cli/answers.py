@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,9 @@ def validate(context: Context, what: str, goal: str, profile: str | None, json_:
         return
     if not goal:
         raise click.UsageError(f"say what the file is for: --for TARGET ({_TARGETS})")
+    if path.suffix == ".toml":
+        verb = f"bootsrv answers render {what} --for {goal}"
+        raise Invalid(f"{what} is a profile: `{verb}` makes its file, and checks it")
     found = files.validate(files.read_text(path), files.target(goal))
     if json_:
         show_json([files.finding_record(one) for one in found])
@@ -102,7 +106,8 @@ def import_(file: Path, goal: str, out: Path | None) -> None:
         _write(out, text)
         if got.secrets:
             _write(_secrets_file(out), "".join(f"{name}={value}\n" for name, value in got.secrets.items()))
-    _show(got.notes, f"{file}: every line was understood", err=True)
+    notes = (replace(one, warning=True) for one in got.notes)  # the profile is made all the same
+    _show(notes, f"{file}: every line was understood", err=True)
 
 
 @answers.command()
@@ -210,7 +215,8 @@ def _secrets(profile: Path) -> dict[str, str]:
 def _write(path: Path, text: str) -> None:
     """Readable by its owner alone: a profile has password hashes."""
     try:
-        path.touch(mode=0o600)
+        path.touch()
+        path.chmod(0o600)  # also where it was there before
         path.write_text(text)
     except OSError as error:
         raise BootsrvError(f"{path}: {error.strerror}") from error

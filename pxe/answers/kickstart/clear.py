@@ -47,6 +47,11 @@ class Clear:
         self._say(Finding(f"the {what} is kept as the secret {name}", field, line, True))
         return f"secret:{name}"
 
+    def has(self, words: tuple[str, ...]) -> bool:
+        """Whether a line has one in the clear."""
+        found = Clear(str, str, lambda finding: None)._words(words, 0)
+        return list(found) != list(_joined(words))
+
     def line(self, words: tuple[str, ...], line: int) -> str | None:
         """A line that stays as it is, but for its passwords; None where it has none in the clear."""
         done = list(self._words(words, line))

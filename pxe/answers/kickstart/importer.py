@@ -47,10 +47,9 @@ def read_kickstart(
     order: list[str] = []
     waiting: list[str] = []
     for statement in document.statements:
-        kept = _take(fields, statement, notes)
+        kept = _take(fields, clear, statement, notes)
         if kept is None:
-            hidden = clear.line(statement.words, statement.line) if statement.words else None
-            waiting.append(hidden if hidden is not None else statement.text)
+            waiting.append(_kept(clear, statement))
             continue
         if waiting:
             raw.append(Raw(lines=tuple(waiting), after=len(order)))
@@ -67,7 +66,9 @@ def read_kickstart(
     return Imported(profile, notes, clear.secrets)
 
 
-def _take(fields: Fields, statement: lexer.Statement, notes: list[Finding]) -> str | None:
+def _take(
+    fields: Fields, clear: Clear, statement: lexer.Statement, notes: list[Finding]
+) -> str | None:
     """The directive's name when the model holds it; None: the line stays raw."""
     if not statement.words:
         if statement.text.lstrip().startswith("%"):
@@ -76,8 +77,15 @@ def _take(fields: Fields, statement: lexer.Statement, notes: list[Finding]) -> s
     try:
         return fields.take(statement.words, statement.line)
     except (Strange, msgspec.ValidationError) as error:
-        notes.append(Finding(f"kept as it is: {error}", line=statement.line))
+        what = str(error) if not clear.has(statement.words) else f"{statement.words[0]}, but for its password"
+        notes.append(Finding(f"kept as it is: {what}", line=statement.line))
         return None
+
+
+def _kept(clear: Clear, statement: lexer.Statement) -> str:
+    """The line as the profile keeps it."""
+    hidden = clear.line(statement.words, statement.line) if statement.words else None
+    return hidden if hidden is not None else statement.text
 
 
 def _sections(document: lexer.Document, raw: list[Raw], notes: list[Finding]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """`bootsrv answers` on files from anywhere, by the command line."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -10,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootsrv.answers.crypt import hashed
+from bootsrv.answers.crypt import hashed, loader_hashed
 from bootsrv.answers.toml import as_toml
 from bootsrv.cli.main import main
+from pxe.answers.profile import profile_from
 
 OLD = """install
 lang en_US
@@ -98,6 +100,47 @@ def test_import_render_and_diff(run, old, tmp_path):
 def test_passphrases_never_go_to_the_terminal(run, old):
     done = run("import", old)
     assert done.exit_code == 1 and "--out" in done.output and "sesame" not in done.output
+
+
+def test_no_password_of_a_line_that_is_kept_goes_to_the_terminal_or_to_others(run, tmp_path):
+    file, out = tmp_path / "old.ks", tmp_path / "farm.toml"
+    file.write_text(OLD + "%end\nvnc --password=swordfish\nbootloader --password=swordfish\n")
+    for place in (out, tmp_path / "farm.secrets"):
+        place.touch(mode=0o644)
+    done = run("import", file, "--for", "rhel9", "--out", out)
+    assert done.exit_code == 0 and "swordfish" not in done.output and "error" not in done.output
+    assert "line 12: kept as it is: vnc, but for its password" in done.output
+    assert "swordfish" not in out.read_text() and "swordfish" in (tmp_path / "farm.secrets").read_text()
+    assert all(place.stat().st_mode & 0o077 == 0 for place in (out, tmp_path / "farm.secrets"))
+    profile = tomllib.loads(out.read_text())
+    assert profile["bootloader"]["password"].startswith("grub.pbkdf2.sha512.10000.")
+    assert run("import", file, "--for", "rhel5", "--out", out).exit_code == 0
+    assert tomllib.loads(out.read_text())["bootloader"]["password"].startswith("$1$")
+
+
+def test_a_boot_loaders_hash_is_grubs_own():
+    made = loader_hashed("open sesame", old=False)
+    _, kind, _, rounds, salt, key = made.split(".")
+    again = hashlib.pbkdf2_hmac("sha512", b"open sesame", bytes.fromhex(salt), int(rounds), 64)
+    assert kind == "pbkdf2" and bytes.fromhex(key) == again
+    assert profile_from({"bootloader": {"password": made}}).bootloader.password == made
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("import", "preseed.cfg"), "this is a preseed file; only kickstarts are imported"),
+        (("import", "old.ks", "--for", "debian13"), "debian13 reads preseed; only kickstarts"),
+        (("validate", "farm.toml", "--for", "rhel9"), "answers render farm.toml --for rhel9"),
+    ],
+)
+def test_a_file_of_another_kind_is_named_as_one(run, tmp_path, monkeypatch, words, says):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "preseed.cfg").write_text("# ours\nd-i passwd/make-user boolean true\n")
+    (tmp_path / "old.ks").write_text(OLD)
+    (tmp_path / "farm.toml").write_text('target = "rhel9"\n')
+    done = run(*words)
+    assert done.exit_code == 1 and says in done.output
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from ks_house import HASH, TODAY
 
@@ -171,6 +171,21 @@ PLACES = {
     "bond": lambda text: {"network": [{"device": "bond0", "bond_slaves": [text]}]},
     "script": lambda text: {"scripts": [{"text": text}]}, "first boot": lambda text: {
         "scripts": [{"when": "first-boot", "text": text}]},
+    "time server": lambda text: {"ntp_servers": [text]},
+    "group": lambda text: {"user_groups": [{"name": text}]},
+    "groups": lambda text: {"users": [{"name": "ada", "groups": [text]}]},
+    "shell": lambda text: {"users": [{"name": "ada", "shell": text}]},
+    "kernel arguments": lambda text: {"bootloader": {"append": text}},
+    "repository": lambda text: {"repositories": [{"name": "more", "url": text}]},
+    "repository's name": lambda text: {"repositories": [{"name": text, "url": "http://x/y"}]},
+    "label": lambda text: {"disks": {"partitions": [{"name": "/srv", "disk": "sdb", "label": text}]}},
+    "mount options": lambda text: {
+        "disks": {"partitions": [{"name": "/srv", "disk": "sdb", "mount_options": text}]}},
+    "mount point": lambda text: {"disks": {"partitions": [{"name": f"/{text}", "disk": "sdb"}]}},
+    "disk": lambda text: {"disks": {"partitions": [{"name": "/srv", "disk": text}]}},
+    "volume": lambda text: {"disks": {
+        "partitions": [{"name": "pv.1", "disk": "sdb"}], "groups": [{"name": "vg", "members": ["pv.1"]}],
+        "volumes": [{"mount": "/srv", "group": "vg", "name": text, "grow": True}]}},
 }  # fmt: skip
 
 
@@ -187,8 +202,15 @@ def shape(target: str, text: str, typed: str) -> Any:
 
 def _shape(value: Any, typed: str) -> Any:
     if isinstance(value, dict):
-        return {"*" if key == typed else key: _shape(one, typed) for key, one in value.items()}
+        return {key.replace(typed, "*"): _shape(one, typed) for key, one in value.items()}
     return [_shape(one, typed) for one in value] if isinstance(value, list) else type(value).__name__
+
+
+def keys(value: Any) -> set[str]:
+    """All that a text may be taken for where it stands in the place of a key."""
+    if isinstance(value, dict):
+        return {*value, *(key for one in value.values() for key in keys(one))}
+    return {key for one in value for key in keys(one)} if isinstance(value, list) else set()
 
 
 @pytest.mark.parametrize("target", [target for target in FULL if target != "rhel9"])
@@ -204,11 +226,14 @@ def test_no_text_leaves_its_place(target: str, place: str, text: str) -> None:
             return None
         return done.text if done.good else None
 
-    written, plain = of(text), of("word")
+    safe = {"mount options": "noatime"}.get(place, "plainly")
+    written, plain = of(text), of(safe)
     if written is None or not text:
         return
     assert plain is not None
-    assert shape(target, written, text) == shape(target, plain, "word")
+    if target in ("ubuntu24.04", "nocloud", "coreos"):
+        assume(not any(text in key for key in keys(yaml.safe_load(plain))))
+    assert shape(target, written, text) == shape(target, plain, safe)
     found = leaves(target, written)
     words = text if place not in ("script", "first boot") else text.rstrip("\n")
     if place in ("full_name", "language", "timezone", "hostname") and "." not in text:

@@ -157,6 +157,40 @@ def test_plans_that_partman_would_make_something_else_of_are_refused(disks, fiel
     assert field in {one.field for one in refused.value.findings}, refused.value
 
 
+TYPED = {
+    "mount": lambda text: {"partitions": [{"name": f"/{text}", "size": 1, "disk": "sda"}]},
+    "label": lambda text: {"partitions": [{"name": "/", "label": text}]},
+    "filesystem": lambda text: {"partitions": [{"name": "/", "filesystem": text}]},
+    "options": lambda text: {"partitions": [{"name": "/", "mount_options": text}]},
+    "volume": lambda text: {**ON_LVM, "volumes": [{**VOLUMES[0], "name": text}]},
+    "disk": lambda text: {"partitions": [{"name": "pv.1", "disk": text}], "volumes": VOLUMES,
+                          "groups": [{"name": "vg0", "members": ["pv.1"]}]},
+    "array's disk": lambda text: {"partitions": [TWO[0], {**TWO[1], "disk": text}],
+                                  "raids": [{"name": "/", "device": "md0", "members": ["raid.1", "raid.2"]}]},
+    "array's place": lambda text: {
+        "partitions": TWO, "raids": [{"name": f"/{text}", "device": "md0", "members": ["raid.1", "raid.2"]}]},
+}  # fmt: skip
+SAFE = {"filesystem": "ext3", "options": "noatime"}
+
+
+def frame(got):
+    """A recipe without the values in it."""
+    marks = [[word for word in line.split() if word.endswith("{") or word == "}"] for line in recipe_of(got)]
+    arrays = got.get("partman-auto-raid/recipe", "").split(".")
+    return marks, [len(one.split()) for one in arrays]
+
+
+@given(place=st.sampled_from(sorted(TYPED)),
+       text=st.text(alphabet="a.}{$ \\:,#'\"/-=\n\u2028", min_size=1, max_size=6)
+       | st.text(min_size=1, max_size=8))  # fmt: skip
+def test_no_text_changes_a_recipe(place, text):
+    try:
+        got = answers(render(made(disks=TYPED[place](text)), TARGET))
+    except (SettingError, Unfit):
+        return
+    assert frame(got) == frame(answers(render(made(disks=TYPED[place](SAFE.get(place, "word"))), TARGET)))
+
+
 def test_arrays_are_encrypted_since_debian_13():
     with pytest.raises(Unfit, match="since Debian 13"):
         render(profile_from(DEBIAN), find_target("debian12"), {"disk": "x"})
