@@ -17,7 +17,7 @@ from bootsrv.answers.making import Change, Draft, Made, Maker
 from bootsrv.answers.stack import Ref, Stack, known_distribution, parsed, read_ref
 from bootsrv.appliance.secrets import Secrets
 from bootsrv.config import Config
-from bootsrv.errors import Conflict, Invalid, NotFound
+from bootsrv.errors import Conflict, Invalid, Needed, NotFound
 from bootsrv.model import AnswerText, Node
 from bootsrv.registry.registry import Registry
 from pxe.answers.errors import Finding
@@ -145,7 +145,7 @@ class Profiles:
         if used := [*groups, *own]:
             more = f" and {len(used) - 5} more" if len(used) > 5 else ""
             raise Conflict(f"profile {name} is used by {', '.join(map(str, used[:5]))}{more}: "
-                           "give them another one, or `--clear profile`")  # fmt: skip
+                           "give them another one first")  # fmt: skip
 
     def _still_good(self, draft: Draft) -> None:
         """Raises Unusable when a draft cannot take its place."""
@@ -211,7 +211,7 @@ class Profiles:
     def _of(self, node: Node, profile: str | None) -> str:
         chosen = profile or node.answers
         if chosen is None:
-            raise Invalid(f"{node.name} has no profile: `bootsrv node set {node.name} --profile NAME`")
+            raise Needed(f"{node.name} has no profile", "profile")
         return self.get(chosen).name
 
     def _layers_of(self, node: Node) -> set[str]:
