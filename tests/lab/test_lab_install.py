@@ -124,13 +124,13 @@ def test_the_installer_takes_all_answers_and_reaches_partitions(field: Field, fi
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(4200)
+@pytest.mark.timeout(6000)
 @pytest.mark.parametrize("firmware", [Firmware.BIOS, Firmware.UEFI])
 def test_from_a_blank_disk_to_a_log_in(field: Field, firmware: Firmware) -> None:
     machine = field.started(firmware, profile_of(field), memory=2048, disk=6144, cpus=2)
     field.wait(machine, "install.done", "", 3600)
     assert field.node().state is NodeState.INSTALLED and field.node().armed is None
-    field.wait(machine, "home", "", 500)
+    field.wait(machine, "home", "", 1500)
     assert field.node().state is NodeState.RUNNING
     machine.console.wait_for("n1 login: ", 300)
 
