@@ -132,5 +132,5 @@ def _disk(node: Node) -> list[str]:
     has = ", ".join(f"{row.get('path')} ({human(size)})" for row, size in zip(disks, sizes, strict=True))
     text = f"imaging writes {which}" + (f"; the machine has {has}" if has else "")
     if node.firmware == "bios" and len(fixed) > 1:
-        text += ". A BIOS boots its own first hard disk: make it the same one there, or name it as this node's disk"
+        text += ". A BIOS boots its own first hard disk: make it the same, or name it as this node's disk"
     return [text]
