@@ -19,6 +19,7 @@ from ks_house import HASH, TODAY
 
 from bootsrv.answers.files import render
 from pxe.answers.cloud.nocloud import network_config
+from pxe.answers.preseed.late import takes_as_it_is
 from pxe.answers.profile import profile_from
 from pxe.answers.targets import find_target
 from pxe.errors import SettingError
@@ -231,6 +232,9 @@ def test_no_text_leaves_its_place(target: str, place: str, text: str) -> None:
     if written is None or not text:
         return
     assert plain is not None
+    if place == "kernel arguments":  # words on CoreOS; Debian has two places for them
+        assume(target != "coreos" or len(text.split()) == 1)
+        assume(target != "debian13" or takes_as_it_is(text))
     if target in ("ubuntu24.04", "nocloud", "coreos"):
         assume(not any(text in key for key in keys(yaml.safe_load(plain))))
     assert shape(target, written, text) == shape(target, plain, safe)
