@@ -103,5 +103,5 @@ def test_a_machine_that_is_imaged_with_it_has_it_at_once(cluster: Cluster, node:
     cluster.bios.reset()
     cluster.wait_event(cluster.bios, "home", since, 600)
     wait_asked(cluster, time.time() - 20)
-    report = push(cluster, "--via", "agent")
+    report = push(cluster, "--image", carrying, "--via", "agent")
     assert (report["made"], report["fetched"]) == (0, 0)
