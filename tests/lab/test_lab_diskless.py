@@ -111,10 +111,14 @@ def compresses(farm: Farm, guest: Guest) -> None:
 def does_without(farm: Farm, guest: Guest) -> None:
     """No server, and nothing waits: every library is read anew, and a package is checked whole."""
     farm.lab.service.kill()
-    read = "echo 3 >/proc/sys/vm/drop_caches; cat /usr/lib/x86_64-linux-gnu/*.so* | wc -c"
-    assert int(farm.ask(guest, read)) > 10 << 20
-    assert farm.ask(guest, "dpkg -V coreutils; echo x >/etc/written; cat /etc/written") == "x"
-    farm.lab.service.start()
+    try:
+        read = "echo 3 >/proc/sys/vm/drop_caches; cat /usr/lib/x86_64-linux-gnu/*.so* | wc -c"
+        assert int(farm.ask(guest, read)) > 10 << 20
+        # Its pages of manuals were left out of the image: those are missing.
+        check = "dpkg -V coreutils | grep -v ^missing; echo x >/etc/written; cat /etc/written"
+        assert farm.ask(guest, check) == "x"
+    finally:
+        farm.lab.service.start()
 
 
 @pytest.mark.parametrize(("root", "writes"), [("nbd", "keep"), ("nfs", "paths")])
