@@ -26,6 +26,7 @@ TYPES = ("dir", "file", "symlink", "hardlink", "fifo", "char", "block", "socket"
 _DIGEST = 32
 # Made once: making it costs as much as a line.
 _write = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
+_quote = json.encoder.encode_basestring_ascii
 _scan = json.JSONDecoder().raw_decode
 _NO_NAMES = frozenset((b"", b".", b".."))
 _U32 = 2**32 - 1
@@ -117,28 +118,31 @@ def write_header(header: Header) -> bytes:
 
 def write_entry(entry: Entry) -> bytes:
     """One entry as its line, newline included. Fields at their default are left out."""
-    row: dict[str, Any] = {"path": to_text(entry.path), "type": entry.type}
+    start = f'{{"path":{_quote(to_text(entry.path))},"type":{_quote(entry.type)}'
     if entry.type == "hardlink":
-        row["target"] = to_text(entry.target)
-        return _line(row)
-    row.update(mode=entry.mode, uid=entry.uid, gid=entry.gid, mtime=entry.mtime_ns)
+        return f'{start},"target":{_quote(to_text(entry.target))}}}\n'.encode("ascii")
+    # Put together by hand: the encoder takes three times as long, and there may be a million.
+    parts = [start, f',"mode":{entry.mode},"uid":{entry.uid},"gid":{entry.gid},"mtime":{entry.mtime_ns}']
     if entry.user:
-        row["user"] = entry.user
+        parts.append(f',"user":{_quote(entry.user)}')
     if entry.group:
-        row["group"] = entry.group
+        parts.append(f',"group":{_quote(entry.group)}')
     if entry.type == "symlink":
-        row["target"] = to_text(entry.target)
+        parts.append(f',"target":{_quote(to_text(entry.target))}')
     if entry.rdev is not None:
-        row["rdev"] = list(entry.rdev)
+        parts.append(f',"rdev":{_write(entry.rdev)}')
     if entry.xattrs:
-        row["xattrs"] = {k: base64.b64encode(v).decode("ascii") for k, v in sorted(entry.xattrs.items())}
+        values = {k: base64.b64encode(v).decode("ascii") for k, v in sorted(entry.xattrs.items())}
+        parts.append(f',"xattrs":{_write(values)}')
     if entry.type == "file":
-        row["size"] = entry.size
+        parts.append(f',"size":{entry.size}')
         if entry.extents is not None:
-            row["extents"] = [list(extent) for extent in entry.extents]
+            parts.append(f',"extents":{_write(entry.extents)}')
         if entry.chunks:
-            row["chunks"] = [[chunk.id.hex(), chunk.length] for chunk in entry.chunks]
-    return _line(row)
+            chunks = ",".join([f'["{chunk.id.hex()}",{chunk.length}]' for chunk in entry.chunks])
+            parts.append(f',"chunks":[{chunks}]')
+    parts.append("}\n")
+    return "".join(parts).encode("ascii")
 
 
 def line_start(path: bytes) -> bytes:

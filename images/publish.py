@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import tempfile
 from binascii import unhexlify
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import zstandard
 
@@ -38,39 +39,43 @@ def publish(
 ) -> Version:  # fmt: skip
     """See Session.publish."""
     check_name(name)
-    ids, files, size = _count(tree)
-    if files <= 1:
-        raise BadInput(f"image {name}: there is nothing in it")
-    with locked(store.lock):
-        restore(store, index, ids)
-        try:
-            book = catalogue.load(store.names_dir, name)
-        except ImageNotFound:
-            book = catalogue.Catalogue(name)
-        last = book.latest()
-        if parent is None and last is not None:
-            parent = book.versions[last].id
-        header = Header(name, book.next, now, comment, parent, kind, files, size, meta)
-        temp, id = _seal(store, header, tree)
-        try:
-            data, stored = build(id, ids, index)
-            publish_file(temp, store.manifests / id)
-        except BaseException:
-            temp.unlink(missing_ok=True)
-            raise
-        write_file(store.locators / id, data, store.temp)
-        version = Version(name, book.next, id, kind, now, comment, parent, files, size, stored, (), meta)
-        book.versions[book.next] = version
-        book.next += 1
-        catalogue.save(store.names_dir, store.temp, book)
-        return book.get(version.number)
+    with tempfile.TemporaryFile(dir=store.temp, prefix="text.", suffix=".tmp") as text:
+        ids, files, size = _write(tree, cast("BinaryIO", text))
+        if files <= 1:
+            raise BadInput(f"image {name}: there is nothing in it")
+        with locked(store.lock):
+            restore(store, index, ids)
+            try:
+                book = catalogue.load(store.names_dir, name)
+            except ImageNotFound:
+                book = catalogue.Catalogue(name)
+            last = book.latest()
+            if parent is None and last is not None:
+                parent = book.versions[last].id
+            header = Header(name, book.next, now, comment, parent, kind, files, size, meta)
+            temp, id = _seal(store, header, cast("BinaryIO", text))
+            try:
+                data, stored = build(id, ids, index)
+                publish_file(temp, store.manifests / id)
+            except BaseException:
+                temp.unlink(missing_ok=True)
+                raise
+            write_file(store.locators / id, data, store.temp)
+            version = Version(name, book.next, id, kind, now, comment, parent, files, size, stored, (), meta)
+            book.versions[book.next] = version
+            book.next += 1
+            catalogue.save(store.names_dir, store.temp, book)
+            return book.get(version.number)
 
 
-def _count(tree: Spool) -> tuple[set[bytes], int, int]:
-    """Chunk ids, entries, and bytes of data, each hard-linked file counted once."""
+def _write(tree: Spool, text: BinaryIO) -> tuple[set[bytes], int, int]:
+    """The entries' lines to `text`; chunk ids, entries, and bytes of data, each hard-linked file counted
+    once.
+    """
     ids: set[bytes] = set()
     files = size = 0
     for line in tree.lines():
+        text.write(line)
         files += 1
         # Not parsed, which costs more than all else here: within a JSON text no quote stands by itself, so
         # nothing in a name can look like a chunk.
@@ -80,7 +85,7 @@ def _count(tree: Spool) -> tuple[set[bytes], int, int]:
     return ids, files, size
 
 
-def _seal(store: Shelf, header: Header, tree: Spool) -> tuple[Path, str]:
+def _seal(store: Shelf, header: Header, text: BinaryIO) -> tuple[Path, str]:
     """The signed manifest as a durable temporary file, and its id."""
     path = temp_path(store.temp, "manifest")
     fd = create(path)
@@ -88,7 +93,7 @@ def _seal(store: Shelf, header: Header, tree: Spool) -> tuple[Path, str]:
     packer = zstandard.ZstdCompressor(level=_LEVEL).compressobj()
     try:
         write_all(fd, bytes(PREFIX))
-        for piece in _pieces(header, tree):
+        for piece in _pieces(header, text):
             hasher.update(piece)
             write_all(fd, packer.compress(piece))
         write_all(fd, packer.flush())
@@ -104,13 +109,8 @@ def _seal(store: Shelf, header: Header, tree: Spool) -> tuple[Path, str]:
     return path, digest.hex()
 
 
-def _pieces(header: Header, tree: Spool) -> Iterator[bytes]:
-    """The text, many lines at once."""
-    held, size = [write_header(header)], 0
-    for line in tree.lines():
-        held.append(line)
-        size += len(line)
-        if size > _PIECE:
-            yield b"".join(held)
-            held, size = [], 0
-    yield b"".join(held)
+def _pieces(header: Header, text: BinaryIO) -> Iterator[bytes]:
+    yield write_header(header)
+    text.seek(0)
+    while piece := text.read(_PIECE):
+        yield piece

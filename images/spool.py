@@ -202,7 +202,8 @@ class Spool:
         key = order(path)
         if key in self._dirs and not keep_content:
             self.empty(path)
-        self._forget(key)
+        if key in self._names:
+            self._forget(key)
 
     def _forget(self, key: bytes) -> None:
         self._names.pop(key, None)

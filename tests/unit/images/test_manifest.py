@@ -87,6 +87,7 @@ others = st.one_of(
 @given(st.one_of(files(), others))
 def test_entry_there_and_back(entry: Entry) -> None:
     line = write_entry(entry)
+    assert line == json.dumps(json.loads(line), separators=(",", ":")).encode("ascii") + b"\n"
     assert line.isascii() and line.count(b"\n") == 1
     assert parse_entry(line) == entry
 
