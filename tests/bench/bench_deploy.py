@@ -1,9 +1,10 @@
 """Imaging a disk: our own way onto a blank file system beside tar + zstd and partclone over HTTP, and onto
 one that holds an older version, in one run on a loop device; prints `ratio NAME VALUE` lines.
 
-    python tests/bench/bench_deploy.py [--store DIR --old REF --new REF] [--rounds 2]
+    python tests/bench/bench_deploy.py [--store DIR --old REF --new REF] [--rounds 2] [--link 1gbit]
 
-Everything comes from one HTTP server on loopback. Each run ends with the file system unmounted, so that all
+Everything comes from one HTTP server on loopback; with --link as fast as such a link is (tc-tbf(8), in a
+network namespace of its own). Each run ends with the file system unmounted, so that all
 of it is on the disk. Seconds are the best of the rounds, CPU seconds are this side's. Needs root.
 """
 
@@ -121,7 +122,7 @@ def reimage(store: ImageStore, ref: str, old: str, url: str) -> Callable[[Path],
     def work(target: Path) -> int:
         source, manifest = packs(store, ref, url), store.manifest(ref)
         seed = Seed([Bed(folder) for folder in set_aside(target)], target)
-        wanted = {chunk.id for chunk in manifest.chunks()}
+        wanted = set(manifest.ids())
         for one in dict.fromkeys((old, ref)):
             seed.learn(store.manifest(one).entries(), wanted)
         write_seeded(manifest, source, seed, target, silent)
@@ -170,14 +171,15 @@ def measure(args: argparse.Namespace, home: Path, url: str, store: ImageStore) -
     for name, (seconds, used, brought) in found.items():
         bytes_ = f", {brought / 1e6:.1f} MB fetched" if brought is not None else ""
         print(f"{name}: {seconds:.2f} s, {size / seconds / 1e6:.0f} MB/s, {used:.2f} s CPU{bytes_}")
+    link = f"_{args.link}" if args.link else ""
     for peer in ("tar+zstd", "partclone"):
         if peer in found:
             name, speed = peer.partition("+")[0], found[peer][0] / found["deploy"][0]
-            print(f"ratio deploy_speed_over_{name} {speed:.2f}")
+            print(f"ratio deploy_speed_over_{name}{link} {speed:.2f}")
     for name, full in (("same", "deploy"), ("next", "deploy next")):
         mine, whole = found[f"reimage {name}"], found[full]
-        print(f"ratio reimage_{name}_time {mine[0] / whole[0]:.3f}")
-        print(f"ratio reimage_{name}_bytes {mine[2] / whole[2]:.3f}")
+        print(f"ratio reimage_{name}_time{link} {mine[0] / whole[0]:.3f}")
+        print(f"ratio reimage_{name}_bytes{link} {mine[2] / whole[2]:.3f}")
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, float, Any]:
@@ -193,13 +195,18 @@ def main() -> None:
     parser.add_argument("--old", default="debian@1")
     parser.add_argument("--new", default="debian-b@1")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--link", help="as fast as that, such as 1gbit")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if not args.inside:
         # In mounts of our own: a namespace that somebody makes meanwhile takes a copy of the host's, and a
         # disk that is still mounted in it cannot be made anew.
-        words = ["unshare", "--mount", "--propagation", "private", "--", sys.executable, *sys.argv]
-        os.execvp(words[0], [*words, "--inside"])
+        words = ["unshare", "--mount", "--propagation", "private", *(["--net"] if args.link else [])]
+        os.execvp(words[0], [*words, "--", sys.executable, *sys.argv, "--inside"])
+    if args.link:
+        run("ip", "link", "set", "lo", "up")
+        shape = ("tbf", "rate", args.link, "burst", "512kb", "latency", "100ms")
+        run("tc", "qdisc", "add", "dev", "lo", "root", *shape)
     where = args.store or seeded_store({"debian": "debian-12-vm", "debian-b": "debian-12-vm-b"}, print)
     with tempfile.TemporaryDirectory(prefix="bench-deploy-") as folder:
         home = Path(folder)

@@ -98,6 +98,7 @@ class Update:
             settling = Settling(self.root, self._tree, self.state)
             settling.arm()
             about = self._stage_and_write(manifest, found, base, over, source, dirs)
+            del source
             self._say({"step": "switch", **about})
             about.update(settling.switch())
             self._remember(over, found.known)
@@ -223,6 +224,8 @@ class Update:
         seeds.close()
         patches.close()
         base.clear()
+        local, patched = seeds.read, supply.patched
+        del supply, seeds, entries, fresh, order, chunks  # of many names that is much, and the steps are next
         self._written = {one.entry.path: one.inode for one in staged if one.entry.type == "file"}
         made = moves(stage, found, staged)
         places = sorted({stage.place_for(step.path) for step in made if step.folder})
@@ -234,7 +237,7 @@ class Update:
             "failed": sorted(failed_units()) if self.task.confirm else [], "reboot": self.task.reboot,
             "ref": self.task.ref, "manifest": manifest.id, "confirm": self.task.confirm,
             "places": [place.decode("utf-8", "surrogateescape") for place in places],
-            "fetched": source.fetched + patches.fetched, "local": seeds.read, "patched": supply.patched,
+            "fetched": source.fetched + patches.fetched, "local": local, "patched": patched,
         }  # fmt: skip
         later = adjustments(self._tree, found, made, dirs)
         write(self.state.journal, about, chain(made, later))
