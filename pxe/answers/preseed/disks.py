@@ -19,8 +19,10 @@ Say = Callable[[Finding], None]
 _CONFIRMED = (
     "partman-lvm/device_remove_lvm",
     "partman-lvm/confirm",
+    "partman-lvm/confirm_nooverwrite",  # asked instead where the disks are blank
     "partman-md/device_remove_md",
     "partman-md/confirm",
+    "partman-md/confirm_nooverwrite",
     "partman-partitioning/confirm_write_new_label",
     "partman/confirm",
     "partman/confirm_nooverwrite",

@@ -17,6 +17,7 @@ NEWEST = 13
 _COUNTED = {
     re.compile(r"apt-setup/local\d+/(repository|comment|key)\Z"): "string",
     re.compile(r"apt-setup/local\d+/source\Z"): "boolean",
+    re.compile(r"partman-(lvm|md|crypto)/confirm_nooverwrite\Z"): "boolean",  # registered while it runs
 }
 
 

@@ -99,6 +99,8 @@ def test_a_group_lies_on_its_own_disks_and_boot_beside_it():
     got = answers(render(made(disks=ON_LVM), TARGET))
     lines = recipe_of(got)
     assert got["partman-auto/method"] == "lvm"
+    # On blank disks the second of these is asked, by a real installer.
+    assert got["partman-lvm/confirm"] == got["partman-lvm/confirm_nooverwrite"] == "true"
     boot, *held = lines[2:5]
     assert "mountpoint{ /boot }" in boot and "$lvmignore{" not in boot  # it would be left out otherwise
     assert [re.search(r"method\{ lvm \} device\{ (\S+) \}", line)[1] for line in held] == [
