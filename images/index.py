@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +28,7 @@ CREATE TABLE IF NOT EXISTS chunks (
   id BLOB PRIMARY KEY, pack INTEGER, frame INTEGER, inner INTEGER, length INTEGER) WITHOUT ROWID;
 """
 _VERSION = 1
+_PATIENCE, _PAUSE = 60.0, 0.02  # seconds, for another writer
 _MANY = 4  # asked for one by one: less than one in so many
 
 
@@ -212,9 +214,9 @@ class Index:
         self.refresh(skip)
 
     def _open(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, timeout=60, check_same_thread=False)
+        db = sqlite3.connect(self._path, timeout=_PATIENCE, check_same_thread=False)
         self._path.chmod(0o640)
-        db.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(db)
         db.execute("PRAGMA synchronous = NORMAL")
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version not in (0, _VERSION):
@@ -222,3 +224,16 @@ class Index:
         db.executescript(_SCHEMA)
         db.execute(f"PRAGMA user_version = {_VERSION}")
         return db
+
+
+def _write_ahead(db: sqlite3.Connection) -> None:
+    """Readers and a writer at once. Of two who change a new file at the same time SQLite refuses one without
+    waiting, whatever the connection's patience."""
+    until = time.monotonic() + _PATIENCE
+    while db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(_PAUSE)

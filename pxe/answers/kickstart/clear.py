@@ -16,8 +16,9 @@ from pxe.answers.text import is_line
 
 Hasher = Callable[[str], str]
 _KINDS = "passphrase|password|wpakey|wepkey|activation-key"
-_OPTION = re.compile(rf"--[a-z-]*({_KINDS})\Z")
-_ACCOUNTS = ("rootpw", "sshpw")  # whose password is a word of its own
+# --no-password and --backuppassphrase have no value.
+_OPTION = re.compile(rf"--(?!no-|backup)[a-z-]*({_KINDS})\Z")
+_ACCOUNTS = ("rootpw", "sshpw")  # whose password has no option before it; it may have blanks
 _NAMED = re.compile(rf"(--[a-z-]*(?:{_KINDS}))=secret:([A-Za-z0-9_.-]+)\Z")
 _LOADERS = ("bootloader", "lilo")
 
@@ -60,14 +61,15 @@ class Clear:
     def _words(self, words: tuple[str, ...], line: int) -> Iterator[str]:
         command, crypted = words[0], "--iscrypted" in words
         yield command
-        for word in list(_joined(words))[1:]:
+        said = list(_joined(words))[1:]
+        password = "" if crypted else _account_password(command, said)
+        for word in said:
             option, _, text = word.partition("=")
             found = _OPTION.match(option)
-            if command in _ACCOUNTS and not crypted and not word.startswith("--"):
-                yield from ("--iscrypted", self.hashed(word, command, line))
-            elif command in (*_ACCOUNTS, "user") and not crypted and option == "--plaintext":
+            told = command in (*_ACCOUNTS, "user") and not crypted and option == "--plaintext"
+            if told or (password and not word.startswith("--")):
                 continue
-            elif not found or not text or (crypted and option == "--password"):
+            if not found or not text or (crypted and option == "--password"):
                 yield word
             elif command == "user":
                 yield from ("--iscrypted", f"{option}={self.hashed(text, command, line)}")
@@ -77,6 +79,15 @@ class Clear:
                 yield from ([f"--md5pass={made}"] if old else ["--iscrypted", f"{option}={made}"])
             else:
                 yield f"{option}={self.secret(text, found[1], line)}"
+        if password:
+            yield from ("--iscrypted", self.hashed(password, command, line))
+
+
+def _account_password(command: str, said: list[str]) -> str:
+    """The words that are one; "" where there is none, as with a key."""
+    if command not in _ACCOUNTS or "--sshkey" in said:
+        return ""
+    return " ".join(word for word in said if not word.startswith("--"))
 
 
 def _joined(words: tuple[str, ...]) -> Iterator[str]:
@@ -96,7 +107,7 @@ def in_the_clear(line: str) -> bool:
         return False
     crypted = "--iscrypted" in words and words[0] in (*_ACCOUNTS, "user", *_LOADERS)
     said = list(_joined(words))
-    plain = [word for word in said[1:] if not word.startswith("--")] if words[0] in _ACCOUNTS else []
+    plain = [_account_password(words[0], said[1:])]
     for option, _, text in (word.partition("=") for word in said):
         plain += [text] if _OPTION.match(option) else []
     return not crypted and any(text and not text.startswith(("$", "secret:", "grub.pbkdf2.", "!", "*"))

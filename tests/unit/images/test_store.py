@@ -147,6 +147,28 @@ def test_gc_beside_a_writer(tmp_path: Path) -> None:
     assert not list(store.verify())
 
 
+def test_many_who_open_a_new_index_at_once(tmp_path: Path) -> None:
+    """SQLite refuses, without waiting, one of two that turn a new file to write-ahead logging."""
+    store = make(tmp_path)
+    for _ in range(15):
+        (store.root / "index.db").unlink(missing_ok=True)
+        barrier, errors = threading.Barrier(4), []
+
+        def work(barrier: threading.Barrier, errors: list[BaseException]) -> None:
+            barrier.wait()
+            try:
+                store.open_index().close()
+            except BaseException as err:
+                errors.append(err)
+
+        threads = [threading.Thread(target=work, args=(barrier, errors)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not errors
+
+
 def test_two_writers_at_once(tmp_path: Path) -> None:
     store = make(tmp_path)
     shared = {f"f{number}": noise(70_000, number) for number in range(20)}

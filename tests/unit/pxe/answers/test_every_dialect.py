@@ -227,7 +227,7 @@ def test_no_text_leaves_its_place(target: str, place: str, text: str) -> None:
             return None
         return done.text if done.good else None
 
-    safe = {"mount options": "noatime"}.get(place, "plainly")
+    safe = {"mount options": "noatime", "repository": "http://x/y stable main"}.get(place, "plainly")
     written, plain = of(text), of(safe)
     if written is None or not text:
         return

@@ -97,6 +97,7 @@ def test_a_script_is_refused_for_the_lines_that_end_it_and_for_no_others(parser,
     "line",
     ["rootpw swordfish", "rootpw --plaintext swordfish", "user --name=x --password=swordfish",
      "user --name=x --password swordfish", "bootloader --password=swordfish", "sshpw --username x swordfish",
+     "sshpw --username=x the swordfish is blue",
      "realm join --one-time-password=swordfish lab", "rhsm --organization=1 --activation-key=swordfish"],
 )  # fmt: skip
 def test_no_kept_line_has_a_password_in_the_clear(line):
@@ -107,10 +108,17 @@ def test_no_kept_line_has_a_password_in_the_clear(line):
 
 @pytest.mark.parametrize(
     "line", [f"rootpw --iscrypted {HASH}", "sshpw --username=x --iscrypted abcdefghijklm", "rootpw --lock",
-             "bootloader --md5pass=$1$a$b", "user --name=x --iscrypted --password=abcdefghijklm"]
+             "bootloader --md5pass=$1$a$b", "sshpw --username=x --sshkey ssh-ed25519 AAAA me",
+             "realm join --no-password lab", "raid / --device=md0 --encrypted --backuppassphrase raid.01",
+             "user --name=x --iscrypted --password=abcdefghijklm"]
 )  # fmt: skip
 def test_a_hash_is_no_password_in_the_clear(line):
     assert "raw[0]" not in said("rhel9", raw=[{"lines": [line]}], **PLAN)
+
+
+def test_a_password_of_several_words_is_one():
+    got = read_kickstart("sshpw --username=x a long one\n", lambda plain: f"<{plain}>")
+    assert got.profile.raw[0].lines == ("sshpw --username=x --iscrypted '<a long one>'",)
 
 
 def test_a_byte_order_mark_is_named_and_taken_away():
