@@ -18,10 +18,7 @@ from pxe.dhcp.ports import Client, Host
 MOST = 4096  # nodes kept; a machine's OFFER and ACK are milliseconds apart
 MOST_STRANGERS = 50_000  # clients kept of which it is known that they are no node
 BLOCK = 10  # bits: registered addresses are read in ranges of 1024
-MAKER, CARDS = (
-    len("52:54:00"),
-    len("52:54:00:12:34"),
-)  # how much of a MAC names its maker, and 256 cards of it
+MAKER = len("52:54:00")  # how much of a MAC names the maker of the card
 
 Key = tuple[object, ...]
 
