@@ -73,6 +73,16 @@ class Cluster:
 
         return self.wait(machine, there, seconds, f"became {state}")
 
+    def settled(self, machine: Machine, name: str, address: str) -> Node:
+        """The machine, running: as the tests before have left it, or imaged now with `debian`."""
+        found = self.wait(machine, lambda node: bool(node and (node.facts or node.running)), 240, "showed up")
+        if found.state is NodeState.DISCOVERED:
+            self.lab.service.cli(
+                "node", "adopt", machine.spec.mac, "--name", name, "--image", "debian", "--address", address,
+                "--method", "static",
+            )  # fmt: skip
+        return self.wait_state(machine, NodeState.RUNNING, 600)
+
     def wait_event(self, machine: Machine, kind: str, since: int, seconds: float) -> Event:
         """Wait for an event of that kind after `since`."""
         found: list[Event] = []

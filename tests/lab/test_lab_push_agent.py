@@ -14,7 +14,7 @@ import pytest
 from labhouse import Cluster
 
 from bootsrv.lab.errors import LabError
-from bootsrv.model import Node, NodeState
+from bootsrv.model import Node
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(2400)]
 NAME, ADDRESS = "n2", "10.77.0.12"
@@ -47,14 +47,7 @@ def wait_asked(cluster: Cluster, since: float, seconds: float = 120) -> None:
 
 @pytest.fixture(scope="module")
 def node(cluster: Cluster) -> Node:
-    machine = cluster.bios
-    found = cluster.wait(machine, lambda node: bool(node and (node.facts or node.running)), 240, "showed up")
-    if found.state is NodeState.DISCOVERED:
-        cluster.lab.service.cli(
-            "node", "adopt", machine.spec.mac, "--name", NAME, "--image", "debian", "--address", ADDRESS,
-            "--method", "static",
-        )  # fmt: skip
-    return cluster.wait_state(machine, NodeState.RUNNING, 600)
+    return cluster.settled(cluster.bios, NAME, ADDRESS)
 
 
 def test_a_push_brings_it_and_the_next_ones_go_by_it(cluster: Cluster, node: Node) -> None:

@@ -35,14 +35,7 @@ def what(entry: Entry | None) -> Entry | None:
 
 @pytest.fixture(scope="module")
 def node(cluster: Cluster) -> Node:
-    machine = cluster.bios
-    found = cluster.wait(machine, lambda node: bool(node and (node.facts or node.running)), 240, "showed up")
-    if found.state is NodeState.DISCOVERED:
-        cluster.lab.service.cli(
-            "node", "adopt", machine.spec.mac, "--name", NAME, "--image", "debian", "--address", ADDRESS,
-            "--method", "static",
-        )  # fmt: skip
-    return cluster.wait_state(machine, NodeState.RUNNING, 420)
+    return cluster.settled(cluster.bios, NAME, ADDRESS)
 
 
 def ask(cluster: Cluster, command: str) -> str:

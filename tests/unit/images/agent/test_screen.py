@@ -3,6 +3,7 @@
 import os
 import pty
 import select
+import time
 
 from images.agent.console import Console
 from images.agent.screen import WIDTH, Screen, bar, wrap
@@ -62,6 +63,8 @@ def test_a_dead_console_does_not_hold_up_the_work(tmp_path, monkeypatch):
     monkeypatch.setattr("images.agent.console.ACTIVE", tmp_path / "active")
     monkeypatch.setattr("images.agent.console.PATIENCE", 0.01)
     console = Console(folder=tmp_path)
+    began = time.monotonic()
     for _ in range(300):  # far more than a terminal holds; nobody reads
         console.say("x" * 500)
+    assert time.monotonic() - began < 30.0
     os.close(master)
