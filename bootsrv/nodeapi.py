@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from bootsrv import bootplan, diskkeys, lifecycle, roomnews, tasks
-from bootsrv.agentdesk import AgentDesk
+from bootsrv.agents.desk import AgentDesk
 from bootsrv.appliance.captures import Captures
 from bootsrv.appliance.images import Images
 from bootsrv.calls import Refused, decode, json_reply, object_of

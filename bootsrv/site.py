@@ -12,7 +12,8 @@ from dataclasses import replace
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 
-from bootsrv import agentdesk, bootplan, lifecycle, pushstore, scripts, tls
+from bootsrv import bootplan, lifecycle, pushstore, scripts, tls
+from bootsrv.agents.desk import opened as agent_opened
 from bootsrv.appliance.images import Images
 from bootsrv.appliance.profiles import Profiles
 from bootsrv.config import Config
@@ -206,7 +207,7 @@ class HouseSite:
             return self._pushes.find(kind, id, found)
         if found.purpose == "home":  # an agent's, which has no other
             assert token is not None
-            opens = agentdesk.opened(self._registry, found, token, self._clock())
+            opens = agent_opened(self._registry, found, token, self._clock())
             if opens is None:
                 return Denied(403, "this machine carries out no order")
             return self._pushes.find(kind, id, replace(found, data=opens))

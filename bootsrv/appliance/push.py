@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from bootsrv import orders, pushstore, sshkey, tls
-from bootsrv.agentway import AgentWay, NotTaken
+from bootsrv import pushstore, sshkey, tls
+from bootsrv.agents import pace
+from bootsrv.agents.way import AgentWay, NotTaken
 from bootsrv.appliance.errors import translated
 from bootsrv.appliance.images import Images
 from bootsrv.config import Config
@@ -208,7 +209,7 @@ class Pushes:
                 " over SSH brings it there"
             )
         if call is None or (
-            via == AUTO and not orders.alive(call.called, self._clock(), self._registry.orders.agents())
+            via == AUTO and not pace.alive(call.called, self._clock(), self._registry.orders.agents())
         ):
             return None
         with translated():

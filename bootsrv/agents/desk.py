@@ -5,7 +5,7 @@ they tell of them.
     POST /node/v1/order             {"number", "lines": [...], "ended": {"code", "error"}}
     GET  /node/v1/agent             the one-file agent
 
-All of it for the holder of a node's own token. Orders are signed by whoever makes them (`agentway`): this
+All of it for the holder of a node's own token. Orders are signed by whoever makes them (`way`): this
 process cannot. Whoever asks is written down at most every few seconds, together with all others.
 """
 
@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bootsrv import orders
+from bootsrv.agents import pace
 from bootsrv.calls import Refused, json_reply, object_of
 from bootsrv.registry.orders import DONE, FAILED, TAKEN, WAITING, AgentCall, OrderRow
 from bootsrv.registry.registry import Registry
@@ -44,7 +44,7 @@ class AgentDesk:
         self._called(node, AgentCall(held, self._clock(), request.peer, _port(request.query.get("port", ""))))
         found = current(self._registry, node, held, self._clock())
         if found is None or found.state not in (WAITING, TAKEN):
-            return json_reply({"pause": orders.pause(self._count)})
+            return json_reply({"pause": pace.pause(self._count)})
         self._registry.orders.step(found.number, TAKEN, self._clock())
         return json_reply({"number": found.number, **found.sealed})
 
@@ -96,9 +96,9 @@ def current(registry: Registry, node: int, held: bytes, now: float) -> OrderRow 
     if found is None:
         return None
     if found.state == WAITING:
-        left = orders.forgotten(found.made, now, registry.orders.agents())
+        left = pace.forgotten(found.made, now, registry.orders.agents())
     else:
-        left = orders.silent(found.heard, now - orders.STALE_SECONDS)
+        left = pace.silent(found.heard, now - pace.STALE_SECONDS)
     if left:
         registry.orders.remove(found.number)
     return None if left else found

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from bootsrv import orders
+from bootsrv.agents import pace
 from bootsrv.errors import BootsrvError
 from bootsrv.registry.orders import DONE, FAILED, WAITING, AgentCall, OrderRow
 from bootsrv.registry.registry import Registry
@@ -85,13 +85,13 @@ class AgentWay:
         if found.state == FAILED:
             raise BootsrvError(f"{self.name}: {found.error}")
         if found.state != WAITING:
-            if orders.silent(found.heard, now):
+            if pace.silent(found.heard, now):
                 raise BootsrvError(
-                    f"{self.name}: nothing heard of its agent for {orders.SILENT_SECONDS:.0f} s; what it "
+                    f"{self.name}: nothing heard of its agent for {pace.SILENT_SECONDS:.0f} s; what it "
                     "began is completed or undone there, and another push says how it is"
                 )
             return
-        if orders.overdue(made, now, table.agents()) and table.withdraw(found.number):
+        if pace.overdue(made, now, table.agents()) and table.withdraw(found.number):
             raise NotTaken(
                 f"{self.name}: its agent has not asked for this order in {now - made:.0f} s: is it running "
                 "(`systemctl status bootsrv-agent` there)? `--via ssh` goes without it"

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from imagestore import noise, publish
 
-from bootsrv import orders
+from bootsrv.agents import pace
 from bootsrv.appliance.appliance import Appliance
 from bootsrv.appliance.nodes import Wanted as NodeWanted
 from bootsrv.appliance.push import AGENT, Wanted
@@ -174,8 +174,8 @@ def test_an_agent_that_does_not_come(
     verbs: Appliance, one: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Then the push goes over SSH, unless only the agent will do."""
-    monkeypatch.setattr(orders, "SHORTEST", 0.2)
-    monkeypatch.setattr(orders, "TAKE_SECONDS", 0.1)
+    monkeypatch.setattr(pace, "SHORTEST", 0.2)
+    monkeypatch.setattr(pace, "TAKE_SECONDS", 0.1)
     monkeypatch.setattr(verbs.pushes, "_by_ssh", lambda *asked: {"step": "done", "made": 3})
     one.ask()
     thread, seen = pushed(verbs, one.node, Wanted())
@@ -200,7 +200,7 @@ def test_who_has_no_agent(verbs: Appliance, one: Machine, secure: Config) -> Non
 def test_an_agent_that_falls_silent(
     verbs: Appliance, one: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(orders, "SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(pace, "SILENT_SECONDS", 0.5)
     one.ask()
     thread, seen = pushed(verbs, one.node, Wanted())
     asked(one)
@@ -232,9 +232,9 @@ def test_an_order_whose_maker_was_killed_is_void(verbs: Appliance, site: HouseSi
 
 def test_many_ask_seldom() -> None:
     for count in (0, 1, 1000, 10_000, 100_000):
-        assert orders.pause(count) >= 20 and count / orders.pause(count) <= 50
-        assert orders.alive(0.0, 1.2 * orders.pause(count), count)
-        assert not orders.alive(0.0, 4 * orders.pause(count), count)
+        assert pace.pause(count) >= 20 and count / pace.pause(count) <= 50
+        assert pace.alive(0.0, 1.2 * pace.pause(count), count)
+        assert not pace.alive(0.0, 4 * pace.pause(count), count)
 
 
 def test_who_asks_is_written_down_together(verbs: Appliance, site: HouseSite) -> None:
