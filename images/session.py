@@ -150,12 +150,16 @@ class Session:
     def put(self, data: Data) -> Chunk:
         """Store one chunk (1 byte or more) unless it is there. Raises OSError (disk full)."""
         chunk = Chunk(hashlib.sha256(data).digest(), len(data))
-        if not self.has(chunk.id):
-            self._pending.add(chunk.id)
-            self._packs.add(chunk.id, data)
+        self.take(chunk.id, data)
+        return chunk
+
+    def take(self, id: bytes, data: Data) -> None:
+        """The same for who has worked out its id (its sha256) already."""
+        if not self.has(id):
+            self._pending.add(id)
+            self._packs.add(id, data)
             self.added += len(data)
             self._note()
-        return chunk
 
     def has(self, id: bytes) -> bool:
         """Whether the store, or this session, has the chunk."""

@@ -56,6 +56,17 @@ class Spool:
             self._symlinks[key] = entry.target
         return record
 
+    def add_line(self, path: bytes, type: str, target: bytes, line: bytes) -> None:
+        """The same as `add` for a safe path, by the entry's line and the fields that count here."""
+        key = order(path)
+        if key in self._names:
+            self._replace(path, keep_content=type == "dir")
+        self._names[key] = self._write(line)
+        if type == "dir":
+            self._dirs.add(key)
+        elif type == "symlink":
+            self._symlinks[key] = target
+
     def link(self, path: bytes, target: bytes, through_links: bool = False) -> None:
         """Make `path` another name of what `target` is now. Raises BadInput when there is no such file."""
         if not safe(path) or not safe(target):
@@ -162,10 +173,13 @@ class Spool:
             yield line if _starts_with(line, path) else write_entry(parse_entry(line)._replace(path=path))
 
     def _append(self, entry: Entry) -> int:
+        return self._write(write_entry(entry))
+
+    def _write(self, line: bytes) -> int:
         if self._at != self._end:
             self._file.seek(self._end)
         record = self._end
-        self._at = self._end = record + self._file.write(write_entry(entry))
+        self._at = self._end = record + self._file.write(line)
         return record
 
     def _line(self, record: int) -> bytes:

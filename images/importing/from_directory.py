@@ -1,30 +1,33 @@
 """Import a directory: a chroot, an unpacked image, a mounted disk, the running system itself.
 
-A file that changes while it is read is read again, three times at most; then the last reading is kept if it
-is whole, and the version says so in its warnings.
+The walk and the small files are another process's work (walking.py), reading what is larger is a thread's:
+here everything is cut, hashed, and handed to the store. A file that kept changing while it was read is named
+in the version's warnings.
 """
 
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from threading import Event
 from typing import Any, NamedTuple
 
+from images import chunker
 from images.ahead import BATCH, ahead
-from images.chunker import BUFFER, fill
 from images.importing.intake import Intake
+from images.importing.steady import TRIES, again, data_size, read_whole
+from images.importing.walked import walk
+from images.importing.walking import Batch, Row
 from images.manifest import Entry
 from images.progress import Progress, silent
 from images.store import ImageStore
-from images.tree_reader import EXCLUDES, DataReader, check_root, read_tree, reread, stable
+from images.tree_reader import EXCLUDES, DataReader, check_root, stable
 from images.versions import Version
 
-_TRIES = 3
-LARGE = BUFFER  # bytes from which on a file is not held as a whole
-_NAME = 500  # bytes that an entry takes, about
+LARGE = chunker.BUFFER  # bytes from which on a file is not held as a whole
 
 
 def import_directory(
@@ -43,112 +46,143 @@ def import_directory(
         return intake.publish(name, comment, meta)
 
 
-class _Taken(NamedTuple):
-    """One name, and for a file its data; of a large one a descriptor, open until `done` is set."""
+class _Rows(NamedTuple):
+    """Names that are whole; the data of their small files, back to back."""
 
-    entry: Entry
-    inode: tuple[int, int]
-    links: int
-    data: bytes = b""
-    fd: int | None = None
-    done: Event | None = None
-    stable: bool = True
+    rows: list[Row]
+    data: memoryview
 
     def weight(self) -> int:
-        """In memory, about. A large file is handed over at once."""
-        return len(self.data) + _NAME if self.fd is None else BATCH
+        """Bytes in memory, about."""
+        return len(self.data)
+
+
+class _File(NamedTuple):
+    """A file that is not small: all its data; or a descriptor, open until `done` is set."""
+
+    entry: Entry
+    inode: tuple[int, int] | None
+    data: bytes = b""
+    steady: bool = True
+    fd: int | None = None
+    done: Event | None = None
+
+    def weight(self) -> int:
+        """In memory, about. One that is not held as a whole is handed over at once."""
+        return len(self.data) if self.fd is None else BATCH
 
 
 def take_tree(intake: Intake, source: Path, excludes: Iterable[str]) -> None:
-    """Put the tree below `source` into an intake: it is read in one thread, and stored in this one."""
+    """Put the tree below `source` into an intake. Raises OSError, ImageError."""
     first: dict[tuple[int, int], bytes] = {}
     stop = Event()
-    with closing(ahead(_read(source, excludes, stop), _Taken.weight)) as names:
+    found = _read(walk(source, excludes, chunker.WHOLE), stop)
+    with closing(ahead(found, lambda item: item.weight())) as items:
         try:
-            for taken in names:
-                entry = taken.entry
-                if taken.links > 1:
-                    if taken.inode in first:
-                        intake.tree.link(entry.path, first[taken.inode])
-                        continue
-                    first[taken.inode] = entry.path
-                intake.tree.add(_stored(intake, taken))
+            for item in items:
+                if isinstance(item, _Rows):
+                    _take_rows(intake, item, first)
+                else:
+                    _take_file(intake, item, first)
         finally:
             stop.set()
 
 
-def _read(source: Path, excludes: Iterable[str], stop: Event) -> Iterator[_Taken]:
-    """Of several names of a file the first has its data."""
-    seen: set[tuple[int, int]] = set()
-    for found in read_tree(source, excludes):
-        entry, inode, links = found.entry, found.inode, found.links
-        if found.fd is None or (links > 1 and inode in seen):
-            yield _Taken(entry, inode, links)
+def _read(batches: Iterator[Batch], stop: Event) -> Iterator[_Rows | _File]:
+    """What comes from the walk, the files whose descriptors it sent opened up. In the manifest's order."""
+    for rows, data, fds in batches:
+        view = memoryview(data)
+        if not fds:
+            yield _Rows(rows, view)
             continue
-        if links > 1:
-            seen.add(inode)
-        small = _small(entry, found.fd)
-        if small is not None:
-            yield small._replace(inode=inode, links=links)
-            continue
-        done = Event()
-        yield _Taken(entry, inode, links, fd=found.fd, done=done)
-        while not done.wait(0.2) and not stop.is_set():
-            pass
-
-
-def _stored(intake: Intake, taken: _Taken) -> Entry:
-    if taken.fd is not None and taken.done is not None:
         try:
-            return _large(intake, taken.entry, taken.fd)
+            yield from _mixed(rows, view, fds, stop)
         finally:
-            taken.done.set()
-    if taken.entry.type != "file":
-        return taken.entry
-    if not taken.stable:
-        _warn(intake, taken.entry)
-    return taken.entry._replace(chunks=intake.whole(taken.entry, taken.data))
+            for fd in fds:
+                os.close(fd)
 
 
-def _small(entry: Entry, fd: int) -> _Taken | None:
-    """None when it is large, or becomes it."""
-    for left in reversed(range(_TRIES)):
-        if entry.size >= LARGE:
-            return None
-        data = fill(DataReader(fd, entry).read)
-        if len(data) == _data(entry) and stable(fd, entry):
-            return _Taken(entry, (0, 0), 1, data)
-        if left:
-            entry = _again(fd, entry, left)
-    return _Taken(entry._replace(size=len(data)), (0, 0), 1, data, stable=False)
+def _mixed(rows: list[Row], data: memoryview, fds: list[int], stop: Event) -> Iterator[_Rows | _File]:
+    whole: list[Row] = []
+    start = end = 0
+    for row in rows:
+        if row[3]:
+            whole.append(row)
+            end += row[6]
+            continue
+        if whole:
+            yield _Rows(whole, data[start:end])
+            whole, start = [], end
+        yield from _opened(row, fds[0], stop)
+        os.close(fds.pop(0))
+    if whole:
+        yield _Rows(whole, data[start:])
+
+
+def _opened(row: Row, fd: int, stop: Event) -> Iterator[_File]:
+    entry = Entry._make(row[7])
+    got = read_whole(entry, fd, LARGE - 1)
+    if got is not None:
+        entry, data, steady = got
+        yield _File(entry, row[4], data, steady)
+        return
+    done = Event()
+    yield _File(entry, row[4], fd=fd, done=done)
+    while not done.wait(0.2) and not stop.is_set():
+        pass
+
+
+def _take_rows(intake: Intake, found: _Rows, first: dict[tuple[int, int], bytes]) -> None:
+    data, place = found.data, 0
+    take, add = intake.session.take, intake.tree.add_line
+    for path, kind, target, line, inode, id, length, steady in found.rows:
+        if inode is not None and inode in first:
+            intake.tree.link(path, first[inode])
+            continue
+        if inode is not None:
+            first[inode] = path
+        if id:
+            piece = data[place : place + length]
+            place += length
+            if intake.telling(path):
+                intake.look(path, bytes(piece))
+            take(id, piece)
+        add(path, kind, target, line)
+        if not steady:
+            _warn(intake, path)
+    intake.came(place, path)
+
+
+def _take_file(intake: Intake, file: _File, first: dict[tuple[int, int], bytes]) -> None:
+    entry = file.entry
+    if file.inode is not None:
+        first[file.inode] = entry.path
+    if file.fd is not None and file.done is not None:
+        try:
+            entry = _large(intake, entry, file.fd)
+        finally:
+            file.done.set()
+    else:
+        entry = entry._replace(chunks=intake.whole(entry, file.data))
+        if not file.steady:
+            _warn(intake, entry.path)
+    intake.tree.add(entry)
 
 
 def _large(intake: Intake, entry: Entry, fd: int) -> Entry:
-    for left in reversed(range(_TRIES)):
+    for left in reversed(range(TRIES)):
         chunks = intake.data(entry, DataReader(fd, entry).read)
         got = sum(chunk.length for chunk in chunks)
-        if got == _data(entry) and stable(fd, entry):
+        if got == data_size(entry) and stable(fd, entry):
             return entry._replace(chunks=chunks)
         if left:
-            entry = _again(fd, entry, left)
-    _warn(intake, entry)
+            entry = again(fd, entry, left)
+    _warn(intake, entry.path)
     return entry._replace(chunks=chunks, size=got)
 
 
-def _data(entry: Entry) -> int:
-    return entry.size if entry.extents is None else sum(length for _, length in entry.extents)
-
-
-def _again(fd: int, entry: Entry, left: int) -> Entry:
-    """The entry of a file that changed. For the last try without a map of holes, which may be wrong by the
-    time it is used.
-    """
-    entry = reread(fd, entry)
-    return entry._replace(extents=None) if left == 1 else entry
-
-
-def _warn(intake: Intake, entry: Entry) -> None:
-    intake.warnings.append(f"{entry.name} kept changing while it was read")
+def _warn(intake: Intake, path: bytes) -> None:
+    intake.warnings.append(f"{Entry(path, 'file').name} kept changing while it was read")
 
 
 def _itself(store: ImageStore, source: Path) -> list[str]:

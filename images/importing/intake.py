@@ -69,9 +69,13 @@ class Intake:
     def _came(self, entry: Entry, piece: bytes, first: bool) -> None:
         if first:
             self.look(entry.path, piece)
-        self.done += len(piece)
+        self.came(len(piece), entry.path)
+
+    def came(self, size: int, path: bytes) -> None:
+        """So many bytes more were taken, the last of them for that path."""
+        self.done += size
         if self.done - self._told > _STEP:
-            self.tell(entry.name)
+            self.tell(Entry(path, "file").name)
 
     def tell(self, what: str) -> None:
         """Report progress now."""
@@ -96,6 +100,10 @@ class Intake:
             facts["warnings"] = self.warnings
         self.tell("publishing")
         return self.session.publish(name, comment, parent, meta={**facts, **(meta or {})})
+
+    def telling(self, path: bytes) -> bool:
+        """Whether a file's first bytes are worth a `look`."""
+        return path in RELEASES or path in SHELLS or path.startswith(b"boot/vmlinu")
 
     def look(self, path: bytes, start: bytes) -> None:
         """Note what a file tells about the system by its path and its first bytes."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 from imagestore import contents, make
 
+from images import chunker
 from images.errors import BadInput
-from images.importing import from_directory
+from images.importing import from_directory, steady, walking
 from images.importing.from_directory import import_directory
+from images.manifest import Entry
 from images.tree_reader import DataReader, read_tree
 
 
@@ -77,31 +80,42 @@ class Changing(DataReader):
         return data
 
 
-def watch(monkeypatch: pytest.MonkeyPatch, name: str, times: int) -> None:
-    real = getattr(from_directory, name)
+def watch(monkeypatch: pytest.MonkeyPatch, module: object, name: str, times: int) -> None:
+    """The file changes that often from when that function is called for it."""
+    real = getattr(module, name)
 
     def reads(*args):  # type: ignore[no-untyped-def]
-        entry = args[-2]
+        entry = next(each for each in args if isinstance(each, Entry))
         Changing.times = times if entry.path == b"var/log/a.log" else 0
         return real(*args)
 
-    monkeypatch.setattr(from_directory, name, reads)
+    monkeypatch.setattr(module, name, reads)
 
 
-@pytest.mark.parametrize("large", [0, 2, 10])  # nothing counts as large, all does, it becomes it
+# Read by the walk; held as a whole; not held; and what becomes the next while it is read.
+@pytest.mark.parametrize("limits", [(1000, 1000), (2, 1000), (2, 2), (10, 1000), (2, 10), (10, 10)])
 @pytest.mark.parametrize("new", [b"longer than it was before", b"", b"sam"])
 @pytest.mark.parametrize("times", [1, 2, 99])
 def test_a_file_that_changes(
-    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, new: bytes, times: int, large: int
-) -> None:
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, new: bytes, times: int,
+    limits: tuple[int, int],
+) -> None:  # fmt: skip
     log = root / "var/log/a.log"
     log.write_bytes(b"old")
-    monkeypatch.setattr(from_directory, "DataReader", Changing)
+    for module in (steady, from_directory):
+        monkeypatch.setattr(module, "DataReader", Changing)
     Changing.path, Changing.new, Changing.times = log, new, 0
     store = make(tmp_path)
-    monkeypatch.setattr(from_directory, "LARGE", large or from_directory.LARGE)
-    for name in ("_small", "_large"):
-        watch(monkeypatch, name, times)
+
+    def walk(source: Path, excludes: Iterable[str], whole: int) -> Iterator[walking.Batch]:
+        return walking.batches(os.fsencode(source), excludes, whole)  # in this process, where it is watched
+
+    monkeypatch.setattr(from_directory, "walk", walk)
+    monkeypatch.setattr(chunker, "WHOLE", limits[0])
+    monkeypatch.setattr(from_directory, "LARGE", limits[1])
+    watch(monkeypatch, walking, "read_whole", times)
+    watch(monkeypatch, from_directory, "read_whole", times)
+    watch(monkeypatch, from_directory, "_large", times)
     version = import_directory(store, "a", root)
     got = contents(store, "a")["var/log/a.log"]
     warned = any("kept changing" in text for text in version.meta["warnings"])
