@@ -26,6 +26,7 @@ class Kind(Enum):
     YES_NO = auto()  # true, false, or not said
     CHOICE = auto()
     TABLE = auto()  # texts by name: NAME=VALUE on each line
+    HASH = auto()  # of a password, which may be typed beside it and is kept nowhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Field:
     choices: tuple[tuple[str, str], ...] = ()
     wide: bool = False
     fills: Mapping[str, str] = dataclasses.field(default_factory=dict)  # what a choice puts into `with`
+    plain: str = ""  # of a HASH: the label where its password is typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +128,10 @@ def _accounts() -> tuple[Field | Rows, ...]:
     return (
         Field(
             "root.password",
-            "Root password",
-            hint="A hash, by `bootsrv answers hash`. Empty: no log-in by password.",
-            wide=True,
+            "Root's password hash",
+            Kind.HASH,
+            hint="Empty: no log-in by password.",
+            plain="Root's new password",
         ),
         Field(
             "root.keys",
@@ -143,7 +146,7 @@ def _accounts() -> tuple[Field | Rows, ...]:
             (
                 Field("name", "Name"),
                 Field("full_name", "Full name"),
-                Field("password", "Password hash"),
+                Field("password", "Password hash", Kind.HASH, plain="New password"),
                 Field("groups", "Groups", Kind.WORDS),
                 Field("keys", "ssh keys", Kind.LINES, wide=True),
             ),

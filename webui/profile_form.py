@@ -16,6 +16,7 @@ from pxe.answers.layers import joined
 from webui.profile_fields import Field, Kind, Part, Rows, parts
 
 PREFIX = "v."
+PLAIN = "p."  # of the inputs where passwords are typed: they are hashed at once, and no values of the form
 _INDEX = re.compile(r"\[(\d+)\]")
 _COMMENT = re.compile(r"^\s*#", re.MULTILINE)
 
@@ -73,6 +74,10 @@ class ProfileForm:
         self.errors.setdefault(known, reason)
         return True
 
+    def hashes(self) -> list[str]:
+        """The inputs that hold the hash of a password."""
+        return [name for name, field in self._fields() if field.kind is Kind.HASH]
+
     def add_row(self, path: str) -> None:
         """One more, empty."""
         self.rows[path].append(max(self.rows[path], default=-1) + 1)
@@ -83,13 +88,16 @@ class ProfileForm:
         return any(key == one.path or key.startswith(f"{one.path}.") for one in part.fields for key in keys)
 
     def _inputs(self) -> Iterator[str]:
+        yield from (name for name, _ in self._fields())
+
+    def _fields(self) -> Iterator[tuple[str, Field]]:
         for part in parts():
             for field in part.fields:
                 if isinstance(field, Field):
-                    yield field.path
+                    yield field.path, field
                 else:
-                    yield from (f"{field.path}.{place}.{column.path}" for place in self.rows[field.path]
-                                for column in field.columns)  # fmt: skip
+                    yield from ((f"{field.path}.{place}.{column.path}", column)
+                                for place in self.rows[field.path] for column in field.columns)  # fmt: skip
 
     def _places(self, path: str) -> list[int]:
         found = (re.match(rf"{re.escape(path)}\.(\d+)\.", key) for key in self.values)
@@ -156,7 +164,7 @@ def _shown(field: Field, value: Any) -> str | None:
         text = str(value)
     elif field.kind is Kind.TABLE and isinstance(value, dict):
         text = "\n".join(f"{name}={one}" for name, one in value.items())
-    elif field.kind in (Kind.WORD, Kind.CHOICE, Kind.TEXT) and isinstance(value, str):
+    elif field.kind in (Kind.WORD, Kind.CHOICE, Kind.TEXT, Kind.HASH) and isinstance(value, str):
         text = value
     if text is None or _typed(field, text if field.kind is Kind.TEXT else text.strip()) != value:
         return None

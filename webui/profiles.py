@@ -1,7 +1,8 @@
 """The profiles page: what is stored, a form with what it makes beside it, history.
 
 The form works without script: its buttons send it, and the page comes back with what it makes now. With
-script the same is fetched as one types.
+script the same is fetched as one types. A password that is typed becomes its hash before anything else
+is done with the form; it is neither kept nor sent back.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flask import Blueprint, flash, g, redirect, render_template, request, url_for
+from flask import Blueprint, Response, flash, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from bootsrv.answers.crypt import typed_hashed
 from bootsrv.answers.files import difference
 from bootsrv.answers.making import Made
 from bootsrv.answers.stack import read_ref
@@ -22,7 +24,7 @@ from pxe.answers.errors import Finding
 from webui.context import appliance
 from webui.forms import Form, sentence
 from webui.profile_fields import parts
-from webui.profile_form import ProfileForm, has_comments
+from webui.profile_form import PLAIN, ProfileForm, has_comments
 from webui.register import attempt
 
 blueprint = Blueprint("profiles", __name__)
@@ -65,10 +67,19 @@ class Draft:
         draft = cls(ref, base, form, as_text, None, comment=request.form.get("comment", ""),
                     node=appliance().nodes.show(node) if node else None)  # fmt: skip
         try:
+            draft._take_passwords()
             draft.text = request.form.get("text", "").replace("\r\n", "\n") if as_text else form.text()
         except tomllib.TOMLDecodeError as error:
             draft.wrong = f"{sentence(str(error))} (in the text below the form)"
+        except Invalid as error:
+            draft.wrong = sentence(str(error))
         return draft
+
+    def _take_passwords(self) -> None:
+        """Those that were typed are hashes from here on. Raises Invalid."""
+        for name in self.form.hashes():
+            if plain := request.form.get(PLAIN + name):
+                self.form.values[name] = typed_hashed(plain)
 
 
 @blueprint.get("/profiles")
@@ -119,6 +130,15 @@ def preview() -> ResponseReturnValue:
     ref = request.form.get("ref", "")
     draft = Draft.of_request(ref, _stored(ref))
     return render_template("profile_result.html", draft=draft, shown=_shown(draft))
+
+
+@blueprint.post("/profiles/hash")
+def hash_password() -> ResponseReturnValue:
+    """The hash of a password that was typed, to stand in the form. It is neither kept nor logged."""
+    try:
+        return Response(typed_hashed(request.form.get("password", "")), mimetype="text/plain")
+    except Invalid as error:
+        return Response(sentence(str(error)), 422, mimetype="text/plain")
 
 
 def _stored(ref: str) -> AnswerText | None:

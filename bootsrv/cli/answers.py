@@ -176,9 +176,9 @@ def diff(context: Context, one: str, other: str) -> None:
 @click.password_option()
 def hash(password: str) -> None:  # the verb's own name
     """Make the hash of a password, for profiles: they hold no plain ones."""
-    from bootsrv.answers.crypt import hashed
+    from bootsrv.answers.crypt import typed_hashed
 
-    click.echo(hashed(password))
+    click.echo(typed_hashed(password))
 
 
 def _file(what: str) -> Path | None:

@@ -9,7 +9,7 @@ but the end is told with patience: a machine whose end is not heard of is instal
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -20,6 +20,7 @@ from pxe.answers.targets import Dialect, Target
 HOME_UNIT = "bootsrv-home"
 _TRIES, _PAUSE = 20, 3  # the end is told for a minute
 _ERROR_LOGS = "/tmp/anaconda.log /tmp/program.log /tmp/packaging.log"  # noqa: S108  # where Anaconda has them
+_DEBIAN_LINES = 60  # of its log, where the last script said why
 _UBUNTU_LOG = "/var/log/installer/subiquity-curtin-install.log"
 
 
@@ -40,7 +41,8 @@ def with_callbacks(profile: Profile, target: Target, calls: Callbacks) -> Profil
     if target.dialect is Dialect.PRESEED:
         first = Step(when=When.PRE, text=_wget(f"{calls.tell}started", 2))
         last = Step(when=When.POST, outside=True, text=_wget(f"{calls.tell}done", _TRIES))
-        return replace_steps(profile, first, *profile.scripts, home, last)
+        failed = Step(when=When.ERROR, text=_late_failed(calls))
+        return replace_steps(profile, first, *profile.scripts, home, last, failed)
     if target.dialect is Dialect.AUTOINSTALL:
         first = Step(when=When.PRE, text=_in_bash(_post(f"{calls.tell}started", 2)))
         last = Step(when=When.POST, outside=True, text=_in_bash(_post(f"{calls.tell}done", _TRIES)))
@@ -76,10 +78,17 @@ def _home(calls: Callbacks) -> str:
     )
 
 
-def _wget(url: str, tries: int) -> str:
+def _late_failed(calls: Callbacks) -> str:
+    """Shell of Debian's installer, which would wait for a key and tell nobody."""
+    end = f'--post-data="$(tail -n {_DEBIAN_LINES} /var/log/syslog)"'
+    error = quote("a script that must not fail has failed; the log says what it said")
+    return _wget(f"{calls.tell}log", 2, end) + _wget(f"{calls.tell}failed?error={error}", _TRIES)
+
+
+def _wget(url: str, tries: int, more: str = "") -> str:
     """Shell of Debian's installer: fetch the URL, and never mind the answer's text."""
     return (
-        f"n=0; until wget -T 20 -q -O /dev/null '{url}'; do n=$((n+1)); "
+        f"n=0; until wget -T 20 -q -O /dev/null {more}{' ' if more else ''}'{url}'; do n=$((n+1)); "
         f"[ $n -ge {tries} ] && break; sleep {_PAUSE}; done\n"
     )
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from functools import cache
 
 from pxe.answers.errors import Finding
-from pxe.answers.preseed.recipe import drives
 from pxe.answers.profile import Profile, Root, User
 from pxe.answers.targets import Dialect, Target
 
@@ -27,9 +26,6 @@ def doubts(profile: Profile, target: Target) -> Iterator[Finding]:
     if target.dialect is Dialect.KICKSTART and not _has_plan(profile):
         what = "nothing says what becomes of the disks, so Anaconda would ask: give automatic, or partitions"
         yield Finding(what, "disks", warning=True)
-    if target.dialect is Dialect.PRESEED and not drives(profile.disks):
-        what = "on a machine with several disks Debian's installer asks which one: name it"
-        yield Finding(what, "disks.only", warning=True)
     yield from _typed(profile)
     yield from _log_ins(profile, target)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from typing import Literal
+from urllib.parse import urlsplit
 
 import pytest
 from browsing import Complaints, Site, barriers, log_in
 from playwright.sync_api import Browser, Page, expect
 from webhouse import House, add
 
+from bootsrv.answers.crypt import crypt
 from bootsrv.appliance.nodes import Wanted
 
 pytestmark = pytest.mark.browser
@@ -70,6 +74,38 @@ def test_errors_come_to_their_fields_and_go(page: Page, web: House) -> None:
     page.get_by_label("Time zone").fill("Etc/UTC")
     expect(status).to_have_text("Good")
     expect(page.locator(".file")).to_contain_text("passwd/username string bob")
+
+
+def test_a_password_becomes_its_hash_as_soon_as_it_is_typed(page: Page, web: House) -> None:
+    asked: list[tuple[str, str]] = []
+    page.on("request", lambda one: asked.append((urlsplit(one.url).path, one.post_data or "")))
+    page.goto("/profile/web")
+    root = page.get_by_label("Root's new password")
+    root.fill("swordfish")
+    page.get_by_label("Time zone").fill("Etc/UTC")  # and so leaves it
+    expect(page.get_by_label("Root's password hash")).to_have_value(re.compile(r"\$6\$rounds="))
+    expect(root).to_have_value("")
+    hashed = page.get_by_label("Root's password hash").input_value()
+    expect(page.locator(".file")).to_contain_text(f"passwd/root-password-crypted password {hashed}")
+    expect(page.locator("#result").get_by_role("status")).to_have_text("Good")
+    page.get_by_role("button", name="Add user").click()
+    second = page.get_by_role("group", name="user 2")
+    second.get_by_label("New password").fill("x" * 600)
+    second.get_by_label("Name", exact=True).fill("bob")
+    expect(second.locator(".error")).to_contain_text("at most 511 bytes")
+    second.get_by_label("New password").fill("herring")  # not left: the button is pressed at once
+    with page.expect_navigation():
+        second.get_by_label("New password").press("Enter")
+    expect(page.get_by_label("Password hash", exact=True).nth(1)).to_have_value(re.compile(r"\$6\$rounds="))
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status").filter(has_text="web is saved.")).to_be_visible()
+    saved = tomllib.loads(web.appliance.profiles.get("web").text)
+    assert saved["root"]["password"] == hashed
+    for password, kept in (("swordfish", hashed), ("herring", saved["users"][1]["password"])):
+        assert crypt(password, kept) == kept
+    told = [path for path, body in asked if "swordfish" in body or "herring" in body]
+    assert set(told) == {"/profiles/hash", "/profile/web"} and told.count("/profile/web") == 1
+    assert "swordfish" not in page.content() and "herring" not in page.content()
 
 
 def test_a_finding_of_the_installers_parser_stands_at_its_line(page: Page, web: House) -> None:

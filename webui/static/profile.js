@@ -18,7 +18,7 @@ function keyOf(form, field) {
 }
 
 const filled = (row) =>
-  [...row.querySelectorAll("input, select, textarea")].some((one) => (one.type === "checkbox" ? one.checked : one.value));
+  [...row.querySelectorAll("input:not([data-plain]), select, textarea")].some((one) => (one.type === "checkbox" ? one.checked : one.value));
 
 function unblame(form) {
   for (const error of form.querySelectorAll("[data-key-of] > .error")) error.remove();
@@ -44,6 +44,43 @@ function blame(form, finding) {
   box.closest("details").open = true;
 }
 
+// What is typed as a password goes to be hashed, and nowhere else.
+function values(form) {
+  const all = new FormData(form);
+  for (const plain of form.querySelectorAll("[data-plain]")) all.delete(plain.name);
+  return all;
+}
+
+async function hash(form, plain) {
+  const box = plain.closest(".field");
+  const password = plain.value;
+  box.querySelector(".error")?.remove();
+  if (!password) return;
+  const body = new URLSearchParams({ csrf_token: form.elements.csrf_token.value, password });
+  let reason = "";
+  try {
+    const answer = await fetch(form.dataset.hash, { method: "POST", body, credentials: "same-origin" });
+    if (answer.status === 401) return location.reload();
+    const text = await answer.text();
+    if (plain.value !== password) return; // another one was typed meanwhile
+    if (answer.ok) {
+      const input = document.getElementById(plain.dataset.plain);
+      input.value = text;
+      plain.value = "";
+      input.dispatchEvent(new Event("input", { bubbles: true }));
+      return;
+    }
+    reason = answer.status === 422 ? text : `The server answered ${answer.status}.`;
+  } catch (error) {
+    reason = `Not hashed: ${error.message}.`;
+  }
+  const error = document.createElement("span");
+  error.className = "error";
+  error.setAttribute("role", "alert");
+  error.textContent = reason;
+  box.querySelector(".hint").before(error);
+}
+
 async function look(form) {
   asked?.abort();
   asked = new AbortController();
@@ -52,7 +89,7 @@ async function look(form) {
   try {
     const answer = await fetch(form.dataset.preview, {
       method: "POST",
-      body: new URLSearchParams(new FormData(form)),
+      body: new URLSearchParams(values(form)),
       credentials: "same-origin",
       signal: asked.signal,
     });
@@ -113,7 +150,7 @@ export function startProfile() {
   };
   ready(form);
   for (const button of form.querySelectorAll(".no-script")) button.hidden = true;
-  form.addEventListener("input", (event) => event.target.name !== "comment" && later());
+  form.addEventListener("input", (event) => event.target.name !== "comment" && !event.target.dataset.plain && later());
   form.addEventListener("click", (event) => {
     const drop = event.target.closest("[data-drop]");
     const add = event.target.closest("button[value^='add:']");
@@ -128,6 +165,7 @@ export function startProfile() {
     }
   });
   form.addEventListener("change", (event) => {
+    if (event.target.dataset.plain) hash(form, event.target);
     const fill = event.target.selectedOptions?.[0]?.dataset.fill;
     const into = event.target.closest(".record")?.querySelector("textarea[name$='.with']");
     if (fill && into && !into.value) into.value = fill.trimEnd();

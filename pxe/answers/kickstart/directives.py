@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -203,7 +204,8 @@ class Directives:
             refusal = simple.AUTHSELECT.refusal("authselect", self._target)
             if refusal:
                 self._say(Finding(refusal, "legacy.authselect"))
-            yield "authselect", f"authselect {legacy.authselect}"
+            words = self._words(legacy.authselect, "legacy.authselect")
+            yield "authselect", " ".join(["authselect", *map(quote, words)])
         if legacy.mouse is not None:
             yield self._form(forms_legacy.MOUSE, legacy.mouse, "legacy.mouse")
         if legacy.x is not None:
@@ -238,6 +240,18 @@ class Directives:
                 if wanted:
                     line += self._word(age, word[2:], name, word)[1][len(name) :]
             yield name, line
+
+    def _words(self, text: str, field: str) -> list[str]:
+        """Of a value that is the words of a command, as a shell splits them."""
+        try:
+            words = shlex.split(text)
+        except ValueError as error:
+            words, reason = [], str(error).lower()
+        else:
+            reason = "" if words else "has no word in it"
+        if reason:
+            self._say(Finding(reason, field))
+        return words
 
     def _choice(self, field: str, value: str, ages: dict[str, Age]) -> Line:
         if value not in ages:

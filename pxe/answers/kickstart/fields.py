@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import msgspec
@@ -238,7 +239,7 @@ class Fields:
 
     def _take_authselect(self, words: Words) -> None:
         self._mark("authselect")
-        self._put("legacy.authselect", " ".join(words[1:]))
+        self._put("legacy.authselect", shlex.join(words[1:]))
 
     def _take_selinux(self, words: Words) -> None:
         if len(words) != 2 or words[1][2:] not in simple.SELINUX_STATES:

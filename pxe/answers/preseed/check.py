@@ -69,11 +69,26 @@ def _answer(number: int, owner: str, name: str, kind: str, value: str, release: 
         hint = f"; is it {near[0]}?" if near else ""
         own = release if has_own_list(release) else NEWEST
         text = f"Debian {own}'s installer does not ask {name}{hint}"
-        yield Finding(text, line=number, warning=foreign or own != release)
+        # Another release may ask what this list lacks, but hardly what differs from it by one letter.
+        sure = own == release or bool(near and one_slip(name, near[0]))
+        yield Finding(text, line=number, warning=foreign or not sure)
         return
     if kind != known.kind and {kind, known.kind} != {"string", "select"}:
         yield Finding(f"{name} is of the type {known.kind}, not {kind}", line=number)
     yield from _value(number, known, value)
+
+
+def one_slip(typed: str, meant: str) -> bool:
+    """Whether two texts differ as by a slip of the hand: one letter too many, too few or another, or two that
+    have changed places."""
+    start = 0
+    while start < min(len(typed), len(meant)) and typed[start] == meant[start]:
+        start += 1
+    one, other = typed[start:], meant[start:]
+    return typed != meant and (
+        one[1:] == other or one == other[1:] or one[1:] == other[1:] or
+        (one[:2] == other[:2][::-1] and one[2:] == other[2:])
+    )
 
 
 def _value(number: int, known: Question, value: str) -> Iterator[Finding]:

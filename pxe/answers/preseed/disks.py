@@ -1,7 +1,8 @@
 """The profile's disks as partman's answers: a recipe of our own, plain, in LVM, encrypted, or on RAID.
 
 Field facts: some questions come up only on some machines, and wait for a person there: a system on an old
-disk that starts by BIOS where the firmware is UEFI, a /boot in LVM, a short passphrase.
+disk that starts by BIOS where the firmware is UEFI, a /boot in LVM, a short passphrase. On a machine with
+several disks partman asks which one, and GRUB goes to the BIOS's first.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pxe.answers.text import is_line
 
 Answer = tuple[str, str, str]
 Say = Callable[[Finding], None]
+_LEAST = 1024  # MiB, for a system whose parts have no sizes
+_SECTORS = 2048  # of 512 bytes, in a MiB
 _CONFIRMED = (
     "partman-lvm/device_remove_lvm",
     "partman-lvm/confirm",
@@ -37,6 +40,8 @@ def disk_answers(disks: Disks, release: int, secrets: Mapping[str, str], say: Sa
     refuse(disks, method, locked, release, say)
     if drives(disks):
         yield "partman-auto/disk", "string", " ".join(paths(disks))
+    else:
+        yield "partman/early_command", "string", _chosen(disks)
     yield "partman-auto/method", "string", method
     yield "partman-partitioning/default_label", "string", (disks.clear and disks.clear.label) or "gpt"
     if disks.partitions:
@@ -60,6 +65,23 @@ def disk_answers(disks: Disks, release: int, secrets: Mapping[str, str], say: Sa
     if "swap" not in {*(part.name for part in disks.partitions), *(raid.name for raid in disks.raids),
                       *(volume.mount for volume in disks.volumes)}:  # fmt: skip
         yield "partman-basicfilesystems/no_swap", "boolean", "false"
+
+
+def _chosen(disks: Disks) -> str:
+    """Shell of the installer that chooses one of several disks where none is named, as imaging does: the
+    smallest fixed one that is large enough, the first of equals. What a script has answered stays; where none
+    fits, the installer asks."""
+    parts, volumes = (sum(one.size or 0 for one in some) for some in (disks.partitions, disks.volumes))
+    need = max(_LEAST, parts, volumes) * _SECTORS
+    return (
+        "set -- $(list-devices disk); best=; [ $# -lt 2 ] || for disk in $*; do "
+        'at=/sys/block/$(echo "${disk#/dev/}" | tr / "!"); [ "$(cat $at/removable)" = 0 ] || continue; '
+        f'case $(readlink -f $at) in */usb*) continue;; esac; size=$(cat $at/size); [ "$size" -ge {need} ] '
+        '|| continue; if [ -z "$best" ] || [ "$size" -lt "$least" ]; then best=$disk; least=$size; fi; done; '
+        '[ -z "$best" ] || [ "$(debconf-get partman-auto/disk)" ] || debconf-set partman-auto/disk "$best"; '
+        '[ -z "$best" ] || [ "$(debconf-get grub-installer/bootdev)" != default ] || '
+        'debconf-set grub-installer/bootdev "$(debconf-get partman-auto/disk)"; :'
+    )
 
 
 def _method(disks: Disks, locked: bool) -> str:

@@ -32,6 +32,12 @@ def outside_scripts(profile: Profile) -> Iterator[str]:
     yield from (step.text for step in profile.scripts if step.when is When.POST and step.outside)
 
 
+def error_script(profile: Profile) -> str:
+    """What runs in the installer when a step that is to stop all has failed, before it says so on its screen
+    and waits there for a person."""
+    return "\n".join(step.text for step in profile.scripts if step.when is When.ERROR)
+
+
 def late_script(profile: Profile) -> str:
     """The script; empty when there is nothing to do. Each step runs whatever the one before returned, and it
     ends well, but for a step that is to stop all."""

@@ -1,7 +1,8 @@
 """The questions that Debian's installer asks: name, type and fixed choices, release by release.
 
 The lists are made by `harvest` from the installer's own packages. A release without a list of its own is
-checked against the nearest one, and what that does not know is a warning there, not an error.
+checked against the nearest one: what that does not know is a warning there, unless it is one slip away from
+what is known. Mirrors drop the installer's packages of older releases, so not every list can be made.
 """
 
 from __future__ import annotations

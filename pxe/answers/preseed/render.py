@@ -1,7 +1,8 @@
 """Writes a profile as a preseed file for Debian's installer, or says all that keeps it from being written.
 
 Field facts: a value ends with its line, so scripts travel as base64; network questions are asked before a
-preseed from the network is read, so `boot_arguments` puts them on the kernel's command line as well.
+preseed from the network is read, so `boot_arguments` puts them on the kernel's command line as well. After a
+command of ours that ended badly the installer waits for a key, so one does only where that is wanted.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pxe.answers.errors import Finding, Unfit
 from pxe.answers.network import Method
 from pxe.answers.preseed import ifupdown
 from pxe.answers.preseed.disks import disk_answers
-from pxe.answers.preseed.late import late_script, outside_scripts, takes_as_it_is
+from pxe.answers.preseed.late import error_script, late_script, outside_scripts, takes_as_it_is
 from pxe.answers.profile import Profile, When
 from pxe.answers.targets import Target
 
@@ -70,9 +71,9 @@ def _refuse(profile: Profile, say: Say) -> None:
         if given:
             say(Finding(f"Debian's installer has no answer for this; {instead}", field))
     for number, step in enumerate(profile.scripts):
-        if step.when in (When.PRE_INSTALL, When.ERROR):
+        if step.when is When.PRE_INSTALL:
             say(Finding(f"Debian's installer has no {step.when} step; use pre or post", f"scripts[{number}]"))
-        elif step.when is When.PRE or step.outside:
+        elif step.when in (When.PRE, When.ERROR) or step.outside:
             own = step.interpreter if step.interpreter != "/bin/sh" else None
             choices = {"interpreter": own, "log": step.log, "stop_on_error": step.stop_on_error}
             for field in (field for field, given in choices.items() if given):
@@ -98,13 +99,14 @@ def _answers(profile: Profile, target: Target, secrets: Mapping[str, str], say: 
     yield "pkgsel/include", "string", _included(profile)
     yield "pkgsel/upgrade", "select", "full-upgrade"
     if early := [_early(step.text) for step in profile.scripts if step.when is When.PRE]:
-        yield "preseed/early_command", "string", _fits("; ".join(early), say)
+        yield "preseed/early_command", "string", _fits("; ".join([*early, ":"]), say)
     network = ifupdown.script(profile, say) if ifupdown.needed(profile) else ""
     # netcfg copies its own file into the system after this, so it must be ours as well.
     ours = "cp /target/etc/network/interfaces /etc/network/interfaces\n" if network else ""
-    steps = (_late(network + late_script(profile)), *map(_outside, (ours, *outside_scripts(profile))))
+    inside = _late(network + late_script(profile), error_script(profile))
+    steps = (inside, *map(_outside, (ours, *outside_scripts(profile))))
     if late := [part for part in steps if part]:
-        yield "preseed/late_command", "string", _fits("; ".join(late), say)
+        yield "preseed/late_command", "string", _fits("; ".join([*late, ":"]), say)
     yield "finish-install/reboot_in_progress", "note", ""
     if profile.finish in ("poweroff", "halt", "shutdown"):
         yield f"debian-installer/exit/{'halt' if profile.finish == 'halt' else 'poweroff'}", "boolean", "true"
@@ -223,12 +225,13 @@ def _early(script: str) -> str:
     return f"printf '{octal}' > {_PRE}; sh {_PRE}"
 
 
-def _late(script: str) -> str:
+def _late(script: str, on_error: str) -> str:
     if not script:
         return ""
     text = base64.b64encode(script.encode()).decode()
     unpack = f"in-target sh -c 'echo {text} | base64 -d > {_LATE}'"
-    return f"{unpack}; in-target sh {_LATE} || exit 1; in-target rm -f {_LATE}"
+    told = f"{{ {_outside(on_error)}; exit 1; }}" if on_error else "exit 1"
+    return f"{unpack}; in-target sh {_LATE} || {told}; in-target rm -f {_LATE}"
 
 
 def _outside(script: str) -> str:

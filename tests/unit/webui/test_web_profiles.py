@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from webhouse import House, add
 
+from bootsrv.answers.crypt import crypt
 from bootsrv.answers.toml import as_toml
 from bootsrv.appliance.nodes import Wanted
 from webui.profile_fields import Field, Kind, Rows, parts
@@ -62,6 +63,50 @@ def test_a_profile_is_changed_by_its_form(admin, web: House) -> None:
     page = admin.get("/profile/web/history").text
     assert "-timezone = &#34;Europe/Prague&#34;" in page and "moved" in page
     assert fields(admin.get("/profile/web@1").text)["v.timezone"] == "Europe/Prague"
+
+
+def is_of(password: str, hash_: str) -> bool:
+    """By libcrypt, as a log-in compares."""
+    return crypt(password, hash_) == hash_
+
+
+def test_a_password_that_is_typed_is_kept_as_its_hash_alone(admin, web: House, tmp_path, caplog) -> None:
+    caplog.set_level(0)
+    sent = fields(admin.get("/profile/web").text)
+    assert sent["v.root.password"] == ""
+    typed = {"p.root.password": "correct horse & co", "v.users.0.name": "ada",
+             "v.users.0.password": "$6$old$x", "p.users.0.password": "Größe"}  # fmt: skip
+    looked = admin.post("/profile/web", {**sent, **typed, "do": "check"}).text
+    assert fields(looked)["v.root.password"].startswith("$6$")
+    said = looked + admin.post("/profiles/preview", {**sent, **typed, "ref": "web"}).text
+    assert admin.post("/profile/web", {**sent, **typed, "do": "save"}).status_code == 302
+    text = web.appliance.profiles.get("web").text
+    saved = tomllib.loads(text)
+    assert is_of("correct horse & co", saved["root"]["password"])
+    assert is_of("Größe", saved["users"][0]["password"])
+    said += text + caplog.text + admin.get("/profile/web").text + admin.get("/profile/web/history").text
+    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    for plain in ("correct horse", "Größe"):
+        assert plain not in said and plain.encode() not in kept
+    assert len(kept) > 10_000, "the registry is among them"
+
+
+@pytest.mark.parametrize("plain", ["a\nb", "a\x00b", "x" * 512])
+def test_what_cannot_be_typed_at_a_log_in_is_no_password(admin, web: House, plain: str) -> None:
+    sent = fields(admin.get("/profile/web").text) | {"p.root.password": plain, "do": "save"}
+    answer = admin.post("/profile/web", sent)
+    assert answer.status_code == 422 and "one line of text, of at most 511 bytes" in answer.text
+    assert web.appliance.profiles.get("web").number == 1 and "xxxxxx" not in answer.text
+    answer = admin.post("/profiles/hash", {"password": plain})
+    assert answer.status_code == 422 and "one line" in answer.text
+
+
+def test_a_password_is_hashed_for_those_only_who_are_logged_in(admin, app: Flask) -> None:
+    made = [admin.post("/profiles/hash", {"password": "open sesame"}) for _ in range(2)]
+    assert all(is_of("open sesame", one.text) for one in made) and made[0].text != made[1].text
+    assert made[0].headers["Cache-Control"] == "no-store" and made[0].mimetype == "text/plain"
+    assert admin.get("/profiles/hash").status_code == 405
+    assert app.test_client().post("/profiles/hash", data={"password": "x"}).status_code in (302, 401, 403)
 
 
 def test_what_is_wrong_stands_at_its_field_and_nothing_is_saved(admin, web: House) -> None:
@@ -213,6 +258,7 @@ WORD = st.text(
 )
 VALUE = {
     Kind.WORD: st.text(max_size=10),
+    Kind.HASH: st.text(max_size=10),
     Kind.WORDS: st.lists(WORD, max_size=3), Kind.LINES: st.lists(WORD, max_size=3),
     Kind.TEXT: st.text(max_size=20), Kind.COUNT: st.integers(-5, 99), Kind.FLAG: st.booleans(),
     Kind.YES_NO: st.booleans(), Kind.TABLE: st.dictionaries(WORD, st.text(max_size=5), max_size=2),

@@ -228,8 +228,11 @@ def test_the_command_line(monkeypatch, capsys, config, tmp_path, node):
     assert code == 1 and '+names = ["caddy"]' in out
     assert run("answers", "diff", "web", file)[0] == 0
     assert "caddy" in run("answers", "render", "n1")[1]
+    assert run("answers", "validate", "n1") == (0, "n1: good for debian13\n", "")
+    file.write_text('timezone = "Europe/Nowhere"\n')
+    assert run("answers", "save", "node:n1", file)[0] == 0
     code, out, err = run("answers", "validate", "n1")
-    assert (code, err) == (0, "") and out.startswith("n1: note: disks.only: on a machine with several disks")
+    assert (code, err) == (0, "") and out.startswith("n1: note: timezone: no time zone is called Europe")
     assert out.endswith("\nn1: good for debian13\n")
     file.write_text('selinux = "enforcing"\n' + WEB)
     code, _, err = run("answers", "save", "web", file)

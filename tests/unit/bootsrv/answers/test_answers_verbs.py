@@ -5,13 +5,14 @@ import json
 import subprocess
 import sys
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootsrv.answers.crypt import hashed, loader_hashed
+from bootsrv.answers.crypt import crypt, hashed, loader_hashed
 from bootsrv.answers.toml import as_toml
 from bootsrv.cli.main import main
 from pxe.answers.profile import profile_from
@@ -171,6 +172,14 @@ def test_a_hash_is_one_that_the_system_takes():
     )
     assert again.stdout.startswith("$6$") and made.startswith("$6$rounds=")
     assert hashed("other") != made and len(salt.split("$")[3]) == 16
+
+
+def test_hashes_that_are_made_at_once_are_each_of_its_own_password():
+    """libcrypt's `crypt` has one place for the result of all threads."""
+    with ThreadPoolExecutor(6) as threads:
+        made = list(threads.map(hashed, map(str, range(12))))
+    assert [crypt(str(number), one) == one for number, one in enumerate(made)] == [True] * 12
+    assert crypt("x", "no setting").startswith("*")
 
 
 VALUES = st.recursive(

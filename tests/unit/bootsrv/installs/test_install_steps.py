@@ -7,6 +7,8 @@ import http.server
 import subprocess
 import threading
 from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -54,11 +56,13 @@ def server() -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
             again = any(path == self.path for path, _, _ in said)
             said.append((self.path, self.headers.get("Authorization", ""), body))
             self.send_response(200 if again else 503)
             self.end_headers()
+
+        do_GET = do_POST
 
         def log_message(self, format: str, *args: object) -> None:
             pass
@@ -98,6 +102,36 @@ def test_logs_arrive_whole_before_the_failure(server: tuple[str, list[tuple[str,
     assert bash(_failed(Callbacks(f"{url}/tell/", "", ""), log)) == 0
     assert said[1][2] == 'a "quoted" $HOME `line` %s\nand ünother'
     assert said[-1][0] == "/tell/failed"
+
+
+def test_debians_installer_tells_why_before_it_waits_for_a_key(
+    server: tuple[str, list[tuple[str, str, str]]], tmp_path: Path
+) -> None:
+    """The late command as the installer runs it, when a step fails in the installed system."""
+    url, said = server
+    log = tmp_path / "syslog"
+    log.write_text("".join(f"line {number}\n" for number in range(99)) + 'it said "no" & $HOME\n')
+    values = {"scripts": [{"text": "false", "stop_on_error": True}]}
+    goal = files.target("debian13")
+    profile = with_callbacks(profile_from(values), goal, Callbacks(f"{url}/tell/", f"{url}/home", "HOME"))
+    text = files.render(profile, goal, {}).text
+    command = next(line.split(" ", 3)[3] for line in text.splitlines() if "late_command" in line)
+    (tmp_path / "in-target").write_text('#!/bin/sh\ncase $2 in /root/.answers-late) exit 1; esac\n')
+    (tmp_path / "chroot").write_text(
+        f"#!/bin/sh\nshift; \"$@\" | sed 's,/var/log/syslog,{log},; s/sleep 3/sleep 0.1/'\n"
+    )
+    for name in ("in-target", "chroot"):
+        (tmp_path / name).chmod(0o755)
+    ran = subprocess.run(
+        ["dash", "-c", command.replace("/run/", f"{tmp_path}/")], timeout=60,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ran.returncode == 1, ran.stderr
+    assert {path.partition("?")[0] for path, _, _ in said} == {"/tell/log", "/tell/failed"}
+    assert said[0][2].splitlines()[0] == "line 40" and said[0][2].endswith('it said "no" & $HOME')
+    assert parse_qs(urlsplit(said[-1][0]).query)["error"] == [
+        "a script that must not fail has failed; the log says what it said"
+    ]
 
 
 def test_the_call_home_comes_last_and_goes_away() -> None:

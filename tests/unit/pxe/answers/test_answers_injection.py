@@ -79,6 +79,10 @@ PLACES = {
         lambda t: {"disks": {"partitions": [{"name": "/", "size": 1, "label": t}]}},
         lambda p: p.disks.partitions[0].label,
     ),
+    "legacy.authselect": (
+        lambda t: {"legacy": {"authselect": t}},
+        lambda p: p.legacy.authselect and shlex.split(p.legacy.authselect),
+    ),
     "scripts.text": (lambda t: {"scripts": [{"text": t}]}, lambda p: p.scripts[0].text),
     "scripts.interpreter": (
         lambda t: {"scripts": [{"text": "x\n", "interpreter": t}]},
@@ -110,6 +114,23 @@ def test_any_text_in_any_field_reads_back_as_itself(place, text):
     # Nothing else came or went.
     assert [user.name for user in back.users] == [user.name for user in made.users]
     assert back.root.locked and not back.raw
+
+
+@pytest.mark.parametrize("text", ["select sssd 'with blank", "select sssd \\", "  "])
+def test_words_that_no_shell_could_split_are_refused(text):
+    with pytest.raises(Unfit, match=r"legacy\.authselect"):
+        render(plain(legacy={"authselect": text}), find_target("fedora42"))
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("select sssd with-mkhomedir", "authselect select sssd with-mkhomedir"),
+     ("select minimal # not today", "authselect select minimal '#' not today"),
+     ("select custom/a\\ b", "authselect select 'custom/a b'"),
+     ("select x;reboot", "authselect select 'x;reboot'")],
+)  # fmt: skip
+def test_the_words_of_authselect_are_quoted_each(text, line):
+    assert line in render(plain(legacy={"authselect": text}), find_target("fedora42")).splitlines()
 
 
 @given(text=NASTY, secret=NASTY)

@@ -244,7 +244,8 @@ def test_root_has_no_password_by_default():
         ({"network": [{"device": "eth0", "vlan": 5, "method": "static"}]}, "network[0]"),
         ({"network": [{"method": "static"}]}, "network[0].address"),
         ({"source": {"url": "ftp://x/y"}}, "source.url"),
-        ({"scripts": [{"when": "onerror", "text": "x\n"}]}, "scripts[0]"),
+        ({"scripts": [{"when": "pre-install", "text": "x\n"}]}, "scripts[0]"),
+        ({"scripts": [{"when": "onerror", "text": "x\n", "log": "/x"}]}, "scripts[0].log"),
         ({"users": [{"name": "ada", "full_name": "x\\"}]}, "passwd/user-fullname"),
         ({"scripts": [{"text": "x" * 70000}]}, "scripts"),
     ],
@@ -270,6 +271,18 @@ def test_what_the_installer_cannot_do_is_refused_with_its_field(changes, field):
 def test_what_debconf_itself_lets_through_is_found(line, says):
     found = check(f"# a comment\n\n{line}\n", 13)
     assert len(found) == 1 and says in found[0].text and found[0].line == 3 and not found[0].warning
+
+
+@pytest.mark.parametrize("release", [10, 11, 12])
+@pytest.mark.parametrize(
+    ("name", "sure"),
+    [("netcfg/get_hostnam", True), ("netcfg/get_hostnmae", True), ("passwd/make-users", True),
+     ("passwd/root-passwort", True), ("partman-auto/purge_lvm_from_device", False)],
+)  # fmt: skip
+def test_a_slip_of_the_hand_is_an_error_for_releases_whose_own_list_is_lost_too(release, name, sure):
+    found = check(f"d-i {name} string x\n", release)
+    assert [one.warning for one in found] == [not sure] and "does not ask" in found[0].text
+    assert [one.warning for one in check(f"other {name} string x\n", release)] == [True]
 
 
 def test_questions_of_other_packages_are_only_warned_of():

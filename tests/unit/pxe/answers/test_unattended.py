@@ -53,7 +53,80 @@ def test_each_step_in_debians_installer_is_a_script_of_its_own(tmp_path, questio
     command = re.sub(r"/run/answers-\w+", str(tmp_path / "step"), answer(text, question))
     command = command.replace("chroot /target ", "")
     ran = subprocess.run(["dash", "-c", command], capture_output=True, text=True)
-    assert (ran.stdout, ran.stderr) == ("one\ntwo\n100%\n", "")
+    assert (ran.stdout, ran.stderr, ran.returncode) == ("one\ntwo\n100%\n", "", 0)
+
+
+@pytest.mark.parametrize("question", ["early", "late"])
+def test_a_step_that_ends_badly_does_not_make_debians_installer_wait_for_a_key(tmp_path, question):
+    steps = [{"when": "pre", "text": "false"}, {"outside": True, "text": "false"}]
+    command = answer(done("debian13", scripts=steps).text, f"preseed/{question}_command")
+    command = re.sub(r"/run/answers-\w+", str(tmp_path / "step"), command).replace("chroot /target ", "")
+    assert subprocess.run(["dash", "-c", command]).returncode == 0
+
+
+@pytest.mark.parametrize(("text", "ends", "said"), [("false", 1, "told\n"), ("true", 0, "outside\n")])
+def test_what_must_not_fail_in_debians_late_command_is_told_before_the_installer_stops(
+    tmp_path, text, ends, said
+):
+    steps = [{"text": text, "stop_on_error": True}, {"outside": True, "text": "echo outside"},
+             {"when": "onerror", "text": "echo told"}]  # fmt: skip
+    command = answer(done("debian13", scripts=steps).text, "preseed/late_command")
+    command = re.sub(r"/run/answers-\w+", str(tmp_path / "step"), command).replace("chroot /target ", "")
+    command = command.replace("/root/", f"{tmp_path}/")
+    inside = base64.b64decode(re.search(r"echo (\S+) \| base64", command)[1]).decode()
+    packed = base64.b64encode(inside.replace("/root/", f"{tmp_path}/").encode()).decode()
+    command = re.sub(r"echo \S+ \| base64", f"echo {packed} | base64", command, count=1)
+    ran = subprocess.run(["dash", "-c", f'in-target() {{ "$@"; }}\n{command}'.replace("in-target", "inside")],
+                         capture_output=True, text=True)  # fmt: skip
+    assert (ran.returncode, ran.stdout) == (ends, said), ran.stderr
+
+
+DISKS = """
+list-devices() {{ echo {disks}; }}
+readlink() {{ echo /sys/devices/$(cat $2/bus)/block/${{2##*/}}; }}
+debconf-get() {{ cat answers/$(echo $1 | tr / _) 2>/dev/null; }}
+debconf-set() {{ echo "$2" > answers/$(echo $1 | tr / _); }}
+"""
+
+
+@pytest.mark.parametrize(
+    ("have", "given", "chosen"),
+    [
+        ({"sda": (90, 0, "pci")}, "", ""),  # the only one: the installer takes it by itself
+        ({"sda": (90, 0, "pci"), "sdb": (50, 0, "pci"), "sdc": (50, 0, "pci")}, "", "/dev/sdb"),
+        ({"sda": (2, 0, "pci"), "sdb": (40, 0, "usb1"), "sdc": (50, 1, "pci"), "nvme0n1": (90, 0, "pci")}, "",
+         "/dev/nvme0n1"),
+        ({"sda": (90, 0, "pci"), "cciss!c0d0": (50, 0, "pci")}, "", "/dev/cciss/c0d0"),
+        ({"sda": (90, 0, "pci"), "sdb": (50, 0, "pci")}, "/dev/sda", "/dev/sda"),
+        ({"sda": (9, 0, "pci"), "sdb": (9, 0, "pci")}, "", ""),
+    ],
+)  # fmt: skip
+def test_of_several_disks_debians_installer_is_told_the_smallest_that_is_large_enough(
+    tmp_path, have, given, chosen
+):
+    plan = {"partitions": [{"name": "/", "size": 20 * 1024, "grow": True}]}
+    command = answer(done("debian13", disks=plan).text, "partman/early_command")
+    for name, (gigabytes, removable, bus) in have.items():
+        for file, value in (("size", gigabytes << 21), ("removable", removable), ("bus", bus)):
+            (tmp_path / "block" / name).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "block" / name / file).write_text(f"{value}\n")
+    (tmp_path / "answers").mkdir()
+    (tmp_path / "answers/grub-installer_bootdev").write_text("default\n")
+    if given:
+        (tmp_path / "answers/partman-auto_disk").write_text(f"{given}\n")
+    house = DISKS.format(disks=" ".join(f"/dev/{name.replace('!', '/')}" for name in have))
+    script = (house + command.replace("/sys/block", "block")).replace("-devices", "_devices")
+    script = script.replace("debconf-", "debconf_")
+    ran = subprocess.run(["busybox", "sh", "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    told = {path.name: path.read_text().strip() for path in (tmp_path / "answers").iterdir()}
+    assert told.get("partman-auto_disk", "") == chosen
+    assert told["grub-installer_bootdev"] == (chosen or "default")
+
+
+def test_a_disk_that_is_named_is_not_chosen():
+    text = done("debian13", disks={"only": ["sda"]}).text
+    assert "early_command" not in text and answer(text, "partman-auto/disk") == "/dev/sda"
 
 
 def test_a_bond_without_an_address_is_there_for_the_vlans_on_it(parser):
@@ -153,8 +226,7 @@ def test_what_would_wait_for_a_person_is_a_note():
     for plan in ({"raw": [{"lines": ["%include /tmp/plan"]}]}, {"raw": [{"lines": ["autopart"]}]}, PLAN):
         assert said("rhel9", **plan) == {}
     assert done("rhel9").good
-    assert "asks which one" in said("debian13")["disks.only"] and done("debian13").good
-    assert said("debian13", disks={"only": ["sda"]}) == {}
+    assert said("debian13") == {}
 
 
 def test_two_keys_of_an_account_are_no_mistake():
