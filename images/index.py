@@ -100,7 +100,8 @@ class Index:
                 yield from map(Spot._make, self._db.execute(f"{rows} WHERE id = ?", (id,)))
             return
         asked = set(wanted)
-        yield from (Spot._make(row) for row in self._db.execute(f"{rows} ORDER BY id") if row[0] in asked)
+        found = self._db.execute(f"{rows} ORDER BY id")
+        yield from map(Spot._make, filter(lambda row: row[0] in asked, found))
 
     def frame(self, pack: int, number: int) -> tuple[bytes, FrameRow] | None:
         """(pack id, frame) of a spot; the digest of the stored bytes is not kept. None: a damaged cache."""
@@ -140,7 +141,7 @@ class Index:
             cursor = self._db.execute("INSERT OR IGNORE INTO packs (id) VALUES (?)", (trailer.id,))
             if not cursor.rowcount:
                 return
-            number = cursor.lastrowid
+            number = int(cursor.lastrowid or 0)
             self._db.executemany(
                 "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?)",
                 (
@@ -150,8 +151,9 @@ class Index:
             )
             verb = "REPLACE" if replace else "IGNORE"
             self._db.executemany(
-                f"INSERT OR {verb} INTO chunks VALUES (?, ?, ?, ?, ?)",  # noqa: S608 - one of two words
-                ((row.id, number, row.frame, row.inner, row.length) for row in trailer.chunks),
+                f"INSERT OR {verb} INTO chunks (pack, id, frame, inner, length)"  # noqa: S608 - one of two words
+                f" VALUES ({number}, ?, ?, ?, ?)",
+                sorted(trailer.chunks),  # the table's own order
             )
 
     def drop(self, packs: Iterable[bytes]) -> None:

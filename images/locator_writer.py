@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from images.compress import zstd_frame
 from images.errors import ChunkMissing
-from images.index import Index
+from images.index import Index, Spot
 from images.locator import HEAD, MAGIC, U8, U32, U64, column
 
 
@@ -24,22 +24,22 @@ def build(manifest: str, ids: Iterable[bytes], index: Index) -> tuple[bytes, int
     places: list[tuple[int, int, int]] = []
     ratio: list[float] = []  # stored bytes per byte, of each frame
     share = 0.0
-    spots = index.spots(wanted)
+    spots, none = index.spots(wanted), Spot(b"", 0, 0, 0, 0)
     for id in wanted:
-        spot = next(spots, None)
-        if spot is None or spot.id != id:
+        own, pack, frame, inner, length = next(spots, none)
+        if own != id:
             raise _missing(id)
-        number = frames.get((spot.pack, spot.frame))
+        number = frames.get((pack, frame))
         if number is None:
-            found = index.frame(spot.pack, spot.frame)
+            found = index.frame(pack, frame)
             if found is None:
                 raise _missing(id)
-            number = frames[spot.pack, spot.frame] = len(table)
+            number = frames[pack, frame] = len(table)
             name, row = found
             table.append((packs.setdefault(name, len(packs)), row.offset, row.stored, row.raw, row.codec))
             ratio.append(row.stored / max(row.raw, 1))
-        places.append((number, spot.inner, spot.length))
-        share += spot.length * ratio[number]
+        places.append((number, inner, length))
+        share += length * ratio[number]
     body = b"".join(packs)
     for number, kind in enumerate((U32, U64, U32, U32, U8)):
         body += column(kind, [row[number] for row in table])

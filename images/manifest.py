@@ -118,31 +118,33 @@ def write_header(header: Header) -> bytes:
 
 def write_entry(entry: Entry) -> bytes:
     """One entry as its line, newline included. Fields at their default are left out."""
-    start = f'{{"path":{_quote(to_text(entry.path))},"type":{_quote(entry.type)}'
-    if entry.type == "hardlink":
-        return f'{start},"target":{_quote(to_text(entry.target))}}}\n'.encode("ascii")
     # Put together by hand: the encoder takes three times as long, and there may be a million.
-    parts = [start, f',"mode":{entry.mode},"uid":{entry.uid},"gid":{entry.gid},"mtime":{entry.mtime_ns}']
-    if entry.user:
-        parts.append(f',"user":{_quote(entry.user)}')
-    if entry.group:
-        parts.append(f',"group":{_quote(entry.group)}')
-    if entry.type == "symlink":
-        parts.append(f',"target":{_quote(to_text(entry.target))}')
-    if entry.rdev is not None:
-        parts.append(f',"rdev":{_write(entry.rdev)}')
-    if entry.xattrs:
-        values = {k: base64.b64encode(v).decode("ascii") for k, v in sorted(entry.xattrs.items())}
-        parts.append(f',"xattrs":{_write(values)}')
-    if entry.type == "file":
-        parts.append(f',"size":{entry.size}')
-        if entry.extents is not None:
-            parts.append(f',"extents":{_write(entry.extents)}')
-        if entry.chunks:
-            chunks = ",".join([f'["{chunk.id.hex()}",{chunk.length}]' for chunk in entry.chunks])
-            parts.append(f',"chunks":[{chunks}]')
-    parts.append("}\n")
-    return "".join(parts).encode("ascii")
+    path, kind, mode, uid, gid, user, group, mtime, size, target, rdev, xattrs, extents, chunks = entry
+    start = f'{{"path":{_quote(path.decode("utf-8", "surrogateescape"))},"type":"{kind}"'
+    if kind == "hardlink":
+        return f'{start},"target":{_quote(to_text(target))}}}\n'.encode("ascii")
+    text = f'{start},"mode":{mode},"uid":{uid},"gid":{gid},"mtime":{mtime}'
+    if user:
+        text += f',"user":{_quote(user)}'
+    if group:
+        text += f',"group":{_quote(group)}'
+    if kind == "symlink":
+        text += f',"target":{_quote(to_text(target))}'
+    if rdev is not None:
+        text += f',"rdev":{_write(rdev)}'
+    if xattrs:
+        values = {k: base64.b64encode(v).decode("ascii") for k, v in sorted(xattrs.items())}
+        text += f',"xattrs":{_write(values)}'
+    if kind == "file":
+        text += f',"size":{size}'
+        if extents is not None:
+            text += f',"extents":{_write(extents)}'
+        if len(chunks) == 1:
+            text += f',"chunks":[["{chunks[0][0].hex()}",{chunks[0][1]}]]'
+        elif chunks:
+            rows = ",".join([f'["{id.hex()}",{length}]' for id, length in chunks])
+            text += f',"chunks":[{rows}]'
+    return f"{text}}}\n".encode("ascii")
 
 
 def line_start(path: bytes) -> bytes:

@@ -29,7 +29,9 @@ from images.shelf import Shelf
 from images.spool import Spool
 from images.versions import Version, check_name
 
-_LEVEL, _PIECE = 9, 1 << 17
+# Much of a manifest are digests, where matches of a few bytes are found by chance and help nothing: of one of
+# 15 MB level 1 makes 3.27 MB, level 9 3.40 MB in ten times the time.
+_LEVEL, _PIECE = 1, 1 << 17
 _CHUNK = re.compile(rb'\["([0-9a-f]{64})",([0-9]+)\]')
 
 

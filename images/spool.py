@@ -17,6 +17,7 @@ from pathlib import Path
 from images.errors import BadInput
 from images.manifest import Entry, line_start, order, parse_entry, safe, write_entry
 
+_HELD = 1 << 18  # bytes of lines that wait for being written together
 _LINKS = 40  # as the kernel: more symlinks on one way are a loop
 
 
@@ -28,7 +29,10 @@ class Spool:
         self._names: dict[bytes, int] = {}  # order key -> offset of its record
         self._dirs: set[bytes] = set()
         self._symlinks: dict[bytes, bytes] = {}
+        self._shared: set[int] = set()  # records that came to have another name
         self._end = 0
+        self._waiting: list[bytes] = []  # the last lines, not in the file yet
+        self._written = 0  # bytes in the file
         self._at = 0  # where the file stands: neighbours need no seek
 
     def close(self) -> None:
@@ -81,6 +85,7 @@ class Spool:
             return
         self._replace(path, keep_content=False)
         self._names[key] = record
+        self._shared.add(record)
         if old in self._symlinks:
             self._symlinks[key] = self._symlinks[old]
 
@@ -123,6 +128,8 @@ class Spool:
         places: dict[int, int] = {}
         for record, entry in entries.items():
             places[record] = self._append(entry)
+            if record in self._shared:
+                self._shared.add(places[record])
         self._names = {key: places.get(record, record) for key, record in self._names.items()}
 
     def resolve_parent(self, path: bytes) -> bytes:
@@ -162,27 +169,42 @@ class Spool:
     def lines(self) -> Iterator[bytes]:
         """The same as lines of a manifest; most are as they were spooled, which saves parsing them again."""
         self._fill_parents()
-        first: dict[int, bytes] = {}  # record -> its first name
+        first: dict[int, bytes] = {}  # shared record -> its first name
         for key in sorted(self._names):
-            path, record = key.replace(b"\0", b"/"), self._names[key]
+            record = self._names[key]
+            if record not in self._shared:
+                yield self._line(record)
+                continue
+            path = key.replace(b"\0", b"/")
             if record in first:
                 yield write_entry(Entry(path, "hardlink", target=first[record]))
                 continue
             first[record] = path
             line = self._line(record)
-            yield line if _starts_with(line, path) else write_entry(parse_entry(line)._replace(path=path))
+            own = line.startswith(line_start(path))
+            yield line if own else write_entry(parse_entry(line)._replace(path=path))
 
     def _append(self, entry: Entry) -> int:
         return self._write(write_entry(entry))
 
     def _write(self, line: bytes) -> int:
-        if self._at != self._end:
-            self._file.seek(self._end)
         record = self._end
-        self._at = self._end = record + self._file.write(line)
+        self._end += len(line)
+        self._waiting.append(line)
+        if self._end - self._written > _HELD:
+            self._flush()
         return record
 
+    def _flush(self) -> None:
+        if self._at != self._written:
+            self._file.seek(self._written)
+        self._file.write(b"".join(self._waiting))
+        self._at = self._written = self._end
+        self._waiting = []
+
     def _line(self, record: int) -> bytes:
+        if self._waiting:
+            self._flush()
         if self._at != record:
             self._file.seek(record)
         line = self._file.readline()
@@ -223,10 +245,3 @@ class Spool:
         self._names.pop(key, None)
         self._dirs.discard(key)
         self._symlinks.pop(key, None)
-
-
-def _starts_with(line: bytes, path: bytes) -> bool:
-    """Whether a record's line is that path's. Most paths stand in it as they are."""
-    if b'"' not in path and b"\\" not in path and line.startswith(b'{"path":"%b",' % path):
-        return True
-    return line.startswith(line_start(path))

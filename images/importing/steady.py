@@ -4,6 +4,8 @@ kept, and whoever asked is told.
 
 from __future__ import annotations
 
+import os
+
 from images.manifest import Entry
 from images.tree_reader import DataReader, reread, stable
 
@@ -41,6 +43,7 @@ def read_whole(entry: Entry, fd: int, most: int) -> tuple[Entry, bytes, bool] | 
 
 
 def _data(fd: int, entry: Entry) -> bytes:
+    if entry.extents is None and entry.size <= _STEP:  # nearly all of them
+        return os.pread(fd, entry.size, 0)
     read = DataReader(fd, entry).read
-    first = read(_STEP)  # most are read at once
-    return b"".join([first, *iter(lambda: read(_STEP), b"")])
+    return b"".join(iter(lambda: read(_STEP), b""))

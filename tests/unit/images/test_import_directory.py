@@ -71,6 +71,9 @@ class Changing(DataReader):
     path = Path()
     new = b""
 
+    def read99(self) -> bytes:
+        return self.read(99)
+
     def read(self, size: int) -> bytes:
         data = super().read(size)
         if data and Changing.times:
@@ -102,8 +105,8 @@ def test_a_file_that_changes(
 ) -> None:  # fmt: skip
     log = root / "var/log/a.log"
     log.write_bytes(b"old")
-    for module in (steady, from_directory):
-        monkeypatch.setattr(module, "DataReader", Changing)
+    monkeypatch.setattr(from_directory, "DataReader", Changing)
+    monkeypatch.setattr(steady, "_data", lambda fd, entry: b"".join(iter(Changing(fd, entry).read99, b"")))
     Changing.path, Changing.new, Changing.times = log, new, 0
     store = make(tmp_path)
 
