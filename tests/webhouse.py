@@ -67,7 +67,8 @@ class Shelf:
         return sorted({version.name for version in self.all})
 
     def manifest(self, id: str) -> SimpleNamespace:
-        return SimpleNamespace(entries=lambda: iter([Entry(b"boot/vmlinuz-6.1", "file")]))
+        paths = (b"boot/vmlinuz-6.1", b"usr/lib/modules/6.1/modules.builtin")
+        return SimpleNamespace(entries=lambda: (Entry(path, "file") for path in paths))
 
     def resolve(self, ref: str) -> Version:
         name, _, which = ref.partition("@")

@@ -16,7 +16,7 @@ from bootsrv.config import Config
 from bootsrv.errors import BootsrvError, Conflict, Invalid, NotFound
 from bootsrv.model import BootMode, Node, NodeState
 from bootsrv.registry.registry import Registry
-from images.errors import ImageNotFound
+from images.errors import BadInput, ImageNotFound
 from images.progress import Progress, silent
 from images.versions import Version
 
@@ -37,7 +37,9 @@ class Images:
     def __init__(self, config: Config, registry: Registry) -> None:
         self._config, self._registry = config, registry
         self._store: ImageStore | None = None
-        self._bootable: set[str] = set()  # versions, by id, that were looked at
+        # Versions, by id, that were looked at: for disks, and for roots over the network.
+        self._bootable: set[str] = set()
+        self._rootable: set[str] = set()
         self._lock = threading.Lock()
 
     def store(self) -> ImageStore:
@@ -88,6 +90,24 @@ class Images:
                     "(in Debian the package linux-image-amd64) and import it again"
                 )
             self._bootable.add(version.id)
+        return version
+
+    def rootable(self, ref: str) -> Version:
+        """The same, for one that is to be the root of a machine without a disk. Raises Invalid for a disk,
+        and when no kernel has its modules in it."""
+        from images.netroot import kernel
+
+        version = self.resolve(ref)
+        if version.kind != "tree":
+            raise Invalid(f"{version.ref} is a {version.kind} image: it can only be put on a disk")
+        if version.id not in self._rootable:
+            with translated():
+                names = kernel.named(self.store().manifest(version.id).entries())
+            try:
+                kernel.find(names)
+            except BadInput as error:
+                raise Invalid(f"image {version.ref}: {error}") from error
+            self._rootable.add(version.id)
         return version
 
     def recipes(self) -> Sequence[str]:

@@ -270,8 +270,7 @@ class Nodes:
         """Its image is one that can be a root: after the boot would be too late to find out."""
         if node.image is None:
             raise Needed(f"{node.name} is to boot diskless, and has no image", "image")
-        if (version := self._images.bootable(node.image)).kind != "tree":
-            raise Invalid(f"{version.ref} is a {version.kind} image: it can only be put on a disk")
+        self._images.rootable(node.image)
 
 
 def _counted(start: IPv4Address | None, place: int) -> IPv4Address | None:

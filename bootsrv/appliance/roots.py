@@ -54,8 +54,7 @@ class Roots:
         ref = image or node.image
         if ref is None:
             raise Needed(f"{node.name} has no image", "image")
-        if (version := self._images.bootable(ref)).kind != "tree":
-            raise Invalid(f"{version.ref} is a {version.kind} image: it can only be put on a disk")
+        self._images.rootable(ref)
         moved = lifecycle.diskless(replace(node, diskless=wishes.diskless(node.diskless, wanted)), ref)
         wishes.fits(moved.root)
         return self._record(

@@ -37,6 +37,8 @@ class FakeImages:
     def bootable(self, ref: str) -> Version:
         return self.resolve(ref)
 
+    rootable = bootable
+
     def resolve(self, ref: str) -> Version:
         name, _, number = ref.partition("@")
         found = [v for v in self.versions if v.name == name and number in ("", "latest", str(v.number))]

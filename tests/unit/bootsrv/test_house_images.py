@@ -16,7 +16,7 @@ from bootsrv.appliance.nodes import Wanted
 from bootsrv.cli.main import cli
 from bootsrv.config import Config
 from bootsrv.errors import BootsrvError, Invalid
-from bootsrv.model import NodeState
+from bootsrv.model import BootMode, NodeState
 from bootsrv.registry.registry import Registry
 
 
@@ -51,6 +51,20 @@ def test_what_has_no_kernel_is_not_armed(verbs: Appliance) -> None:
     assert verbs.nodes.show("n1").state is NodeState.REGISTERED
     verbs.deploys.reimage([node], "good")
     assert verbs.nodes.show("n1").state is NodeState.ARMED
+
+
+def test_a_root_over_the_network_needs_a_kernel_with_its_modules(verbs: Appliance) -> None:
+    """Fedora and its kin have the kernel beside its modules, and it need not lie in /boot too."""
+    said = "image good@1: no machine can boot it diskless: there are no kernel's modules in it"
+    with pytest.raises(Invalid, match=said):
+        verbs.nodes.add(Wanted(name="n1", image="good", mode=BootMode.DISKLESS))
+    folder = "usr/lib/modules/6.17.1-300.fc43.x86_64"
+    publish(verbs.images.store(), "fedora", {f"{folder}/vmlinuz": b"x", f"{folder}/modules.builtin": b"y"})
+    node = verbs.nodes.add(Wanted(name="n1", image="fedora", mode=BootMode.DISKLESS))
+    with pytest.raises(Invalid, match="fedora@1 has no kernel in /boot, so no disk can boot it"):
+        verbs.deploys.reimage([node])
+    with pytest.raises(Invalid, match=said):
+        verbs.roots.move([node], "good", Wanted())
 
 
 def test_a_damaged_list_hides_no_other_image(verbs: Appliance, config: Config) -> None:
