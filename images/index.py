@@ -45,14 +45,8 @@ class Where(NamedTuple):
     length: int
 
 
-class Spot(NamedTuple):
-    """The same by the index's own number of the pack, for who asks for many chunks: few frames hold them."""
-
-    id: bytes
-    pack: int
-    frame: int
-    inner: int
-    length: int
+# Chunk id, the index's own number of its pack, frame, place inside, length: for who asks for many chunks.
+Spot = tuple[bytes, int, int, int, int]
 
 
 class Index:
@@ -97,11 +91,10 @@ class Index:
         rows = "SELECT id, pack, frame, inner, length FROM chunks"
         if self.count() > _MANY * len(wanted):
             for id in wanted:
-                yield from map(Spot._make, self._db.execute(f"{rows} WHERE id = ?", (id,)))
+                yield from self._db.execute(f"{rows} WHERE id = ?", (id,))
             return
         asked = set(wanted)
-        found = self._db.execute(f"{rows} ORDER BY id")
-        yield from map(Spot._make, filter(lambda row: row[0] in asked, found))
+        yield from (row for row in self._db.execute(f"{rows} ORDER BY id") if row[0] in asked)
 
     def frame(self, pack: int, number: int) -> tuple[bytes, FrameRow] | None:
         """(pack id, frame) of a spot; the digest of the stored bytes is not kept. None: a damaged cache."""

@@ -11,6 +11,8 @@ from images.errors import ChunkMissing
 from images.index import Index, Spot
 from images.locator import HEAD, MAGIC, U8, U32, U64, column
 
+_NONE: Spot = (b"", 0, 0, 0, 0)
+
 
 def build(manifest: str, ids: Iterable[bytes], index: Index) -> tuple[bytes, int]:
     """(locator, stored bytes) for the manifest with that hex id and its chunk ids (repeats are fine).
@@ -21,12 +23,14 @@ def build(manifest: str, ids: Iterable[bytes], index: Index) -> tuple[bytes, int
     packs: dict[bytes, int] = {}
     frames: dict[tuple[int, int], int] = {}
     table: list[tuple[int, int, int, int, int]] = []
-    places: list[tuple[int, int, int]] = []
+    numbers: list[int] = []
+    inners: list[int] = []
+    lengths: list[int] = []
     ratio: list[float] = []  # stored bytes per byte, of each frame
     share = 0.0
-    spots, none = index.spots(wanted), Spot(b"", 0, 0, 0, 0)
+    spots = index.spots(wanted)
     for id in wanted:
-        own, pack, frame, inner, length = next(spots, none)
+        own, pack, frame, inner, length = next(spots, _NONE)
         if own != id:
             raise _missing(id)
         number = frames.get((pack, frame))
@@ -38,14 +42,16 @@ def build(manifest: str, ids: Iterable[bytes], index: Index) -> tuple[bytes, int
             name, row = found
             table.append((packs.setdefault(name, len(packs)), row.offset, row.stored, row.raw, row.codec))
             ratio.append(row.stored / max(row.raw, 1))
-        places.append((number, inner, length))
+        numbers.append(number)
+        inners.append(inner)
+        lengths.append(length)
         share += length * ratio[number]
     body = b"".join(packs)
     for number, kind in enumerate((U32, U64, U32, U32, U8)):
         body += column(kind, [row[number] for row in table])
     body += b"".join(wanted)
-    for number in range(3):
-        body += column(U32, [place[number] for place in places])
+    for values in (numbers, inners, lengths):
+        body += column(U32, values)
     head = HEAD.pack(MAGIC, bytes.fromhex(manifest), len(packs), len(table), len(wanted), len(body))
     return head + zstd_frame(body, level=9), round(share)
 

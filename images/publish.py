@@ -76,15 +76,28 @@ def _write(tree: Spool, text: BinaryIO) -> tuple[set[bytes], int, int]:
     """
     ids: set[bytes] = set()
     files = size = 0
-    for line in tree.lines():
-        text.write(line)
-        files += 1
+    for lines in _together(tree.lines()):
+        piece = b"".join(lines)
+        text.write(piece)
+        files += len(lines)
         # Not parsed, which costs more than all else here: within a JSON text no quote stands by itself, so
         # nothing in a name can look like a chunk.
-        for digest, length in _CHUNK.findall(line):
-            size += int(length)
-            ids.add(unhexlify(digest))
+        found = _CHUNK.findall(piece)
+        size += sum(int(length) for _, length in found)
+        ids.update(unhexlify(digest) for digest, _ in found)
     return ids, files, size
+
+
+def _together(lines: Iterator[bytes]) -> Iterator[list[bytes]]:
+    some: list[bytes] = []
+    held = 0
+    for line in lines:
+        some.append(line)
+        held += len(line)
+        if held >= _PIECE:
+            yield some
+            some, held = [], 0
+    yield some
 
 
 def _seal(store: Shelf, header: Header, text: BinaryIO) -> tuple[Path, str]:

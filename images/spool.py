@@ -213,13 +213,12 @@ class Spool:
 
     def _fill_parents(self) -> None:
         missing: set[bytes] = set()
-        for key in [*self._names, b"x"]:
-            parent = key
-            while parent:
-                parent = parent.rpartition(b"\0")[0]
-                if parent in self._dirs or parent in missing:
-                    break
+        for parent in {key.rpartition(b"\0")[0] for key in self._names} | {b""}:
+            while parent not in self._dirs and parent not in missing:
                 missing.add(parent)
+                parent = parent.rpartition(b"\0")[0]
+        if not missing:
+            return
         newest = dict.fromkeys(missing, 0)
         for key, record in self._names.items():
             parent = key.rpartition(b"\0")[0]

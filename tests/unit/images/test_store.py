@@ -37,9 +37,9 @@ def test_few_chunks_of_many_are_found_as_all_are(tmp_path: Path) -> None:
     assert contents(store, "many") == many and contents(store, "few") == few
     index = store.open_index()
     ids = sorted(index.ids(1000) or ())
-    assert [spot.id for spot in index.spots(ids)] == ids
+    assert [spot[0] for spot in index.spots(ids)] == ids
     assert list(index.spots(ids[5:7])) == list(index.spots(ids))[5:7]
-    assert [spot.id for spot in index.spots(sorted([bytes(32), ids[9], b"\xff" * 32]))] == [ids[9]]
+    assert [spot[0] for spot in index.spots(sorted([bytes(32), ids[9], b"\xff" * 32]))] == [ids[9]]
     index.close()
 
 
