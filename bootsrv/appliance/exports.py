@@ -145,7 +145,7 @@ class Exports:
 
     def _ram_machine(self, node: Node, ref: str) -> Machine:
         """What it was sent is what it told when its root was ready."""
-        plain = _machine(node, ref)
+        plain = _machine(node, ref, RootKind.RAM)
         if plain.since is None:
             return plain
         done = self._registry.events.newest(node.id, "root.done", plain.since)
@@ -158,15 +158,15 @@ def _sent(machines: Sequence[Machine]) -> int | None:
     return sum(known) if known else None
 
 
-def _machine(node: Node, ref: str) -> Machine:
-    here = node.rooted is not None and node.rooted.image == ref
+def _machine(node: Node, ref: str, kind: RootKind) -> Machine:
+    here = node.rooted is not None and (node.rooted.image, node.rooted.root.kind) == (ref, kind)
     address = str(node.address) if node.address is not None else None
     since = node.rooted.at if here and node.rooted is not None else None
     return Machine(node.id, node.name or f"#{node.id}", address, since)
 
 
 def _nbd_machine(node: Node, ref: str, nbd: nbdstate.State) -> Machine:
-    plain = _machine(node, ref)
+    plain = _machine(node, ref, RootKind.NBD)
     if plain.since is None or node.rooted is None:
         return plain
     seen = [one for one in nbd.clients if one.address == plain.address]
@@ -180,7 +180,7 @@ def _nbd_machine(node: Node, ref: str, nbd: nbdstate.State) -> Machine:
 
 
 def _nfs_machine(node: Node, ref: str, nfs: status.Status) -> Machine:
-    plain = _machine(node, ref)
+    plain = _machine(node, ref, RootKind.NFS)
     if plain.since is None:
         return plain
     addresses = [grant.address for grant in nfs.grants if grant.node == node.id and grant.image == ref]

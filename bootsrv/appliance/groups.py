@@ -60,7 +60,7 @@ class Groups:
                 elif key in wishes.FIELDS:
                     boot = replace(boot, diskless=wishes.cleared(boot.diskless, key))
                 else:
-                    raise Invalid(f"{key} cannot be cleared")
+                    raise Invalid(f"{key} cannot be cleared, but mode, {', '.join(wishes.FIELDS)}")
             if mode is not None:
                 boot = replace(boot, mode=wishes.choice(BootMode, mode, "boot mode"))
             boot = replace(boot, diskless=wishes.diskless(boot.diskless, wish))

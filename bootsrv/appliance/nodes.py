@@ -41,7 +41,7 @@ class Wanted:
     mode: str | None = None
     options: Mapping[str, Any] | None = None  # merged into what is there; a value of None removes the option
     root: str | None = None  # of a diskless node: ram, nfs, nbd
-    writes: str | None = None  # discard, keep, paths
+    writes: str | None = None  # discard, compress, keep, paths
     paths: Sequence[str] | None = None  # with writes=paths: what is kept
     write_limit: str | int | None = None  # bytes, or a size such as 2G
     # of address, image, disk, layout, profile, groups, mode, root, writes, paths, write-limit
@@ -249,7 +249,9 @@ class Nodes:
             merged = {**node.options, **wanted.options}
             changes["options"] = {key: value for key, value in merged.items() if value is not None}
             checks.options_fit(changes["options"])
-        return replace(node, **changes)
+        changed = replace(node, **changes)
+        wishes.kept(node.diskless, changed.diskless, changed.root)
+        return changed
 
     def _save(self, node: Node, kind: str, text: str) -> Node:
         checks.method_fits(node.method, node.address)
@@ -300,5 +302,6 @@ def _cleared(node: Node, keys: Sequence[str]) -> Node:
         elif key in wishes.FIELDS:
             node = replace(node, diskless=wishes.cleared(node.diskless, key))
         else:
-            raise Invalid(f"{key} cannot be cleared")
+            known = "address, image, disk, layout, profile, groups, mode"
+            raise Invalid(f"{key} cannot be cleared, but {known}, {', '.join(wishes.FIELDS)}")
     return node

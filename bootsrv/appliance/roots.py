@@ -56,6 +56,7 @@ class Roots:
             raise Needed(f"{node.name} has no image", "image")
         self._images.rootable(ref)
         moved = lifecycle.diskless(replace(node, diskless=wishes.diskless(node.diskless, wanted)), ref)
+        wishes.kept(node.diskless, moved.diskless, moved.root)
         wishes.fits(moved.root)
         return self._record(
             moved, "node.changed", f"diskless from its next boot on: {ref}, {moved.root.kind}"

@@ -76,3 +76,10 @@ def fits(root: Root) -> None:
             f"root ram: such a node does without the server after its boot, so writes cannot be "
             f"{root.writes}: use root nfs or nbd"
         )
+
+
+def kept(before: Diskless, after: Diskless, root: Root) -> None:
+    """A node's paths that were just named are kept: with other writes they are of no use, which nobody would
+    notice before the next boot. Those of an earlier day may wait. Raises Needed."""
+    if after.paths and after.paths != before.paths and root.writes is not Writes.PATHS:
+        raise Needed(f"{after.paths[0]} is not kept while writes are {root.writes}, not paths", "writes")

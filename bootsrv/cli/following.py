@@ -41,9 +41,8 @@ STEPS = {
     "root.done": "its root is mounted",
     "home": "runs from its own disk",
 }
-
-
 DISKLESS = {"home": "runs"}
+FAILURES = ("deploy.failed", "install.failed", "root.failed")
 
 
 def follow(
@@ -59,10 +58,9 @@ def follow(
     waiting = {node.id: node for node in nodes}
     ends = time.monotonic() + timeout if timeout is not None else None
     failed: list[str] = []
+    steps = {**STEPS, **(DISKLESS if booted else {})}
     with ExitStack() as stack:
-        show: _Bars | _Lines = (
-            _Bars(stack, nodes) if bars else _Lines(nodes, {**STEPS, **(DISKLESS if booted else {})})
-        )
+        show: _Bars | _Lines = _Bars(stack, nodes, steps) if bars else _Lines(nodes, steps)
         for batch in verbs.watch.follow(since, time.sleep):
             for event in batch:
                 if event.node in waiting:
@@ -110,7 +108,7 @@ class _Lines:
     def step(self, event: Event) -> None:
         node = event.node or 0
         text = self._steps.get(event.kind)
-        if event.kind in ("deploy.failed", "install.failed", "root.failed"):
+        if event.kind in FAILURES:
             text = f"failed: {event.text}"
         if event.kind == "install.step":
             text = event.text
@@ -129,7 +127,8 @@ class _Lines:
 class _Bars:
     """For a terminal: a bar for each node."""
 
-    def __init__(self, stack: ExitStack, nodes: Sequence[Node]) -> None:
+    def __init__(self, stack: ExitStack, nodes: Sequence[Node], steps: Mapping[str, str]) -> None:
+        self._steps = steps
         columns = (
             TextColumn("{task.fields[node]:<12}"), TextColumn("{task.description:<26}"), BarColumn(),
             DownloadColumn(binary_units=True), TransferSpeedColumn(), TimeRemainingColumn(),
@@ -146,7 +145,7 @@ class _Bars:
             self._progress.update(task, description="writing", completed=progress.done, total=progress.total)
         elif event.kind == "install.step":
             self._progress.update(task, description=event.text[:26])
-        elif event.kind in ("deploy.failed", "install.failed"):
+        elif event.kind in FAILURES:
             self._progress.update(task, description=f"[red]failed: {event.text}")
-        elif event.kind in STEPS:
-            self._progress.update(task, description=STEPS[event.kind])
+        elif event.kind in self._steps:
+            self._progress.update(task, description=self._steps[event.kind])

@@ -175,6 +175,9 @@ def set_(
     for before, after in zip(chosen, changed, strict=True):
         what = ", ".join([*changes(before, after), *known])
         click.echo(f"{after.name} changed: {what}" if what else f"{after.name}: nothing changed")
+        if after.armed and after.mode == "diskless" != before.mode:
+            how = f"bootsrv reimage {after.name} --cancel"
+            click.echo(f"{after.name} is still armed for {after.armed.what}, before that: `{how}`", err=True)
 
 
 @click.command()

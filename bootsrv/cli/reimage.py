@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--diskless", is_flag=True, help="No imaging: the image is their root from the next boot on.")
 @click.option("--local", is_flag=True, help="Diskless nodes boot their own disks again; no imaging.")
 @root_options
-@click.option("--wait", is_flag=True, help="Follow it until every node runs from its own disk.")
+@click.option("--wait", is_flag=True, help="Follow it until every node runs what was asked for.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="With --wait: give up after this long.")
 @as_json
 @pass_context
@@ -58,7 +58,7 @@ def reimage(
     if len(chosen_ways) > 1 or (cancel and wait):
         raise click.UsageError(f"{' and '.join(chosen_ways) or '--cancel and --wait'} exclude each other")
     if diskless and (cancel or retry or local or wipe):
-        raise click.UsageError("--diskless goes together with --image, --root and --writes only")
+        raise click.UsageError("--diskless excludes --cancel, --retry, --local and --wipe")
     if any(given.values()) and not diskless:
         raise click.UsageError("--root, --writes, --path and --write-limit need --diskless")
     verbs = context.appliance

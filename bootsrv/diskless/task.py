@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from bootsrv import overlays, tasks
+from bootsrv import lifecycle, overlays, tasks
 from bootsrv.appliance.images import Images
 from bootsrv.calls import Refused, json_reply
 from bootsrv.config import Config
@@ -53,9 +53,21 @@ class RootTasks:
         try:
             task = self._task(node, token, self._images.resolve(node.rooted.image))
         except BootsrvError as error:
+            if isinstance(error, overlays.OverlayError):
+                self._failed(node, token, str(error))
             return json_reply({"wait": str(error)})
         self._registry.upkeep.set_host_keys(node.id, [bootkey.known_host(self._registry, node)])
         return json_reply(sealed.seal(task, sealed.holder(secret), bootkey.private(self._registry)))
+
+    def _failed(self, node: Node, token: Token, text: str) -> None:
+        """Waiting will not help: it is on the node's page, until it has called home. Told once."""
+        data, mac = {"step": "files", "error": text}, token.subject
+        with self._registry.transaction():
+            now = self._registry.nodes.get(node.id)
+            if now is None or (failed := lifecycle.reported(now, "root.failed", data)) == now:
+                return
+            self._registry.nodes.save(failed)
+            self._registry.events.add(self._clock(), "root.failed", f"files: {text}", mac, node.id, data)
 
     def again(self, node: Node, mac: str, base: str) -> dict[str, Any]:
         """What is laid over a running node's root once more. Raises BootsrvError."""
@@ -102,4 +114,4 @@ class RootTasks:
 
 
 def _as_json(files: Sequence[overlays.File]) -> list[dict[str, str]]:
-    return [{"path": file.path, "mode": f"{file.mode:o}", "data": file.base64} for file in files]
+    return [{"path": file.path, "mode": f"{file.mode:04o}", "data": file.base64} for file in files]

@@ -83,6 +83,17 @@ class Root:
         with os.fdopen(handle, "rb") as stream:
             return stream.read()
 
+    def mode(self, path: str) -> int | None:
+        """Its permission bits, links followed; None when it is not there."""
+        try:
+            handle = self.open(path, os.O_PATH)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        try:
+            return stat.S_IMODE(os.fstat(handle).st_mode)
+        finally:
+            os.close(handle)
+
     def read_text(self, path: str) -> str:
         """The file as text; empty when it is not there."""
         return (self.read(path) or b"").decode("utf-8", "surrogateescape")

@@ -55,7 +55,7 @@ def again(root: Root, task: Mapping[str, Any]) -> list[str]:
     """What may change while the machine runs: the other nodes' names, who may log in, the server's own files.
     Returns the paths that were different."""
     node, before = parse_identity(task["node"]), {}
-    wanted: dict[str, tuple[bytes, int | None]] = {
+    wanted: dict[str, tuple[bytes, int]] = {
         "/etc/hosts": (hosts(root.read_text("/etc/hosts"), node).encode(), 0o644)
     }
     if node.keys:
@@ -67,18 +67,18 @@ def again(root: Root, task: Mapping[str, Any]) -> list[str]:
             wanted[f"/etc/ssh/{_plain(path)}"] = (str(text).encode(), 0o600 if private else 0o644)
     wanted.update(_files(task))
     for path, (data, mode) in wanted.items():
-        if root.read(path) != data:
+        if root.read(path) != data or root.mode(path) != mode:
             before[path] = True
             root.write(path, data, mode)
     return sorted(before)
 
 
-def _files(task: Mapping[str, Any]) -> dict[str, tuple[bytes, int | None]]:
+def _files(task: Mapping[str, Any]) -> dict[str, tuple[bytes, int]]:
     """The rendered files: [{"path", "mode", "data" (base64)}]. Raises BadInput."""
     rows = task.get("files") or []
     if len(rows) > MOST_FILES:
         raise BadInput(f"{len(rows)} files of its own; at most {MOST_FILES}")
-    found: dict[str, tuple[bytes, int | None]] = {}
+    found: dict[str, tuple[bytes, int]] = {}
     for row in rows:
         path, mode = str(row["path"]), str(row.get("mode") or "644")
         if not path.startswith("/") or {".", ".."} & set(path.split("/")) or not _MODE.match(mode):

@@ -191,17 +191,22 @@ def test_a_node_becomes_itself_and_again(tree: Path) -> None:
         task["node"]["hosts"].append(["10.77.0.13", "n3"])
         task["files"] = [{{"path": "/etc/motd", "mode": "600", "data": "YnllLg=="}}]
         print(json.dumps(personal.again(root, task)))
+        task["files"][0]["mode"] = "0755"
+        print(json.dumps(personal.again(root, task)))
         read = lambda name: (target / name).read_text()
         print(json.dumps([read("etc/hostname"), read("etc/machine-id").strip(), read("etc/motd"),
                           "n3" in read("etc/hosts"), "UUID" in read("etc/fstab"),
                           oct((target / "etc/ssh/ssh_host_ed25519_key").stat().st_mode),
+                          oct((target / "etc/motd").stat().st_mode),
                           (target / "etc/ssh/ssh_host_rsa_key").exists(),
                           "NamePolicy=keep" in read("etc/systemd/network/04-bootsrv.link")]))
         """,
     )
-    first, second, files = map(json.loads, said.splitlines())
-    assert (first, second) == ([], ["/etc/hosts", "/etc/motd"])
-    assert files == ["n1\n", task["machine_id"], "bye.", True, False, "0o100600", False, True]
+    first, second, third, files = map(json.loads, said.splitlines())
+    assert (first, second, third) == ([], ["/etc/hosts", "/etc/motd"], ["/etc/motd"])
+    assert files == [
+        "n1\n", task["machine_id"], "bye.", True, False, "0o100600", "0o100755", False, True
+    ]  # fmt: skip
 
 
 def test_the_lean_base_runs(tmp_path: Path) -> None:

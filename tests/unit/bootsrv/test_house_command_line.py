@@ -108,6 +108,8 @@ class TestNodes:
         shell("timeline", "n1", "--boots", "0", code=2)
         shell("events", "--lines", "-1", code=2)
         assert "nothing to change" in shell("node", "set", "n1", code=2)
+        said = shell("reimage", "n1", "--diskless", "--wipe", code=2)
+        assert "--diskless excludes --cancel, --retry, --local and --wipe" in said
         shell("node", "add", "n[1-2]")
         assert "--address can be set for one" in shell(
             "node", "set", "n[1-2]", "--address", "10.77.0.9", code=2

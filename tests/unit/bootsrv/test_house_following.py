@@ -11,6 +11,7 @@ from msgspec import structs
 from bootsrv import lifecycle
 from bootsrv.appliance.appliance import Appliance
 from bootsrv.appliance.nodes import Wanted
+from bootsrv.cli import following
 from bootsrv.cli.following import follow
 from bootsrv.errors import BootsrvError
 from bootsrv.registry.registry import Registry
@@ -88,6 +89,23 @@ def test_gives_up(house: Appliance) -> None:
     node = house.nodes.add(Wanted(name="n1", image="debian"))
     with pytest.raises(BootsrvError, match="not done after 1 s: n1"):
         follow(house, [node], house.watch.last_event(), 1.0, bars=False)
+
+
+def test_a_bar_of_a_diskless_boot_says_no_disk(house: Appliance, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    real = following.Progress.update
+
+    def update(self: following.Progress, task: following.TaskID, **given: object) -> None:
+        said.append(str(given["description"]))
+        real(self, task, description=said[-1])
+
+    monkeypatch.setattr(following.Progress, "update", update)
+    node = house.nodes.add(Wanted(name="n1", image="debian", mode="diskless"))
+    since = house.watch.last_event()
+    thread = play(house, [("root.up", {}), ("root.failed", {"error": "no"}), ("home", {"image": "debian@2"})])
+    follow(house, [node], since, 30.0, bars=True, booted=True)
+    thread.join()
+    assert said == ["mounting its root", "[red]failed: root.failed", "runs"]
 
 
 def test_a_diskless_boot_ends_with_its_next_call(

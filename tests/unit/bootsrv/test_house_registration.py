@@ -17,8 +17,12 @@ from click.testing import CliRunner
 
 from bootsrv.appliance.appliance import Appliance
 from bootsrv.appliance.nodes import Wanted
+from bootsrv.appliance.roots import Wanted as RootWanted
+from bootsrv.cli.context import Context
 from bootsrv.cli.main import cli
+from bootsrv.cli.node import node
 from bootsrv.discovery import note_sighting
+from bootsrv.errors import Needed
 from bootsrv.model import Event
 from bootsrv.registry.registry import Registry
 from bootsrv.timeline import words
@@ -47,6 +51,37 @@ def test_an_event_says_what_changed(house: Appliance) -> None:
         "changed: mode none -> diskless, root none -> nbd, writes none -> paths, paths none -> /home",
         f"changed: mac {OTHER} first, groups -rack4, option interface-mtu 9000 -> none",
     ]
+
+
+def test_paths_that_nothing_would_keep_are_refused(house: Appliance) -> None:
+    house.nodes.add(Wanted(name="n1", image="debian", mode="diskless", root="nbd"))
+    with pytest.raises(Needed, match="/home is not kept while writes are discard, not paths"):
+        house.nodes.set("n1", Wanted(paths=["/home"]))
+    with pytest.raises(Needed, match="not kept while writes are keep"):
+        wish = RootWanted(writes="keep", paths=["/home"])
+        house.roots.move([house.nodes.show("n1")], None, wish)
+    house.nodes.set("n1", Wanted(writes="paths", paths=["/home"]))
+    house.nodes.set("n1", Wanted(writes="discard"))
+    assert house.nodes.set("n1", Wanted(paths=["/home"], write_limit="1G")).root.paths == ("/home",)
+    # What the group names waits for nodes that want it.
+    house.groups.set_boot("rack3", None, Wanted(paths=["/srv"]))
+    house.nodes.set("n1", Wanted(clear=["paths"]))
+    assert house.nodes.set("n1", Wanted(groups=["rack3"])).root.paths == ("/srv",)
+
+
+def test_a_node_that_is_to_be_diskless_and_is_still_armed_is_told_of(house: Appliance) -> None:
+    """Its disk would be written first: nobody who says `diskless` expects that."""
+    context = Context(str(house.config.path))
+    context.__dict__["appliance"] = house
+    house.nodes.add(Wanted(name="n1", macs=[MAC], image="debian"))
+    said = CliRunner().invoke(node, ["set", "n1", "--mode", "diskless"], obj=context).output
+    assert "n1 changed: mode none -> diskless" in said
+    assert "still armed for debian@2, before that: `bootsrv reimage n1 --cancel`" in said
+    house.deploys.cancel([house.nodes.show("n1")])
+    house.nodes.set("n1", Wanted(mode="local"))
+    assert "armed" not in CliRunner().invoke(node, ["set", "n1", "--mode", "diskless"], obj=context).output
+    done = CliRunner().invoke(node, ["set", "n1", "--clear", "nmae"], obj=context)
+    assert "nmae cannot be cleared, but address, image" in str(done.exception)
 
 
 def test_what_was_saved_as_it_was_is_no_event(house: Appliance) -> None:

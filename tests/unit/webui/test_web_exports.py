@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from flask import Flask
 from webhouse import House, add
 
+from bootsrv.appliance.nodes import Wanted
 from bootsrv.cli.context import Context
 from bootsrv.cli.export import export
 from bootsrv.diskless import nbdstate, netroots
@@ -82,6 +83,17 @@ def test_over_rest(admin, house: House, app: Flask) -> None:  # type: ignore[no-
     assert len(admin.get("/api/v1/exports/debian@1").json["exports"]) == 2
     assert admin.get("/api/v1/exports/debian@2").status_code == 404
     assert app.test_client().get("/api/v1/exports").status_code == 401
+
+
+def test_what_is_next_in_another_kind_is_not_in_use_in_that_kind(  # type: ignore[no-untyped-def]
+    admin, house: House
+) -> None:
+    furnish(house)
+    house.appliance.nodes.set("n2", Wanted(mode="diskless", image="debian@1", root="nfs"))
+    found = admin.get("/api/v1/exports/debian@1").json["exports"]
+    since = {(row["kind"], one["name"]): one["since"] for row in found for one in row["machines"]}
+    assert since["nbd", "n2"] is not None and since["nfs", "n2"] is None
+    assert since["nfs", "n1"] is not None
 
 
 def test_on_the_page(admin, house: House) -> None:  # type: ignore[no-untyped-def]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -196,8 +198,24 @@ class TestTask:
         folder = boots.config.data_dir / "overlays/all/etc"
         folder.mkdir(parents=True)
         (folder / "motd.j2").write_text("{{ nmae }}")
-        reply, _ = self.ask(house, boots, clock)
+        reply, token = self.ask(house, boots, clock)
         assert "motd.j2: 'nmae' is undefined" in json.loads(reply.body)["wait"]
+        api = NodeApi(boots.config, boots.registry, boots.images, clock)
+        api.handle(NodeRequest("GET", "root", {}, {}, b"", PEER, token))
+        assert "motd.j2: 'nmae' is undefined" in (house.nodes.show("n1").error or "")
+        assert [e.kind for e in house.watch.events()].count("root.failed") == 1, "told once"
+
+    def test_a_mode_is_octal_whatever_it_is(self, house: Appliance, boots: House, clock: Clock) -> None:
+        """As Fedora's /etc/shadow has it: the agent takes no "0"."""
+        path = boots.config.data_dir / "overlays/all/etc/shadow"
+        path.parent.mkdir(parents=True)
+        path.write_text("root:*:::::::")
+        path.chmod(0)
+        if os.geteuid() != 0:
+            path.chmod(0o400)
+        reply, token = self.ask(house, boots, clock)
+        task = sealed.opened(json.loads(reply.body), token, bootkey.public(boots.registry))
+        assert task["files"][0]["mode"] == ("0000" if os.geteuid() == 0 else "0400")
 
     def test_not_for_who_boots_something_else(self, house: Appliance, boots: House, clock: Clock) -> None:
         token = boots.registry.tokens.issue("boot", MAC, clock(), 60.0, {})
@@ -266,6 +284,26 @@ class TestOverlays:
         self.put(config, "all/etc/motd.j2", text)
         with pytest.raises(BootsrvError, match=r"motd\.j2"):
             self.made(config, name="n1")
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+    @pytest.mark.parametrize("closed", ["etc/krb5.keytab", "etc"])
+    def test_what_the_service_may_not_read_is_no_absent_file(self, config: Config, closed: str) -> None:
+        self.put(config, "nodes/n1/etc/krb5.keytab", "secret", 0o600)
+        place = config.data_dir / "overlays/nodes/n1" / closed
+        place.chmod(0o700 if place.is_dir() else 0o600)
+        config.data_dir.chmod(0o755)
+        program = (
+            "import os, sys; from pathlib import Path; from types import SimpleNamespace as N\n"
+            "from bootsrv import overlays\n"
+            "os.chdir(sys.argv[1]); os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+            "try: overlays.files(N(data_dir=Path('.')), N(groups=(), name='n1'), {})\n"
+            "except overlays.OverlayError as error: print(error)\n"
+        )
+        said = subprocess.run(
+            [sys.executable, "-c", program, str(config.data_dir)], capture_output=True, text=True, check=True
+        ).stdout
+        path = f"overlays/nodes/n1/{closed}"
+        assert said == f"{path} is not readable for the service: chown nobody {path}\n"
 
     def test_links_lead_nowhere(self, config: Config, tmp_path: Path) -> None:
         self.put(config, "all/etc/motd", "all")
