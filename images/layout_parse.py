@@ -218,6 +218,8 @@ def parse_size(value: Any, where: str = "layout") -> Size:
         digits = text[:-1] if unit else text
         if digits.isdecimal() and int(digits) > 0:
             return Size(fixed=int(digits) * (unit or 1))
+    if value is None:
+        raise BadInput(f"{where}: size is missing, such as 512M, 2G, 25% or grow")
     raise BadInput(f"{where}: size {value!r} is not a size such as 512M, 2G, 25% or grow")
 
 

@@ -62,7 +62,7 @@ def edit(context: Context, ref: str, command: tuple[str, ...], comment: str, jso
 
     What becomes of it is the next version. When COMMAND fails nothing is published.
 
-        bootsrv image edit debian -- apt-get -y dist-upgrade
+        bootsrv image edit debian -- sh -c 'apt-get update && apt-get -y dist-upgrade'
     """
     from bootsrv.records import version_record
 

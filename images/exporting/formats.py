@@ -22,6 +22,7 @@ from images.tree_writer import Written
 def _tar_file(store: ImageStore, ref: str, target: Path, progress: Progress = silent) -> Written:
     if target.exists():
         raise ImageConflict(f"{target} is there already")
+    target.parent.mkdir(parents=True, exist_ok=True)
     temp = target.with_name(f".{target.name}.tmp")
     try:
         with temp.open("wb") as file:

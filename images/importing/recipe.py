@@ -67,6 +67,8 @@ def _merged(path: Path, folder: Path, deep: int) -> dict[str, Any]:
     try:
         row = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
+        if path.parent != folder:
+            raise ImageNotFound(f"{path}: there is no such recipe file") from None
         known = ", ".join(names(folder))
         raise ImageNotFound(f"there is no recipe {path.stem!r}; there are: {known}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
@@ -92,7 +94,7 @@ def _parse(name: str, row: dict[str, Any], path: Path) -> Recipe:
     known = {one.name for one in fields(Recipe)} - {"name"}
     for key, value in row.items():
         if key not in known:
-            raise BadInput(f"{path}: {key}: unknown key; known are {', '.join(sorted(known))}")
+            raise BadInput(f"{path}: {key}: unknown key; known are {', '.join(sorted({*known, 'base'}))}")
         text = key in ("suite", "description", "variant", "kernel_args")
         if not isinstance(value, str if text else dict if key == "files" else list):
             raise BadInput(f"{path}: {key}: has the wrong type")

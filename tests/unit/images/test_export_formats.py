@@ -137,6 +137,11 @@ def iso(folder: Path, target: Path) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
+def test_the_folder_of_a_tar_is_made(store: ImageStore, tmp_path: Path) -> None:
+    export_image(store, "nasty", tmp_path / "new/deep/x.tar")
+    assert (tmp_path / "new/deep/x.tar").stat().st_size > 0
+
+
 def test_what_cannot_be_exported(store: ImageStore, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no kernel in /boot, so it cannot boot"):
         export_image(store, "nasty", tmp_path / "x.qcow2")

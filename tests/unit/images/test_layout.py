@@ -99,6 +99,7 @@ def test_layout_survives_json():
         ({"partitions": [{"role": "root", "size": "grow"}]}, "no machine could boot"),
         ({"partitions": [{"role": "bios"}]}, "exactly one root"),
         ({"partitions": [{"role": "bios"}, {"role": "root", "size": "big"}]}, "size 'big'"),
+        ({"partitions": [{"role": "bios"}, {"role": "root"}]}, "size is missing"),
         ({"partitions": [{"role": "bios"}, {"role": "root", "size": 0}]}, "size 0"),
         ({"partitions": [{"role": "bios"}, {"role": "root", "size": "0%"}]}, "size '0%'"),
         ({"partitions": [{"role": "bios"}, {"role": "root", "size": True}]}, "size True"),

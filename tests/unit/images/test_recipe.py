@@ -65,6 +65,17 @@ def test_unknown_names_say_what_there_is() -> None:
         load("../../etc/passwd")
 
 
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ImageNotFound, match=r"mine\.toml: there is no such recipe file"):
+        load(tmp_path / "mine.toml")
+
+
+def test_an_unknown_key_says_what_there_is(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('door = "x"')
+    with pytest.raises(BadInput, match="known are base, components"):
+        load(tmp_path / "mine.toml")
+
+
 def test_the_hook(tmp_path: Path) -> None:
     root = tmp_path / "root"
     for name in ("etc/ssh", "var/lib/dbus", "outside"):
