@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from bootsrv.config_checks import check
+from bootsrv.config_checks import check, layout_is_one
 from bootsrv.config_sections import (
     Dhcp,
     Dns,
@@ -117,7 +117,10 @@ def load(path: Path) -> Config:
 def parse(table: Mapping[str, Any], path: Path) -> Config:
     """A table as TOML gives it into a Config. Raises ConfigError."""
     try:
+        layout_is_one(table)
         raw = msgspec.convert(dict(table), File)
+    except SettingError as error:
+        raise ConfigError(f"{path}: key {error.key}: {error.reason}") from error
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {_sentence(str(error))}") from error
     try:

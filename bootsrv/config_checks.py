@@ -4,7 +4,9 @@ key and the reason, of which `config` makes one line."""
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from ipaddress import ip_address
+from typing import Any
 from urllib.parse import urlsplit
 
 from bootsrv import dnsrecords
@@ -104,6 +106,23 @@ def _check_nodes(raw: File) -> None:
             split_ref(raw.nodes.image)
         except ImageError as error:
             raise SettingError("nodes.image", str(error)) from error
+
+
+def layout_is_one(table: Mapping[str, Any]) -> None:
+    """Raises SettingError for a layout's name where the layout itself is wanted; `table` as TOML gives it,
+    since types are told without what is meant."""
+    imager = table.get("imager")
+    given = imager.get("layout") if isinstance(imager, dict) else None
+    if given is None or isinstance(given, dict):
+        return
+    layouts = table.get("layouts")
+    known = ", ".join(sorted(layouts)) if isinstance(layouts, dict) else ""
+    raise SettingError(
+        "imager.layout",
+        f"{given!r} is not a layout: a table is wanted, [imager.layout] with partitions; layouts by name "
+        f"({f'[layouts] has {known}' if known else '[layouts] has none'}) go to images by "
+        "imager.image_layouts and to nodes by --layout",
+    )
 
 
 def _check_imager(raw: File) -> None:

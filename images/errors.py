@@ -27,7 +27,11 @@ class ChunkMissing(ImageError):
 
 
 class ChunkCorrupt(ImageError):
-    """A chunk's bytes do not hash to its id."""
+    """A chunk's bytes do not hash to its id. `chunk`: that id, `pack`: hex; both empty where not known."""
+
+    def __init__(self, text: str, chunk: bytes = b"", pack: str = "") -> None:
+        super().__init__(text)
+        self.chunk, self.pack = chunk, pack
 
 
 class SignatureInvalid(ImageError):

@@ -90,14 +90,15 @@ class PackSource:
             frame = self.locator.frame(step.frame)
             try:
                 unpacked[step.frame] = unpack(frame, _cut(frame, window.ranges, data))
-                return check(step, unpacked[step.frame])
+                return check(step, unpacked[step.frame], frame.pack)
             except (BadInput, ChunkCorrupt):
                 again = self._range(Range(frame.pack, frame.offset, frame.stored))
             try:
                 unpacked[step.frame] = unpack(frame, again)
             except BadInput as err:
-                raise ChunkCorrupt(f"chunk {step.id.hex()} in pack {frame.pack}: {err}") from err
-        return check(step, unpacked[step.frame])
+                text = f"chunk {step.id.hex()} in pack {frame.pack}: {err}"
+                raise ChunkCorrupt(text, step.id, frame.pack) from err
+        return check(step, unpacked[step.frame], self.locator.frame(step.frame).pack)
 
 
 def unpack(frame: Frame, stored: bytes) -> bytes:
@@ -109,11 +110,12 @@ def unpack(frame: Frame, stored: bytes) -> bytes:
     raise BadInput(f"pack {frame.pack[:12]}: unknown codec {frame.codec} or wrong size")
 
 
-def check(step: Step, raw: bytes) -> bytes:
+def check(step: Step, raw: bytes, pack: str) -> bytes:
     """The chunk's bytes out of its frame. Raises ChunkCorrupt when they do not hash to its id."""
     data = raw[step.inner : step.inner + step.length]
     if len(data) != step.length or hashlib.sha256(data).digest() != step.id:
-        raise ChunkCorrupt(f"chunk {step.id.hex()} does not match its hash; run `bootsrv image verify`")
+        text = f"chunk {step.id.hex()} in pack {pack} does not match its hash; run `bootsrv image verify`"
+        raise ChunkCorrupt(text, step.id, pack)
     return data
 
 

@@ -21,6 +21,7 @@ from images.index import Index
 from images.locator import Locator
 from images.locator_writer import build
 from images.marks import marked
+from images.named_source import NamedSource
 from images.pack import SUFFIX
 from images.sealed import SealedManifest, open_sealed
 from images.versions import Version
@@ -92,9 +93,12 @@ class Shelf:
         return open_sealed(path, self.public_key(), id)
 
     def source(self, ref: str) -> PackSource:
-        """The chunks of a version, read from the packs here."""
+        """The chunks of a version, read from the packs here. A damaged one is told by its file."""
         id = ref if _is_id(ref) else self.resolve(ref).id
-        return PackSource(Locator.parse(self.locator(id)), self.read_range)
+        locator = Locator.parse(self.locator(id))
+        return NamedSource(
+            locator, self.read_range, lambda: self.manifest(id), lambda pack: f"{self.packs / pack}{SUFFIX}"
+        )
 
     # -- files to serve: None when there is no such thing, whatever the text looks like
 

@@ -184,13 +184,19 @@ class Images:
     ) -> tuple[str, Written]:  # fmt: skip
         """Write a version to a file or directory; `form` as in images/exporting/formats.py. Returns it.
 
-        A tree as raw or qcow2 gets the layout of that name, else the image's; `size` such as "8G".
+        A tree as raw or qcow2 gets the layout of that name, else the image's; `size` such as "8G". Raises
+        Invalid where these mean nothing.
         """
         from bootsrv.exported import machine
-        from images.exporting.formats import export_image
+        from images.exporting.formats import DISKS, export_image, form_of
 
         with translated():
             version = self.store().resolve(ref)
+            chosen = form_of(target, form)
+            if (layout or size) and (version.kind != "tree" or chosen not in DISKS):
+                what = f"as {chosen}" if version.kind == "tree" else f"({version.kind} image)"
+                why = "--layout and --size are for files that become raw or qcow2"
+                raise Invalid(f"{why}; this is {version.ref} {what}")
             shape = machine(version, self._config, layout, size) if version.kind == "tree" else None
             return export_image(self.store(), ref, target, form, progress, shape)
 

@@ -104,7 +104,10 @@ def agent(context: Context, ref: str, comment: str, json_: bool) -> None:
 @click.command()
 @click.argument("ref")
 @click.argument("target", type=click.Path(path_type=Path))
-@click.option("--format", "form", help="directory, tar, oci, squashfs, raw, qcow2; else by TARGET's ending.")
+@click.option(
+    "--format", "form",
+    help="directory, tar, oci (a directory, see above), squashfs, raw, qcow2; else by TARGET's ending.",
+)  # fmt: skip
 @click.option("--layout", help="Files as raw or qcow2: the disk layout by name; else the image's.")
 @click.option("--size", help="Files as raw or qcow2: how large the disk is, such as 8G.")
 @as_json
@@ -115,7 +118,10 @@ def export(
 ) -> None:  # fmt: skip
     """Write a version to TARGET: a directory, tar (.tar.gz, .tar.zst, .tar.xz), container image, squashfs, or
     the disk of a virtual machine as raw or qcow2: a disk image as it was, files as a disk that boots them by
-    BIOS and UEFI."""
+    BIOS and UEFI.
+
+    A container image (`--format oci`) is a directory with an OCI image layout, whatever TARGET's ending;
+    tools read it as oci:TARGET."""
     from images.sizes import human
 
     with progress_of(f"exporting {ref}") as told:

@@ -26,7 +26,12 @@ _SCRIPT = '''\
 import sys
 if sys.version_info < (3, 8):
     sys.exit("bootsrv agent: needs Python 3.8 or newer; this is %d.%d" % sys.version_info[:2])
-import base64, os, tempfile
+
+LACKS = "bootsrv agent: this python3 is not whole (%s); install the package python3, not only python3-minimal"
+try:
+    import base64, os, tempfile
+except ImportError as error:
+    sys.exit(LACKS % error)
 
 SERVER = "@SERVER@"
 CERTIFICATE = """@CERTIFICATE@"""
@@ -44,14 +49,23 @@ def load(data):
             fd = os.dup(nameless.fileno())
     with open(fd, "wb", closefd=False) as file:
         file.write(data)
-    sys.path.insert(0, "/proc/%d/fd/%d" % (os.getpid(), fd))
+    path = "/proc/%d/fd/%d" % (os.getpid(), fd)
+    if not os.path.exists(path):
+        sys.exit("bootsrv agent: needs /proc, which is not mounted here: mount -t proc proc /proc")
+    sys.path.insert(0, path)
 
 
 if __name__ == "__main__":
     load(base64.b64decode(ARCHIVE))
-    from images.agent.command import main
+    try:
+        from images.agent.command import main
 
-    sys.exit(main(sys.argv[1:], SERVER, CERTIFICATE))
+        status = main(sys.argv[1:], SERVER, CERTIFICATE)
+    except ImportError as error:
+        if (error.name or "").startswith("images"):
+            raise
+        sys.exit(LACKS % error)
+    sys.exit(status)
 '''
 
 

@@ -73,6 +73,8 @@ def change_image(
     if os.geteuid() != 0:
         raise BadInput("editing an image needs root")
     version = store.resolve(ref)
+    if version.kind != "tree":
+        raise BadInput(f"{version.ref} is a {version.kind} image: only images of files can be edited")
     home = Path(tempfile.mkdtemp(prefix="bootsrv-edit-", dir=folder))
     try:
         root = home / "root"

@@ -59,11 +59,17 @@ def export_image(
 
     Raises BadInput, ImageConflict, ImageNotFound, ImageError, OSError.
     """
+    chosen = form_of(target, form)
+    if chosen in DISKS:
+        return chosen, DISKS[chosen](store, ref, target, progress, machine)
+    return chosen, FORMATS[chosen](store, ref, target, progress)
+
+
+def form_of(target: Path, form: str | None = None) -> str:
+    """The form that `target` gets: `form`, or what its name says. Raises BadInput when that is none."""
     chosen = form or _SUFFIXES.get(target.suffix, "directory")
     if form is None and target.suffix in _NOT_OURS:  # a directory of that name would surprise everybody
         chosen = target.suffix
     if chosen not in FORMATS:
         raise BadInput(f"{chosen!r} is no form of export; there are {', '.join(FORMATS)}")
-    if chosen in DISKS:
-        return chosen, DISKS[chosen](store, ref, target, progress, machine)
-    return chosen, FORMATS[chosen](store, ref, target, progress)
+    return chosen

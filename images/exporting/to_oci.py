@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from images.disk import write_file
-from images.errors import ImageConflict
+from images.exporting.folder import filled
 from images.exporting.to_tar import export_tar
 from images.exporting.trees import tree_of
+from images.manifest import Header
 from images.progress import Progress, silent
 from images.store import ImageStore
 from images.tree_writer import Written
@@ -27,14 +28,17 @@ _MODE = 0o644
 
 
 def export_oci(store: ImageStore, ref: str, target: Path, progress: Progress = silent) -> Written:
-    """Write a version as a layout into `target`, which is made or must be empty.
+    """Write a version as a layout into `target`, which is made or must be empty; after a failure it
+    is as before.
 
     Raises ImageConflict, ImageNotFound, BadInput, OSError.
     """
     header = tree_of(store, ref).header
-    target.mkdir(parents=True, exist_ok=True)
-    if any(target.iterdir()):
-        raise ImageConflict(f"{target} is not empty")
+    with filled(target):
+        return _layout(store, ref, header, target, progress)
+
+
+def _layout(store: ImageStore, ref: str, header: Header, target: Path, progress: Progress) -> Written:
     blobs = target / "blobs" / "sha256"
     blobs.mkdir(parents=True)
     with (blobs / "layer.tmp").open("wb") as file:

@@ -110,6 +110,12 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"nodes": {"root_password_hash": "secret"}}, "key nodes.root_password_hash"),
     ({"nodes": {"ssh_authorized_keys": ["ssh-ed25519"]}}, "key nodes.ssh_authorized_keys[0]"),
     ({"imager": {"layout": {"partitions": []}}}, "key imager.layout"),
+    (
+        {"imager": {"layout": "nope"}, "layouts": {"raid": {}, "big": {}}},
+        "key imager.layout: 'nope' is not a layout: a table is wanted, [imager.layout] with partitions; "
+        "layouts by name ([layouts] has big, raid)",
+    ),
+    ({"imager": {"layout": ["nope"]}}, "([layouts] has none)"),
     ({"nodes": {"ssh_authorized_keys": ["ssh-ed25519 AAAA\tme"]}}, "key nodes.ssh_authorized_keys[0]"),
     ({"imager": {"kernel_args": "a${b}"}}, "key imager.kernel_args"),
     ({"imager": {"kernel_args": "quiet || reboot"}}, "key imager.kernel_args: '||'"),

@@ -102,3 +102,19 @@ def test_edit_says_what_became_of_it(config: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, words)
     assert "nothing was published" in str(done.exception)  # there is no ls in it; its options are its own
     assert len(json.loads(run(config, "image", "list", "--json"))) == 1
+
+
+def test_a_shape_for_what_has_one_already_is_refused(config: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(b"\0" * 510 + b"\x55\xaa" + bytes(1 << 20))
+    run(config, "image", "import", "--disk", "d", disk)
+    bring(config, tmp_path, hostname="one")
+    for ref, name, what in (("d", "x.raw", "d@1 (disk image)"), ("a", "x.tar", "a@1 as tar")):
+        for words in (("--size", "1G"), ("--layout", "foo")):
+            done = CliRunner().invoke(
+                cli, ["--config", str(config), "image", "export", ref, str(tmp_path / name), *words]
+            )
+            assert isinstance(done.exception, Invalid), done.output
+            assert str(done.exception).endswith(f"are for files that become raw or qcow2; this is {what}")
+            assert not (tmp_path / name).exists()
+    run(config, "image", "export", "d", tmp_path / "x.raw")

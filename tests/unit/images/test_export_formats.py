@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 from imagestore import make
 from nastytree import build, snapshot
 
-from images.errors import BadInput, ImageConflict, ImageNotFound
+from images.editing.edit import edit_image
+from images.errors import BadInput, ImageConflict, ImageError, ImageNotFound
 from images.exporting.formats import FORMATS, export_image
 from images.exporting.to_directory import export_directory
 from images.importing.auto import import_image
@@ -171,3 +173,58 @@ def test_disks(store: ImageStore, tmp_path: Path) -> None:
         again = import_image(store, "disk", tmp_path / name)
         assert list(store.manifest(again.id).entries()) == list(store.manifest(first.id).entries())
     assert (tmp_path / "out.raw").stat().st_blocks * 512 < 30 << 20
+    with pytest.raises(BadInput, match=r"^disk@3 is a disk image: only images of files can be edited$"):
+        edit_image(store, "disk", ["true"], folder=tmp_path)
+    hurt(store)
+    with pytest.raises(ImageError, match=r"^disk@3: .* is damaged in .*\.pack; run `bootsrv"):
+        export_image(store, "disk", tmp_path / "hurt.raw")
+    assert not (tmp_path / "hurt.raw").exists()
+
+
+def hurt(store: ImageStore) -> None:
+    """One byte in each pack's middle."""
+    for pack in store.packs.iterdir():
+        data = bytearray(pack.read_bytes())
+        data[len(data) // 2] ^= 1
+        pack.chmod(0o640)
+        pack.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ["x", "x.tar", "x.oci", "x.squashfs"])
+def test_damage_is_told_by_its_file_and_nothing_stays(store: ImageStore, tmp_path: Path, name: str) -> None:
+    pack = next(store.packs.iterdir())
+    whole = pack.read_bytes()
+    hurt(store)
+    form = "oci" if name == "x.oci" else None
+    target = tmp_path / "new" / name
+    if name == "x":  # what is there stays
+        (tmp_path / "new").mkdir()
+        (tmp_path / "new/mine").touch()
+    if name == "x.squashfs":
+        (tmp_path / "new").mkdir()
+    with pytest.raises(ImageError) as caught:
+        export_image(store, "nasty", target, form)
+    named = re.fullmatch(
+        rf"nasty@1: /(.+?)( \(and \d+ more with the same bytes\))? is damaged in {pack}; "
+        "run `bootsrv image verify --repair`, then import or capture the image again", str(caught.value),
+    )  # fmt: skip
+    assert named and (tmp_path / "nasty" / named[1]).is_file()
+    lost = {problem.text for problem in store.verify()}
+    assert f"nasty@1: /{named[1]} has lost chunks" in lost
+    assert not target.exists()
+    assert [path.name for path in (tmp_path / "new").glob("*")] == (["mine"] if name == "x" else [])
+    pack.write_bytes(whole)
+    export_image(store, "nasty", target, form)
+    assert target.exists()
+
+
+def test_an_empty_directory_stays_one(store: ImageStore, tmp_path: Path) -> None:
+    hurt(store)
+    (tmp_path / "mine").mkdir()
+    for form in ("directory", "oci"):
+        with pytest.raises(ImageError, match="is damaged in"):
+            export_image(store, "nasty", tmp_path / "mine", form)
+        assert not list((tmp_path / "mine").iterdir())
+        with pytest.raises(ImageError, match="is damaged in"):
+            export_image(store, "nasty", tmp_path / "deep/er", form)
+        assert not (tmp_path / "deep").exists()

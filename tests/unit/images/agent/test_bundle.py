@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,27 @@ def test_without_memfd_a_nameless_file_does(tmp_path: Path) -> None:
     done = run(script, "inventory", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("module", "words"), [("http", ["capture", "--token=t"]), ("json", ["inventory"])])
+def test_a_python_that_is_not_whole_is_told_so(tmp_path: Path, module: str, words: list[str]) -> None:
+    script = b"import sys\nsys.modules['%s'] = None\n" % module.encode() + bundle.build("http://127.0.0.1:9")
+    done = run(script, *words, cwd=tmp_path)
+    assert done.returncode == 1
+    assert re.fullmatch(
+        rb"bootsrv agent: this python3 is not whole \(.*%s.*\); install the package python3.*\n"
+        % module.encode(), done.stderr,
+    ), done.stderr  # fmt: skip
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a mount namespace needs root")
+def test_without_proc_it_says_so(tmp_path: Path) -> None:
+    words = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /proc; exec "$0" -E -s - inventory']
+    done = subprocess.run(
+        [*words, sys.executable], input=bundle.build("http://s"), capture_output=True, cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"bootsrv agent: needs /proc") and done.stderr.count(b"\n") == 1
 
 
 def test_it_says_what_it_can_do_and_where_it_came_from(tmp_path: Path) -> None:

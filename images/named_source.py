@@ -1,0 +1,43 @@
+"""A version's chunks for readers on the server: a damaged one is told by the file it belongs to.
+
+A chunk's id says nothing to a person. The manifest is looked through only after the damage was found, so
+reading costs nothing more. The text is made here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from images.errors import ChunkCorrupt
+from images.fetch import GetRange, PackSource
+from images.locator import Locator
+from images.sealed import SealedManifest
+
+REPAIR = "run `bootsrv image verify --repair`, then import or capture the image again"
+
+
+class NamedSource(PackSource):
+    """As PackSource; its ChunkCorrupt names version, file and pack."""
+
+    def __init__(
+        self, locator: Locator, get_range: GetRange, manifest: Callable[[], SealedManifest],
+        place: Callable[[str], str],
+    ) -> None:  # fmt: skip
+        """`manifest` opens the version's own; `place`: where the pack with that hex id lies."""
+        super().__init__(locator, get_range)
+        self._manifest, self._place = manifest, place
+
+    def stream(self, ids: Iterable[bytes]) -> Iterator[bytes]:
+        """As PackSource.stream; an error in opening the manifest may come instead."""
+        try:
+            yield from super().stream(ids)
+        except ChunkCorrupt as error:
+            raise ChunkCorrupt(self._text(error), error.chunk, error.pack) from error
+
+    def _text(self, error: ChunkCorrupt) -> str:
+        manifest = self._manifest()
+        header, pack = manifest.header, f" in {self._place(error.pack)}" if error.pack else ""
+        hurt = [entry.name for entry in manifest.entries() if error.chunk in {c.id for c in entry.chunks}]
+        what = hurt[0] if hurt else f"chunk {error.chunk.hex()}"
+        more = f" (and {len(hurt) - 1} more with the same bytes)" if len(hurt) > 1 else ""
+        return f"{header.name}@{header.number}: {what}{more} is damaged{pack}; {REPAIR}"
