@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from images.errors import ChunkCorrupt
-from images.fetch import GetRange, PackSource
+from images.errors import ChunkCorrupt, ImageError
+from images.fetch import PackSource
 from images.locator import Locator
 from images.sealed import SealedManifest
 
@@ -17,14 +17,22 @@ REPAIR = "run `bootsrv image verify --repair`, then import or capture the image 
 
 
 class NamedSource(PackSource):
-    """As PackSource; its ChunkCorrupt names version, file and pack."""
+    """As PackSource; ChunkCorrupt names version, file and pack. It tells a pack that was cut short, too."""
 
     def __init__(
-        self, locator: Locator, get_range: GetRange, manifest: Callable[[], SealedManifest],
-        place: Callable[[str], str],
+        self, locator: Locator, get_range: Callable[[str, int, int], bytes],
+        manifest: Callable[[], SealedManifest], place: Callable[[str], str],
     ) -> None:  # fmt: skip
         """`manifest` opens the version's own; `place`: where the pack with that hex id lies."""
-        super().__init__(locator, get_range)
+
+        def whole(pack: str, start: int, length: int) -> bytes:
+            data = get_range(pack, start, length)
+            if len(data) != length:
+                header = manifest().header
+                raise ImageError(f"{header.name}@{header.number}: {place(pack)} is cut short; {REPAIR}")
+            return data
+
+        super().__init__(locator, whole)
         self._manifest, self._place = manifest, place
 
     def stream(self, ids: Iterable[bytes]) -> Iterator[bytes]:

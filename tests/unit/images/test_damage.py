@@ -118,6 +118,9 @@ def test_lost_files(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="image verify"):
         contents(store, "a")
     assert {p.text for p in store.verify()} >= {"a@1: /b has lost chunks"}
+    pack.write_bytes(saved[:1000])
+    with pytest.raises(ImageError, match=f"^a@1: {pack} is cut short; run `bootsrv image verify --repair`"):
+        contents(store, "a")
     pack.write_bytes(saved[:-1])
     assert any(p.path == str(pack) for p in store.verify())
     pack.write_bytes(saved)

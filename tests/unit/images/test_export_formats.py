@@ -18,6 +18,7 @@ from images.exporting.to_directory import export_directory
 from images.importing.auto import import_image
 from images.importing.from_directory import import_directory
 from images.manifest import Entry
+from images.pack import SUFFIX
 from images.store import ImageStore
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="owners and devices need root")
@@ -175,17 +176,20 @@ def test_disks(store: ImageStore, tmp_path: Path) -> None:
     assert (tmp_path / "out.raw").stat().st_blocks * 512 < 30 << 20
     with pytest.raises(BadInput, match=r"^disk@3 is a disk image: only images of files can be edited$"):
         edit_image(store, "disk", ["true"], folder=tmp_path)
-    hurt(store)
+    hurt(store, "disk")
     with pytest.raises(ImageError, match=r"^disk@3: .* is damaged in .*\.pack; run `bootsrv"):
         export_image(store, "disk", tmp_path / "hurt.raw")
     assert not (tmp_path / "hurt.raw").exists()
 
 
-def hurt(store: ImageStore) -> None:
-    """One byte in each pack's middle."""
-    for pack in store.packs.iterdir():
-        data = bytearray(pack.read_bytes())
-        data[len(data) // 2] ^= 1
+def hurt(store: ImageStore, ref: str) -> None:
+    """Some bytes in the middle of every frame that the version is in."""
+    source = store.source(ref)
+    ids = {chunk.id for chunk in store.manifest(ref).chunks()}
+    for frame in {source.locator.frame(source.locator.find(id).frame) for id in ids}:
+        pack = store.packs / f"{frame.pack}{SUFFIX}"
+        data, middle = bytearray(pack.read_bytes()), frame.offset + frame.stored // 2
+        data[middle : middle + 8] = bytes(byte ^ 255 for byte in data[middle : middle + 8])
         pack.chmod(0o640)
         pack.write_bytes(data)
 
@@ -194,7 +198,7 @@ def hurt(store: ImageStore) -> None:
 def test_damage_is_told_by_its_file_and_nothing_stays(store: ImageStore, tmp_path: Path, name: str) -> None:
     pack = next(store.packs.iterdir())
     whole = pack.read_bytes()
-    hurt(store)
+    hurt(store, "nasty")
     form = "oci" if name == "x.oci" else None
     target = tmp_path / "new" / name
     if name == "x":  # what is there stays
@@ -219,7 +223,7 @@ def test_damage_is_told_by_its_file_and_nothing_stays(store: ImageStore, tmp_pat
 
 
 def test_an_empty_directory_stays_one(store: ImageStore, tmp_path: Path) -> None:
-    hurt(store)
+    hurt(store, "nasty")
     (tmp_path / "mine").mkdir()
     for form in ("directory", "oci"):
         with pytest.raises(ImageError, match="is damaged in"):
