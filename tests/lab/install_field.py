@@ -71,13 +71,18 @@ class Field:
 
     def started(self, firmware: Firmware, profile: str, **spec: Any) -> Machine:
         """A machine, as `Lab.add` makes it, that is being installed by this profile."""
+        made = self.armed(firmware, profile, **spec)
+        made.on()
+        return made
+
+    def armed(self, firmware: Firmware, profile: str, **spec: Any) -> Machine:
+        """The same, off."""
         self.verbs.profiles.save("debian", profile, "lab")
         made = self.lab.add(firmware, **spec)
         options = self.signed_loader() if firmware is Firmware.UEFI_SECURE else []
         self.lab.service.cli("node", "add", "n1", "--mac", made.spec.mac, "--address", ADDRESS,
                              "--profile", "debian", *options)  # fmt: skip
         self.lab.service.cli("install", "n1")
-        made.on()
         return made
 
     def signed_loader(self) -> list[str]:

@@ -1,7 +1,7 @@
 """A real, unattended installation by Debian's own installer: from a blank disk to a log-in, by nothing but
 our network boot, our answers and our mirror. The machine has no other way out.
 
-The short one ends where partitions are written, and needs most of the answers; the whole one is slow.
+The short one ends where partitions are written, and needs most of the answers; by BIOS it is not slow.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from debian_larder import NOTHING, WHOLE
+from debian_larder import DISKS, NOTHING, WHOLE
 from install_field import ADDRESS, BASIC, Field, when
 from kept import keep
 
 from bootsrv.lab.firmware import Firmware
 from bootsrv.lab.lab import Lab
+from bootsrv.lab.machine import make_blank
 from bootsrv.model import NodeState
 
 pytestmark = pytest.mark.lab
@@ -49,23 +50,22 @@ text = "echo and another >> /etc/first-boot-was-here"
 """
 )
 # What the installer took of its answers, told when its menu comes to the partitions: it has saved them then.
-TELLS = when(
-    "Menu item .partman-base. selected",
-    "cd /var/lib/cdebconf; sed -n '/^Name: /p; /^Value: /p' questions.dat passwords.dat",
-)
+ANSWERS = "cd /var/lib/cdebconf; sed -n '/^Name: /p; /^Value: /p' questions.dat passwords.dat"
+TELLS = when("Menu item .partman-base. selected", ANSWERS)
 # The installer itself puts the card there that it has chosen.
 CHANGED = frozenset(("netcfg/choose_interface",))
 
 
 @pytest.fixture
 def field(request: pytest.FixtureRequest) -> Iterator[Field]:
-    brief = "partitions" in request.node.name
+    stocks = {"partitions": ("lab-installer", NOTHING), "disks": ("lab-disks", DISKS)}
+    stock = next((one for word, one in stocks.items() if word in request.node.name), ("lab-debian", WHOLE))
     with Lab() as lab:
-        made = Field(lab, *(("lab-installer", NOTHING) if brief else ("lab-debian", WHOLE)))
+        made = Field(lab, *stock)
         try:
             yield made
         finally:
-            keep(lab)
+            keep(lab, "install-")
             made.upstream.close()
 
 
@@ -100,9 +100,10 @@ def taken(field: Field) -> dict[str, str]:
     return found
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("firmware", [Firmware.BIOS, Firmware.UEFI_SECURE])
+@pytest.mark.parametrize(
+    "firmware", [Firmware.BIOS, pytest.param(Firmware.UEFI_SECURE, marks=pytest.mark.slow)]
+)
 def test_the_installer_takes_all_answers_and_reaches_partitions(field: Field, firmware: Firmware) -> None:
     """With Secure Boot by Debian's own shim and GRUB, which starts Debian's signed kernel."""
     machine = field.started(firmware, profile_of(field) + TELLS, memory=1024, disk=2048, bus="usb")
@@ -121,6 +122,27 @@ def test_the_installer_takes_all_answers_and_reaches_partitions(field: Field, fi
     assert "the installer has its answers and runs" in [one.text for one in field.events("install.step")]
     assert not field.events("alarm"), [one.text for one in field.events("alarm")]
     assert "anna" in field.log()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_of_several_disks_the_smallest_is_taken_where_none_is_named(field: Field) -> None:
+    """Its installer would ask which one, and put the boot loader on the first."""
+    told = when("Menu item .bootstrap-base. selected", ANSWERS)
+    machine = field.armed(Firmware.BIOS, profile_of(field) + told, memory=1024, disk=6144, disks=3)
+    make_blank(machine.disks[1], 4096)
+    make_blank(machine.disks[2], 512)  # too small for a system
+    machine.on()
+    field.wait(machine, "install.step", "base system", 1200)
+    until(lambda: "Name: partman/confirm\n" in field.log(), 60)
+    machine.cut()
+    found = taken(field)
+    assert (found["partman-auto/disk"], found["grub-installer/bootdev"]) == ("/dev/vdb", "/dev/vdb")
+    tables = []
+    for path in machine.disks:
+        with path.open("rb") as disk:
+            tables.append(disk.read(520)[512:] == b"EFI PART")
+    assert tables == [False, True, False]
 
 
 @pytest.mark.slow
