@@ -54,9 +54,9 @@ MODULES = (
 PROVIDES = ("ext2", "ext3", "ext4", "scsi", "sata", "md", "virtio", "fat", "loop", "crypto", "crypto-dm")
 # Every kind of storage that partman can set up by itself, and nothing that comes after the partitions.
 STORAGE = (
-    *BRIEF, "bootstrap-base", "dosfstools-udeb", "libcrypto3-udeb", "partman-auto", "partman-auto-crypto",
-    "partman-auto-lvm", "partman-auto-raid", "partman-basicmethods", "partman-crypto", "partman-crypto-dm",
-    "partman-efi", "partman-ext3", "partman-partitioning", "partman-target",
+    *BRIEF, "bootstrap-base", "cdebconf-text-entropy", "dosfstools-udeb", "libcrypto3-udeb", "partman-auto",
+    "partman-auto-crypto", "partman-auto-lvm", "partman-auto-raid", "partman-basicmethods", "partman-crypto",
+    "partman-crypto-dm", "partman-efi", "partman-ext3", "partman-partitioning", "partman-target",
 )  # fmt: skip
 FILE = frozenset(("Filename", "Size", "SHA256", "MD5sum"))  # what an index says of a package's file
 Stanza = dict[str, str]
