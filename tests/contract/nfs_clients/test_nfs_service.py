@@ -274,7 +274,7 @@ def test_a_broken_image_is_said_and_not_exported(house: House) -> None:
             return str(error)
         return ""
 
-    until(lambda: "failed: chunk" in said())
+    until(lambda: "failed: debian@1: /" in said() and ".pack; run `bootsrv image verify" in said())
     events = house.appliance.registry.events
     until(lambda: any(event.kind == "alarm.nfs" for event in events.latest()))
     assert not list((house.home / "nfs/roots").glob("*"))
