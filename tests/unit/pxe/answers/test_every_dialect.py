@@ -189,6 +189,12 @@ PLACES = {
         "volumes": [{"mount": "/srv", "group": "vg", "name": text, "grow": True}]}},
 }  # fmt: skip
 
+# What is taken in a place that does not take any word.
+SAFE = {
+    "mount options": "noatime", "repository": "http://x/y stable main", "home": "/plainly",
+    "shell": "/plainly", "name server": "192.0.2.1", "keyboard": "de", "proxy": "http://plainly/",
+}  # fmt: skip
+
 
 def shape(target: str, text: str, typed: str) -> Any:
     """The file without its texts: what a text must not change. `typed` may name a card."""
@@ -227,7 +233,7 @@ def test_no_text_leaves_its_place(target: str, place: str, text: str) -> None:
             return None
         return done.text if done.good else None
 
-    safe = {"mount options": "noatime", "repository": "http://x/y stable main"}.get(place, "plainly")
+    safe = SAFE.get(place, "plainly")
     written, plain = of(text), of(safe)
     if written is None or not text:
         return
