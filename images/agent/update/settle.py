@@ -53,15 +53,19 @@ class Settling:
         unit.install(self._root, self._state.home)
 
     def switch(self) -> Dict[str, Any]:
-        """Carries the journal out; what the new version needs now. An error undoes it and is raised."""
+        """Carries the journal out; what the new version needs now. An error undoes it and is raised, until
+        what was replaced begins to go: from then on there is no way back, and the next run ends it.
+        """
         made = self._journal()
-        unit.start(self._root)  # loaded before anything changes: it works even if the new version does not
         try:
+            unit.start(self._root)  # before anything changes: it works even if the new version does not
             journal.forward(self._tree, made)
-            return self._arrived(made)
-        except OSError:
+            needs = self._arrived(made)
+        except Exception:  # whatever it is, such as a program that takes too long
             self.back()
             raise
+        self._end(made)
+        return needs
 
     def recover(self) -> str:
         """Completes what was broken off, whatever it was; a few words on it, "" when there was nothing. A
@@ -70,8 +74,13 @@ class Settling:
         phase = self.phase()
         if phase == SWITCH:
             made = self._journal()
-            journal.forward(self._tree, made)
-            self._arrived(made)
+            try:
+                journal.forward(self._tree, made)
+                self._arrived(made)
+            except ImageError:  # the version cannot be completed, and will not be at the next try
+                self.back()
+                raise
+            self._end(made)
             return f"completed the switch to {made.about['ref']}"
         if phase == BACK:
             self.back()
@@ -116,9 +125,12 @@ class Settling:
         self._force()
         if made.about.get("confirm"):
             write_whole(self._state.phase, WAIT.encode())
-        else:
-            self.settle()
         return {"kernel": kernel, **needs}
+
+    def _end(self, made: journal.Journal) -> None:
+        """What was replaced goes, unless somebody has to confirm first."""
+        if not made.about.get("confirm"):
+            self.settle()
 
     def _force(self) -> None:
         """All of that is on disk before the journal goes. Not every disk: what others write is not ours to

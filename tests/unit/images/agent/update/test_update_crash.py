@@ -19,6 +19,7 @@ from imagestore import noise
 from nastytree import snapshot
 from pushhouse import House, comparable
 
+from images.agent.run import CommandFailed
 from images.agent.update import journal, settle, stage, state, unit
 from images.agent.update import resume as resuming
 from images.agent.update.folders import Folders
@@ -193,6 +194,53 @@ def test_a_switch_that_fails_is_undone(tmp_path: Path, trees: tuple[Path, Path],
             house.push()
     assert look(house.root) == look(trees[0])
     assert not house.state.journal.exists()
+
+
+@pytest.mark.parametrize("by_unit", [False, True])
+def test_a_version_that_cannot_be_completed_is_undone(
+    tmp_path: Path, trees: tuple[Path, Path], first: House, by_unit: bool
+) -> None:
+    """Its initramfs cannot be made, say."""
+    house = make(tmp_path, "incomplete", first)
+    if by_unit:
+        total = steps_of(house, house.push)
+        house = make(tmp_path, "killed", first)
+        with killed_at(total // 2), pytest.raises(Killed):
+            house.push()
+        assert house.state.journal.exists()
+
+    def failing(root: Path) -> None:
+        raise CommandFailed("update-initramfs failed with code 1")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settle.initrds, "complete", failing)
+        with pytest.raises(CommandFailed):
+            resume(house.root) if by_unit else house.push()
+    assert look(house.root) == look(trees[0])
+    assert not house.state.journal.exists()
+    assert house.push()["drift"] == 0
+
+
+def test_what_was_replaced_is_not_missed_once_it_begins_to_go(
+    tmp_path: Path, trees: tuple[Path, Path], first: House
+) -> None:
+    """Its removal fails in the middle: there is no way back, and the next run ends it."""
+    house = make(tmp_path, "settling", first)
+    real, calls = shutil.rmtree, [0]
+
+    def failing(path: Path) -> None:
+        calls[0] += 1
+        real(path)
+        if house.state.journal.exists():
+            raise OSError(39, "Directory not empty")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shutil, "rmtree", failing)
+        with pytest.raises(OSError, match="not empty"):
+            house.push()
+    assert calls[0] and look(house.root) == look(trees[1])
+    assert resume(house.root) == "settled"
+    assert look(house.root) == look(trees[1]) and not house.state.journal.exists()
 
 
 def test_without_a_call_home_it_returns(tmp_path: Path, trees: tuple[Path, Path], first: House) -> None:
