@@ -49,7 +49,7 @@ def decide(node: Node | None, discover: bool = True, under_way: bool = False) ->
     if node is None or node.state is NodeState.DISCOVERED:
         return _unknown(discover)
     if node.state is NodeState.FAILED:
-        what = "installation" if node.armed is not None and node.armed.install is not None else "imaging"
+        what = node.armed.doing if node.armed is not None else "imaging"
         why = node.error or "no reason was reported"
         reason = f"{what} failed ({why}); waits until it is told to try again"
         return BootPlan(Action.IMAGER, reason, Purpose.HOLD)

@@ -34,12 +34,17 @@ def arm_install(node: Node, order: InstallOrder, now: float) -> Node:
 
 
 def disarm(node: Node) -> Node:
-    """Take an arming back, as long as no imager has touched the disk, for this arming or for an earlier
-    one."""
-    if node.armed is None or node.state is not NodeState.ARMED or node.half_written:
+    """Take an arming back, failed or not, as long as no imager has touched the disk, for this arming or for
+    an earlier one."""
+    if not disarmable(node) or node.half_written:
         return node
     state = NodeState.RUNNING if node.running else NodeState.REGISTERED
-    return replace(node, armed=None, state=state)
+    return replace(node, armed=None, state=state, error=None)
+
+
+def disarmable(node: Node) -> bool:
+    """Whether there is an arming that nothing works on now."""
+    return node.armed is not None and node.state in (NodeState.ARMED, NodeState.FAILED)
 
 
 def boot_started(node: Node, max_attempts: int) -> Node:
@@ -49,8 +54,8 @@ def boot_started(node: Node, max_attempts: int) -> Node:
         return node
     attempts = node.armed.attempts + 1
     if attempts > max_attempts:
-        what = "installing" if node.armed.install is not None else "imaging"
-        return replace(node, state=NodeState.FAILED, error=f"did not finish {what} in {max_attempts} boots")
+        error = f"did not finish {node.armed.doing} in {max_attempts} boots"
+        return replace(node, state=NodeState.FAILED, error=error)
     return replace(node, armed=replace(node.armed, attempts=attempts))
 
 

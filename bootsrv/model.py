@@ -151,6 +151,13 @@ class Armed:
         """What is written to the disk, in words."""
         return f"{self.install.profile} from {self.install.tree}" if self.install is not None else self.image
 
+    @property
+    def doing(self) -> str:
+        """What the machine is busy with while it is carried out."""
+        if self.capture is not None:
+            return "capturing"
+        return "imaging" if self.install is None else "installing"
+
 
 @dataclass(frozen=True, slots=True)
 class Node:

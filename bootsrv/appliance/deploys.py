@@ -73,11 +73,11 @@ class Deploys:
             return done
 
     def cancel(self, nodes: Sequence[Node]) -> Sequence[Node]:
-        """Take an arming back, while the disk has not been touched."""
+        """Take an arming back, failed or not, while the disk has not been touched."""
         with self._registry.transaction():
             done = []
             for node in map(self._fresh, nodes):
-                if node.state is not NodeState.ARMED:
+                if not lifecycle.disarmable(node):
                     raise Conflict(f"{node.name} is not armed (it is {node.state})")
                 if node.half_written:
                     raise Conflict(f"an imaging of {node.name} was broken off: its disk can only be imaged")

@@ -8,7 +8,7 @@ import pytest
 
 from bootsrv import lifecycle
 from bootsrv.bootplan import Action, Purpose, decide
-from bootsrv.model import BootMode, Node, NodeState
+from bootsrv.model import BootMode, CaptureOrder, Node, NodeState
 
 NODE = Node(id=1, name="n1", macs=("52:54:00:00:00:01",), state=NodeState.REGISTERED, image="debian")
 
@@ -85,6 +85,19 @@ class TestDisarm:
     def test_before_the_disk_is_touched(self) -> None:
         assert lifecycle.disarm(armed()).state is NodeState.REGISTERED
         assert lifecycle.disarm(replace(armed(), running="debian@1")).state is NodeState.RUNNING
+
+    def test_a_failure_that_left_the_disk_alone_is_taken_back_too(self) -> None:
+        node = lifecycle.arm_capture(replace(NODE, running="debian@1"), "golden", CaptureOrder("disk"), 5.0)
+        node = lifecycle.reported(node, "deploy.failed", {"step": "find", "error": "which disk?"})
+        assert decide(node).reason.startswith("capturing failed (find: which disk?)")
+        free = lifecycle.disarm(node)
+        assert (free.state, free.armed, free.error) == (NodeState.RUNNING, None, None)
+        assert decide(free).action is Action.LOCAL
+
+    def test_not_a_failure_in_the_middle_of_writing(self) -> None:
+        node = lifecycle.reported(armed(), "deploy.started", {})
+        node = lifecycle.reported(node, "deploy.failed", {"step": "files"})
+        assert lifecycle.disarm(node) == node
 
     def test_not_after(self) -> None:
         node = lifecycle.reported(armed(), "deploy.started", {})

@@ -221,6 +221,19 @@ class TestReimage:
         (node,) = house.deploys.cancel([node])
         assert (node.state, node.armed) == (NodeState.REGISTERED, None)
 
+    def test_a_failure_is_taken_back_while_the_disk_is_untouched(self, house: Appliance) -> None:
+        node = house.nodes.add(Wanted(name="n1", image="debian"))
+        house.registry.nodes.save(lifecycle.reported(node, "deploy.failed", {"error": "two disks"}))
+        (node,) = house.deploys.cancel(house.nodes.select("n1"))
+        assert (node.state, node.armed, node.error) == (NodeState.REGISTERED, None, None)
+        with pytest.raises(Conflict, match="is not armed"):
+            house.deploys.cancel([node])
+        (node,) = house.deploys.reimage([node])
+        node = lifecycle.reported(lifecycle.reported(node, "deploy.started", {}), "deploy.failed", {})
+        house.registry.nodes.save(node)
+        with pytest.raises(Conflict, match="can only be imaged"):
+            house.deploys.cancel([node])
+
     def test_a_retry_writes_what_was_asked_for(self, house: Appliance) -> None:
         node = house.nodes.add(Wanted(name="n1", image="debian@1"))
         house.registry.nodes.save(lifecycle.reported(node, "deploy.failed", {}))
