@@ -137,7 +137,7 @@ class NodeApi:
         if node.armed is None or order is None:
             return self._deploy(node, token, plan.image or "")
         made = Captures(self._registry, self._images, self._clock).token(
-            node.armed.image, order.comment, node=node, kind=order.kind, offline=True
+            node.armed.image, order.comment, node=node, kind=order.kind, arming=tasks.deploy_id(node)
         )
         return tasks.capture(node, made.text)
 

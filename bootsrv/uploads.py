@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bootsrv import lifecycle
+from bootsrv import lifecycle, tasks
 from bootsrv.appliance.captures import PURPOSE
 from bootsrv.appliance.errors import translated
 from bootsrv.appliance.images import Images
@@ -243,7 +243,7 @@ class Uploads:
             assert request.token is not None
             self._registry.tokens.set_data(request.token, {**token.data, "published": result})
             self._registry.tokens.extend(request.token, self._clock() + USED_SECONDS)
-            self._finish_node(token, made.ref)
+            self._finish_node(token)
             self._event(token, "capture.done", f"{one.host} is now {made.ref}", result)
         self._drop(token.subject)
         return json_reply(result)
@@ -255,10 +255,11 @@ class Uploads:
             self._drop(token.subject)
         return json_reply({})
 
-    def _finish_node(self, token: Token, ref: str) -> None:
-        """A node that was booted only to be captured goes back to its own disk."""
-        node = self._registry.nodes.get(int(token.data.get("node") or 0))
-        if node is not None and node.armed is not None and token.data.get("offline"):
+    def _finish_node(self, token: Token) -> None:
+        """A node that was booted only to be captured goes back to its own disk, unless something else was
+        asked of it meanwhile."""
+        node, arming = self._registry.nodes.get(int(token.data.get("node") or 0)), token.data.get("arming")
+        if node is not None and arming and tasks.deploy_id(node) == arming:
             self._registry.nodes.save(lifecycle.captured(node))
 
     def _event(self, token: Token, kind: str, text: str, data: Mapping[str, Any]) -> None:

@@ -58,9 +58,11 @@ class Captures:
 
     def token(
         self, name: str, comment: str = "", hours: float = 24.0, node: Node | None = None,
-        kind: str = "tree", offline: bool = False,
+        kind: str = "tree", arming: str = "",
     ) -> CaptureToken:  # fmt: skip
-        """A token for one capture as the next version of `name`. Raises Invalid."""
+        """A token for one capture as the next version of `name`. `arming` (`tasks.deploy_id`): of the node,
+        which ends with it. Raises Invalid.
+        """
         with translated():
             check_name(name)
         self._same_kind(name, kind)
@@ -69,7 +71,7 @@ class Captures:
         now = self._clock()
         data: dict[str, Any] = {"name": name, "comment": comment, "kind": kind}
         if node is not None:
-            data.update(node=node.id, offline=offline)
+            data.update(node=node.id, arming=arming)
         text = self._registry.tokens.issue(PURPOSE, secrets.token_hex(8), now, hours * HOUR, data)
         return CaptureToken(text, name, now + hours * HOUR)
 

@@ -6,35 +6,40 @@ Python 3.8, standard library only. Nothing may have the disk mounted for writing
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 from images.agent.capture.matching import Changed, Data, chunks_of
 from images.agent.capture.tree import Beside, Told
 from images.agent.capture.upload import Upload
 from images.blocks import regions
 from images.blocks.device import FileDevice
-from images.blocks.survey import kept, survey
+from images.blocks.survey import Area, kept, survey
 from images.errors import BadInput
 from images.manifest import Entry
 
 
 def upload_disk(
-    path: Path, base: Iterator[Entry], upload: Upload, told: Told
+    path: Path, base: Iterator[Entry], upload: Upload, told: Told, expect: Callable[[int], None]
 ) -> Tuple[Dict[str, Any], List[str]]:
-    """Uploads every region; the disk's description and the warnings for its version. Raises OSError."""
+    """Uploads every region; the disk's description and the warnings for its version. `expect` hears how many
+    bytes it may come to: less and less, since nobody knows what is zero before it was read. Raises OSError.
+    """
     before = Beside(base)
     with closing(FileDevice(path)) as device:
         found = survey(device)
         handle = os.open(str(path), os.O_RDONLY | os.O_CLOEXEC)
         try:
             upload.entry(regions.ROOT)
-            done = 0
-            for offset in range(0, device.size, regions.REGION):
+            done, most = 0, at_most(found.areas, device.size)
+            left = sum(most)
+            for number, offset in enumerate(range(0, device.size, regions.REGION)):
                 end = min(offset + regions.REGION, device.size)
                 ranges = kept(device, found.areas, offset, end)
+                left -= most[number]
+                expect(done + sum(length for _, length in ranges) + left)
                 if not ranges:
                     continue
                 entry = regions.region(offset, end - offset, ranges)
@@ -49,6 +54,19 @@ def upload_disk(
         finally:
             os.close(handle)
     return found.shape, regions.doubts(found.shape)
+
+
+def at_most(areas: Iterable[Area], size: int) -> List[int]:
+    """For each region of a disk of that size, how many bytes of it may be kept."""
+    most = [0] * -(-size // regions.REGION)
+    for area in areas:
+        for offset, length in ((area.start, area.end - area.start),) if area.ranges is None else area.ranges:
+            while length:
+                number = offset // regions.REGION
+                here = min(length, (number + 1) * regions.REGION - offset)
+                most[number] += here
+                offset, length = offset + here, length - here
+    return most
 
 
 def _told_by(told: Told, done: int, end: int) -> Any:

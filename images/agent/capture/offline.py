@@ -96,7 +96,7 @@ def capture_disk(path: Path, options: Any, upload: Upload, teller: Teller) -> st
     teller.say(f"capturing {path} as {begun['name']}")
     teller.sent = lambda: upload.sent
     with contextlib.closing(cli.base_of(upload, begun.get("base"))) as base:
-        shape, warnings = upload_disk(path, base, upload, teller.step)
+        shape, warnings = upload_disk(path, base, upload, teller.step, teller.expect)
     upload.finish()
     teller.end()
     facts = {"disk": shape, "warnings": warnings, "captured": {"from": options.made_from}}

@@ -35,6 +35,10 @@ class Teller:
         self._out.write(f"bootsrv: {text}\n")
         self._out.flush()
 
+    def expect(self, total: int) -> None:
+        """So many bytes may be there."""
+        self.total = total
+
     def step(self, done: int, files: int, path: str) -> None:
         """A name was captured."""
         now = time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,10 @@ from bootsrv.errors import Conflict, Invalid
 from bootsrv.model import NodeState
 from bootsrv.registry.registry import Registry
 from images.agent.capture import cli, offline
+from images.agent.capture.disk import at_most
 from images.agent.capture.options import parse
-from images.agent.capture.roots import parts
 from images.agent.capture.telling import Teller
+from images.blocks.survey import Area
 from images.importing.from_disk import import_disk
 
 MIB = 1 << 20
@@ -53,10 +55,10 @@ def disk(tmp_path: Path) -> Path:
     return path
 
 
-def capture(running: Running, disk: Path) -> str:
+def capture(running: Running, disk: Path, teller: Teller | None = None) -> str:
     token = running.house.captures.token("whole", kind="disk").text
     options = parse([f"--token={token}"], running.url)
-    return cli.attempts(options, Teller(), lambda *given: offline.capture_disk(disk, *given))
+    return cli.attempts(options, teller or Teller(), lambda *given: offline.capture_disk(disk, *given))
 
 
 def test_a_disk(running: Running, disk: Path) -> None:
@@ -78,6 +80,22 @@ def test_a_disk(running: Running, disk: Path) -> None:
 
 def bytes_of(store: Any, ref: str) -> bytes:
     return b"".join(store.source(ref).stream(chunk.id for chunk in store.manifest(ref).chunks()))
+
+
+def test_how_much_it_may_come_to() -> None:
+    gib = 1 << 30
+    areas = [
+        Area(0, MIB, None), Area(MIB, 2 * gib, [(MIB, 4096), (gib - 8192, 16384)]),
+        Area(2 * gib, 3 * gib, None),
+    ]  # fmt: skip
+    assert at_most(areas, 3 * gib) == [MIB + 4096 + 8192, 8192, gib]
+
+
+def test_a_capture_tells_how_far_it_is(running: Running, disk: Path) -> None:
+    teller, seen = Teller(), list[int]()
+    teller.expect = seen.append  # type: ignore[method-assign]
+    capture(running, disk, teller)
+    assert seen == [running.house.images.resolve("whole").bytes]
 
 
 def test_a_tree_is_no_disk(running: Running, tmp_path: Path) -> None:
@@ -112,16 +130,16 @@ def test_its_options_reach_the_imager(running: Running) -> None:
         verbs.captures.offline([node], "whole", "disk", "", words)
 
 
-def test_fstab_adds_the_systems_own() -> None:
-    text = """
-# comment
-UUID=a  /         ext4  defaults 0 1
-UUID=b  /boot     ext4  defaults 0 2
-UUID=c  /boot/efi vfat  umask=0077 0 1
-UUID=d  none      swap  sw 0 0
-/dev/vg/home /home ext4 defaults 0 2
-LABEL=v /var/     xfs   defaults 0 2
-UUID=e  /srv      ext4  noauto 0 2
-server:/x /opt    nfs   defaults 0 0
-"""
-    assert parts(text) == [("UUID=b", "/boot", "ext4"), ("LABEL=v", "/var", "xfs")]
+def test_what_is_asked_of_a_node_while_it_is_captured_stays_asked(running: Running, tmp_path: Path) -> None:
+    """Only its own arming ends with a capture by the imager."""
+    verbs = running.house
+    node = verbs.nodes.add(Wanted(name="n1", macs=["52:54:00:00:00:01"]))
+    (tmp_path / "m/etc").mkdir(parents=True)
+    for replaced in (True, False):
+        (armed,) = verbs.captures.offline([node], "golden")
+        token = verbs.captures.token("golden", node=armed, arming=tasks.deploy_id(armed))
+        if replaced:
+            time.sleep(0.01)  # an arming is named by its time
+            verbs.captures.offline([node], "other")
+        assert running.capture(tmp_path / "m", token.text) == 0
+        assert (verbs.nodes.show("n1").armed is not None) == replaced
