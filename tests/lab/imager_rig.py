@@ -14,13 +14,16 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 from bootsrv.lab.firmware import Firmware, arguments
 from images.imager.overlay import prepare
 from images.layout_parse import default_layout, layout_to_json
 from images.store import ImageStore
+from pxe.http.ports import NodeRequest, Reply
 
 MAC = "52:54:00:00:00:01"
 URL = "http://10.0.2.2:8080"
@@ -44,6 +47,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.tasks: list[dict[str, Any]] = []
         self.refused: list[str] = []
         self.keys_given = 0
+        self.captures: Callable[[NodeRequest], Reply] | None = None
         self.damage = self.away = False
         self.outage_at = 0  # bytes of packs after which to be away for a while, once
         self.sent = 0
@@ -74,7 +78,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def capture(self, body: bytes = b"") -> None:
+        assert self.server.captures is not None
+        path, _, query = self.path.removeprefix("/capture/v1/").partition("?")
+        token = str(self.headers["Authorization"]).removeprefix("Bearer ")
+        asked = NodeRequest(self.command, path, dict(parse_qsl(query)), {}, body, "10.0.2.15", token)
+        reply = self.server.captures(asked)
+        self.answer(reply.status, reply.body)
+
     def do_GET(self) -> None:
+        if self.path.startswith("/capture/v1/"):
+            return self.capture()
         if self.headers["Authorization"] != "Bearer T":
             self.server.refused.append(self.path)
             return self.answer(401)
@@ -111,6 +125,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         server, body = self.server, self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path.startswith("/capture/v1/"):
+            self.capture(body)
+            return
         if self.path.endswith("/events"):
             now = round(time.monotonic() - server.started, 1)
             server.events += [{**event, "at": now} for event in json.loads(body)]

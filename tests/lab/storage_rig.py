@@ -7,16 +7,21 @@ and what the running system says of its storage.
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from imager_rig import DISK_KEY, SSH_PORT, URL, Rig, Server
 
+from bootsrv.appliance.appliance import Appliance
+from bootsrv.config import load
 from bootsrv.lab.firmware import Firmware
+from bootsrv.uploads import Uploads
 from images.store import ImageStore
 
 ASK = (
@@ -37,6 +42,7 @@ class StorageRig(Rig):
         return (self.work / "key.pub").read_text().strip()
 
     imaged: str | None = None  # what was imaged before
+    data: Path  # the directory that the store is in
 
     def image(
         self, layout: dict[str, Any] | None, ref: str = "storage", cut: str | None = None, **changes: Any
@@ -71,6 +77,31 @@ class StorageRig(Rig):
             self.machine.wait(90)
         self.stop()
         return last
+
+    def capture(self) -> dict[str, Any]:
+        """The machine's files by the imager into the store, which is this test's own; what was made of it."""
+        config = self.work / "bootsrv.toml"
+        config.write_text(f'data_dir = "{self.data}"\n')
+        house, worker = Appliance.open(load(config)), ThreadPoolExecutor(1)
+        uploads = worker.submit(Uploads, house.registry, house.images).result()
+        self.server.captures = lambda asked: worker.submit(uploads.handle, asked).result()
+        task = {"kind": "capture", "id": "1-2", "what": "tree", "name": "golden", "node": "n1", "words": []}
+        task |= {"token": house.captures.token("golden").text, "disk": None, "made_from": ""}
+        before = len(self.server.events)
+        self.server.tasks.append(task)
+        self.start(imager=True)
+        ended = {"imager.reboot", "deploy.failed"}
+        self.until(lambda: ended & {e["kind"] for e in self.server.events[before:]}, 420)
+        self.stop()
+        worker.submit(uploads.close).result()
+        made = house.images.list()
+        ref = next((version.ref for version in made if version.name == "golden"), None)
+        if ref is None:
+            return {"ref": None, "said": self.server.events[before:]}
+        names = [os.fsdecode(entry.path) for entry in self.server.store.manifest(ref).entries()]
+        wanted = ("etc/debian_version", "etc/machine-id")
+        found = [name for name in names if name in wanted or name.startswith("boot/vmlinuz")]
+        return {"ref": ref, "names": found, "warnings": house.images.resolve(ref).meta.get("warnings")}
 
     def type(self, after: str, text: str) -> None:
         """A line on its keyboard, once the console asks for it."""
@@ -109,9 +140,13 @@ class StorageRig(Rig):
 
 
 def story(rig: StorageRig, steps: list[Any]) -> list[Any]:
-    """Steps: {"image": LAYOUT, ...changes} or {"run": without, "command": ...}; what each brought."""
+    """Steps: {"image": LAYOUT, ...changes}, {"run": without, "command": ...} or {"capture": None}; what each
+    brought.
+    """
     return [
-        rig.image(step.pop("image"), finish="poweroff", **step)
+        rig.capture()
+        if "capture" in step
+        else rig.image(step.pop("image"), finish="poweroff", **step)
         if "image" in step
         else rig.run(step["run"], step.get("command", ASK), step.get("typed", False))
         for step in steps
@@ -124,6 +159,7 @@ def main() -> None:
     server = Server(ImageStore.open(store, create=False))
     sizes = sys.argv[5].split(",")
     rig = StorageRig(imager, server, work, *sizes, firmware=Firmware(sys.argv[4]))
+    rig.data = store.parent
     said: dict[str, Any] = {}
     try:
         said["found"] = story(rig, json.loads(sys.argv[6]))

@@ -15,7 +15,7 @@ from bootsrv.lab.firmware import Firmware
 from bootsrv.model import Node, NodeState
 from images.manifest import Entry
 
-pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(2700)]  # more than all its waits
 NAME, ADDRESS = "n2", "10.77.0.12"
 # What imaging made this machine's own, what its first boots wrote, and what a push keeps.
 OWN = (

@@ -13,7 +13,7 @@ LOCAL = frozenset(
     {"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "jfs", "reiserfs", "bcachefs", "nilfs2", "zfs"}
 )
 SYSTEM = ("/boot", "/usr", "/var", "/opt", "/srv", "/root", "/etc")  # and what is mounted below them
-_OCTAL = re.compile(r"\\([0-7]{3})")
+OCTAL = re.compile(r"\\([0-7]{3})")  # how a blank and its like are written in tables of mounts
 
 
 class Mount(NamedTuple):
@@ -30,6 +30,11 @@ class Choice(NamedTuple):
     left_out: List[Mount]
 
 
+def is_system(where: str) -> bool:
+    """Whether what is mounted there is part of the system, and not of its users."""
+    return any(where == place or where.startswith(place + "/") for place in SYSTEM)
+
+
 def parse_mounts(text: str, root: str = "/") -> List[Mount]:
     """The mounts at and below `root`; of several on one place the last is the one that is seen."""
     found: Dict[str, Mount] = {}
@@ -39,7 +44,7 @@ def parse_mounts(text: str, root: str = "/") -> List[Mount]:
         fields, kinds = left.split(), right.split()
         if len(fields) < 5 or not kinds:
             continue
-        place = _OCTAL.sub(lambda digits: chr(int(digits[1], 8)), fields[4])
+        place = OCTAL.sub(lambda digits: chr(int(digits[1], 8)), fields[4])
         if place == prefix or place.startswith(prefix + "/"):
             where = place[len(prefix) :] or "/"
             found[where] = Mount(where, kinds[0])
@@ -54,7 +59,7 @@ def choose(mounts: Sequence[Mount], wanted: Sequence[str], unwanted: Sequence[st
         if mount.where == "/":
             continue
         local = mount.kind in LOCAL
-        system = any(mount.where == place or mount.where.startswith(place + "/") for place in SYSTEM)
+        system = is_system(mount.where)
         asked = mount.where in wanted
         above = [other for other in left_out if mount.where.startswith(other.where + "/")]
         if asked or (local and system and mount.where not in unwanted and not above):

@@ -1,77 +1,107 @@
 """Finds the system on this machine's disks and mounts it read-only, with what its fstab adds.
 
 The law: nothing is written, save that a journal which a crash left is replayed, as the next boot would do.
-Python 3.8, standard library only; uses blkid, mount and, where the imager has it, LVM.
+What fstab(5) lists is mounted here as that machine mounts it; what of it belongs to a capture is decided
+where running machines are captured too (mounts.py). Python 3.8, standard library only; uses blkid, mount,
+mdadm and LVM.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Callable, List, Tuple
+from typing import Callable, Dict, List, NamedTuple, Tuple
 
-from images.agent.capture.mounts import LOCAL, SYSTEM
+from images.agent.capture.mounts import LOCAL, OCTAL, is_system
 from images.agent.disk import unmount_all
 from images.agent.run import CommandFailed, run
-from images.agent.volumes import lvm, prepare
+from images.agent.volumes import find
 from images.errors import BadInput
 
 TARGET = Path("/mnt/capture")
 SIGNS = ("etc/fstab", "etc/os-release", "etc/passwd")  # a root has all of them
+# Where installers put the root of a btrfs, where its default subvolume is not it: Ubuntu and Arch, Fedora,
+# Debian.
+SUBVOLUMES = ("@", "root", "@rootfs")
 _NAMES = ("UUID=", "LABEL=", "PARTUUID=", "PARTLABEL=", "/dev/")
 Say = Callable[[str], None]
 
 
+class Part(NamedTuple):
+    """What is mounted at `where`. `subvolume`: the mount option that chooses one of a btrfs, or ""."""
+
+    source: str
+    where: str
+    kind: str
+    subvolume: str = ""
+
+    def mount(self, root: Path) -> None:
+        """Below `root`, read-only. Raises CommandFailed."""
+        options = f"ro,{self.subvolume}" if self.subvolume else "ro"
+        run(["mount", "-t", self.kind, "-o", options, self.source, str(root) + self.where.rstrip("/")])
+
+
 def candidates() -> List[Tuple[str, str]]:
-    """(device, file system) of everything that could hold a root."""
-    found = []
+    """(device, file system) of everything that could hold a root; of a btrfs on several disks the first."""
+    found: Dict[str, Tuple[str, str]] = {}
     for block in run(["blkid", "-o", "export"], good=(0, 2)).split("\n\n"):
         row = dict(line.partition("=")[::2] for line in block.splitlines())
         if row.get("TYPE") in LOCAL:
-            found.append((row["DEVNAME"], row["TYPE"]))
-    return found
+            same = row.get("UUID", "") if row["TYPE"] == "btrfs" else ""
+            found.setdefault(same or row["DEVNAME"], (row["DEVNAME"], row["TYPE"]))
+    return list(found.values())
 
 
 def mount_root(say: Say) -> Path:
     """The machine's system below TARGET. Raises BadInput when there is none, or more than one."""
-    try:
-        prepare()
-        lvm("vgchange", "--activate", "y")
-    except CommandFailed as error:
-        say(f"volume groups: {error}")
-    roots = []
-    for device, kind in candidates():
-        TARGET.mkdir(parents=True, exist_ok=True)
-        try:
-            run(["mount", "-t", kind, "-o", "ro", device, str(TARGET)])
-        except CommandFailed as error:
-            say(f"{device}: {error}")
-            continue
-        if all((TARGET / sign).is_file() for sign in SIGNS):
-            roots.append((device, kind))
-        unmount_all(TARGET)
+    find(say)
+    roots = [root for device, kind in candidates() for root in _root_on(device, kind, say)]
     if len(roots) != 1:
-        names = ", ".join(device for device, _ in roots) or "none"
+        names = ", ".join(root.source for root in roots) or "none"
         raise BadInput(f"one system is needed on this machine's disks; found on: {names}")
-    device, kind = roots[0]
-    run(["mount", "-t", kind, "-o", "ro", device, str(TARGET)])
-    for source, where, type_ in parts((TARGET / "etc/fstab").read_text("utf-8", "replace")):
+    (root,) = roots
+    root.mount(TARGET)
+    for part in parts((TARGET / "etc/fstab").read_text("utf-8", "replace")):
         try:
-            run(["mount", "-t", type_, "-o", "ro", source, str(TARGET) + where])
+            part.mount(TARGET)
         except CommandFailed as error:
-            raise BadInput(f"{where} of its fstab cannot be mounted: {error}") from error
-    say(f"{device} ({kind}) is this machine's system")
+            if is_system(part.where):
+                raise BadInput(f"{part.where} of its fstab cannot be mounted: {error}") from error
+            say(f"without {part.where}, which cannot be mounted: {error}")
+    say(f"{root.source} ({root.kind}{root.subvolume and ', ' + root.subvolume}) is this machine's system")
     return TARGET
 
 
-def parts(fstab: str) -> List[Tuple[str, str, str]]:
-    """(source, mount point, kind) of the system's own file systems besides the root, outer ones first."""
+def _root_on(device: str, kind: str, say: Say) -> List[Part]:
+    """The root that the device holds: none or one."""
+    TARGET.mkdir(parents=True, exist_ok=True)
+    for name in ("", *(SUBVOLUMES if kind == "btrfs" else ())):
+        root = Part(device, "/", kind, name and f"subvol={name}")
+        try:
+            root.mount(TARGET)
+        except CommandFailed as error:
+            if not name:
+                say(f"{device}: {error}")
+                return []
+            continue  # no subvolume of that name
+        try:
+            if all((TARGET / sign).is_file() for sign in SIGNS):
+                return [root]
+        finally:
+            unmount_all(TARGET)
+    return []
+
+
+def parts(fstab: str) -> List[Part]:
+    """The machine's local file systems besides the root, outer ones first."""
     found = []
     for line in fstab.splitlines():
-        words = line.split()
-        if len(words) < 4 or words[0].startswith("#") or not words[0].startswith(_NAMES):
+        words = [OCTAL.sub(lambda digits: chr(int(digits[1], 8)), word) for word in line.split()]
+        if len(words) < 4 or line.lstrip().startswith("#") or not words[0].startswith(_NAMES):
             continue
-        where = words[1].rstrip("/")
-        system = any(where == place or where.startswith(place + "/") for place in SYSTEM)
-        if system and words[2] in LOCAL and "noauto" not in words[3].split(","):
-            found.append((words[0], where, words[2]))
-    return sorted(found, key=lambda row: row[1])
+        options = words[3].split(",")
+        if not words[1].startswith("/") or not words[1].strip("/") or "noauto" in options:
+            continue
+        if words[2] in LOCAL or words[2] == "auto":
+            chosen = [each for each in options if each.startswith(("subvol=", "subvolid="))]
+            found.append(Part(words[0], "/" + words[1].strip("/"), words[2], ",".join(chosen)))
+    return sorted(found, key=lambda part: part.where)
