@@ -25,9 +25,10 @@ _LINE = re.compile(_FIELD)
 _FIRST = re.compile(rb"(?:GET|HEAD) /[\x21-\x7e]*+ HTTP/1\.[01]")
 _TARGET = re.compile(rb"(?:/[\x21-\x7e]*+)?")
 _RANGE, _SPAN = b"\r\nRange: bytes=", re.compile(rb"([0-9]{1,19})-([0-9]{1,19})")
-# A body, or something else than the next request behind this one.
+# A body, or something else than the next request behind this one; or a name that only some parsers heed
+# (llhttp takes Proxy-Connection for Connection).
 _MORE = frozenset({"content-length", "transfer-encoding", "upgrade", "expect", "http2-settings", "trailer",
-                   "sec-websocket-key1"})  # fmt: skip
+                   "sec-websocket-key1", "proxy-connection"})  # fmt: skip
 _CONDITIONS = frozenset({"range", "if-range", "if-match", "if-none-match", "if-modified-since",
                          "if-unmodified-since"})  # fmt: skip
 _CLOSE, _KEEP = "close", "keep-alive"

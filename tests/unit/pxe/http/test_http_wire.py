@@ -44,6 +44,7 @@ OTHERS = {
     "two ranges": b"GET /x HTTP/1.1\r\nHost: x\r\nRange: bytes=0-1\r\nRange: bytes=2-3\r\n\r\n",
     "another protocol": b"GET /x HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
     "a named hop": b"GET /x HTTP/1.1\r\nHost: x\r\nConnection: close, X-A\r\n\r\n",
+    "a hop's old name": b"GET /x HTTP/1.1\r\nHost: x\r\nProxy-Connection: close\r\n\r\n",
     "expectation": b"GET /x HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n",
     "absolute": b"GET http://x/boot/y HTTP/1.1\r\nHost: x\r\n\r\n",
     "no slash": b"GET boot/y HTTP/1.1\r\nHost: x\r\n\r\n",
