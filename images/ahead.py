@@ -16,8 +16,8 @@ BATCH, BATCHES = 1 << 20, 4  # bytes handed over at once, and how many such at m
 def ahead(
     items: Iterator[Item], weight: Callable[[Any], int] = len
 ) -> Generator[Item, None, None]:
-    """The same, made in a thread that has ended when this one has. `weight`: an item's bytes. Raises what it
-    raises.
+    """The same, made in a thread that has ended when this one has, and has closed a generator then. `weight`:
+    an item's bytes. Raises what it raises.
     """
     made: queue.Queue[list[Item] | BaseException | None] = queue.Queue(BATCHES)
     stop = threading.Event()
@@ -35,13 +35,17 @@ def ahead(
         rows: list[Item] = []
         size = 0
         try:
-            for each in items:
-                rows.append(each)
-                size += weight(each)
-                if size >= BATCH:
-                    if not put(rows):
-                        return
-                    rows, size = [], 0
+            try:
+                for each in items:
+                    rows.append(each)
+                    size += weight(each)
+                    if size >= BATCH:
+                        if not put(rows):
+                            return
+                        rows, size = [], 0
+            finally:  # here: an error's traceback would hold it, with all it has open, as long as it is held
+                if isinstance(items, Generator):
+                    items.close()
             put(rows)
             put(None)
         except BaseException as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from threading import Event
@@ -28,6 +28,7 @@ from images.tree_reader import EXCLUDES, DataReader, check_root, stable
 from images.versions import Version
 
 LARGE = chunker.BUFFER  # bytes from which on a file is not held as a whole
+_NAME = 500  # bytes that a row takes, about
 
 
 def import_directory(
@@ -54,7 +55,7 @@ class _Rows(NamedTuple):
 
     def weight(self) -> int:
         """Bytes in memory, about."""
-        return len(self.data)
+        return len(self.data) + _NAME * len(self.rows)
 
 
 class _File(NamedTuple):
@@ -88,18 +89,19 @@ def take_tree(intake: Intake, source: Path, excludes: Iterable[str]) -> None:
             stop.set()
 
 
-def _read(batches: Iterator[Batch], stop: Event) -> Iterator[_Rows | _File]:
+def _read(batches: Generator[Batch, None, None], stop: Event) -> Iterator[_Rows | _File]:
     """What comes from the walk, the files whose descriptors it sent opened up. In the manifest's order."""
-    for rows, data, fds in batches:
-        view = memoryview(data)
-        if not fds:
-            yield _Rows(rows, view)
-            continue
-        try:
-            yield from _mixed(rows, view, fds, stop)
-        finally:
-            for fd in fds:
-                os.close(fd)
+    with closing(batches):
+        for rows, data, fds in batches:
+            view = memoryview(data)
+            if not fds:
+                yield _Rows(rows, view)
+                continue
+            try:
+                yield from _mixed(rows, view, fds, stop)
+            finally:
+                for fd in fds:
+                    os.close(fd)
 
 
 def _mixed(rows: list[Row], data: memoryview, fds: list[int], stop: Event) -> Iterator[_Rows | _File]:
@@ -142,10 +144,10 @@ def _take_rows(intake: Intake, found: _Rows, first: dict[tuple[int, int], bytes]
         if inode is not None:
             first[inode] = path
         if id:
-            piece = data[place : place + length]
+            piece = bytes(data[place : place + length])  # not a view, with which all of the batch would stay
             place += length
             if intake.telling(path):
-                intake.look(path, bytes(piece))
+                intake.look(path, piece)
             take(id, piece)
         add(path, kind, target, line)
         if not steady:

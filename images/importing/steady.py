@@ -44,6 +44,8 @@ def read_whole(entry: Entry, fd: int, most: int) -> tuple[Entry, bytes, bool] | 
 
 def _data(fd: int, entry: Entry) -> bytes:
     if entry.extents is None and entry.size <= _STEP:  # nearly all of them
-        return os.pread(fd, entry.size, 0)
+        data = os.pread(fd, entry.size, 0)
+        if len(data) == entry.size:
+            return data  # else it has become shorter, or its file system gives less than it is asked for
     read = DataReader(fd, entry).read
     return b"".join(iter(lambda: read(_STEP), b""))

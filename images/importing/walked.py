@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 
 from images.errors import ImageError
@@ -21,7 +21,7 @@ from images.importing.walking import HEAD, Batch
 _ERROR = 3  # errno, text, file: a batch of this one row is the end
 
 
-def walk(source: Path, excludes: Iterable[str], whole: int) -> Iterator[Batch]:
+def walk(source: Path, excludes: Iterable[str], whole: int) -> Generator[Batch, None, None]:
     """See walking.batches; who takes a batch closes its descriptors. Raises ImageError when the process ends
     before it is done, and the OSError that it met.
     """

@@ -39,3 +39,21 @@ def test_a_reader_that_stops_ends_the_maker_and_holds_little() -> None:
     found.close()
     assert len(made) <= BATCHES + 3
     assert not [one for one in threading.enumerate() if one.name == "ahead"]
+
+
+def test_a_generator_is_closed_before_its_reader_ends() -> None:
+    """Also while an error is looked at, whose traceback remembers it."""
+    closed: list[str] = []
+
+    def open_ended() -> Iterator[bytes]:
+        try:
+            while True:
+                yield b"x" * BATCH
+        finally:
+            closed.append(threading.current_thread().name)
+
+    held = open_ended()
+    found = ahead(held)
+    next(found)
+    found.close()
+    assert closed == ["ahead"]

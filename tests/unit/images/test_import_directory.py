@@ -126,3 +126,19 @@ def test_a_file_that_changes(
         assert got == new and not warned
     else:
         assert got in (b"old", new, new[:3]) and warned
+
+
+def test_a_file_system_that_gives_less_than_it_is_asked_for(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As FUSE and network file systems may: the file is read on, not cut off."""
+    data, real = bytes(range(256)) * 9, os.pread
+    (root / "etc/data").write_bytes(data)
+    monkeypatch.setattr(steady.os, "pread", lambda fd, size, offset: real(fd, min(size, 100), offset))
+    for found in read_tree(root):
+        if found.entry.path == b"etc/data":
+            assert found.fd is not None
+            assert steady.read_whole(found.entry, found.fd, 1 << 16) == (found.entry, data, True)
+            break
+    else:
+        raise AssertionError("not found")

@@ -8,14 +8,16 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from imagestore import contents, make
 
 from images.errors import ImageError
-from images.importing import walked, walking
+from images.importing import from_directory, walked, walking
 from images.importing.from_directory import import_directory
+from images.session import PackStream
 from images.store import ImageStore
 
 
@@ -95,17 +97,42 @@ def _narrow() -> tuple[socket.socket, socket.socket]:
 _pair = socket.socketpair
 
 
-def test_an_import_that_is_stopped(tmp_path: Path, root: Path) -> None:
+def test_an_import_that_is_stopped(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Enough(Exception):
         pass
 
     def progress(done: int, total: int | None, what: str, /) -> None:
         raise Enough
 
-    before = set(threading.enumerate())
-    with pytest.raises(Enough):
+    monkeypatch.setattr(walked.socket, "socketpair", _narrow)
+    before = set(threading.enumerate()), _open(), _children()
+    with pytest.raises(Enough) as caught:
         import_directory(make(tmp_path), "a", root, progress=progress)
-    assert set(threading.enumerate()) <= before
+    assert (set(threading.enumerate()), _open(), _children()) == before, "while the error is held"
+    assert caught.tb
+
+
+def test_names_without_data_are_not_held_all_at_once(root: Path) -> None:
+    """Each takes room, though none has data."""
+    for name in [path for path in root.iterdir() if path.is_file()]:
+        name.write_bytes(b"")
+    batches = walking.batches(os.fsencode(root), (), 65536)
+    found = list(from_directory._read(batches, threading.Event()))
+    assert sum(item.weight() for item in found) > 100 * len(list(root.iterdir()))
+
+
+def test_one_new_file_does_not_keep_its_batch(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frame may gather new files from thousands of batches: what it waits with is theirs alone."""
+    taken: list[object] = []
+    monkeypatch.setattr(PackStream, "add", lambda self, id, data: taken.append(data))
+    with suppress(ImageError):  # nothing was stored
+        import_directory(make(tmp_path), "a", root)
+    small = [data for data in taken if len(data) < 100]  # type: ignore[arg-type]
+    assert len(small) > 100 and {type(data) for data in small} == {bytes}
 
 
 @pytest.mark.parametrize("before", [0, 3])
