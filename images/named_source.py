@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from images.errors import ChunkCorrupt, ImageError
 from images.fetch import PackSource
+from images.fetch_plan import CACHE, WINDOW
 from images.locator import Locator
 from images.sealed import SealedManifest
 
@@ -22,8 +23,11 @@ class NamedSource(PackSource):
     def __init__(
         self, locator: Locator, get_range: Callable[[str, int, int], bytes],
         manifest: Callable[[], SealedManifest], place: Callable[[str], str],
+        window: int = WINDOW, cache: int = CACHE,
     ) -> None:  # fmt: skip
-        """`manifest` opens the version's own; `place`: where the pack with that hex id lies."""
+        """`manifest` opens the version's own; `place`: where the pack with that hex id lies; `window`, `cache`
+        as for PackSource.
+        """
 
         def whole(pack: str, start: int, length: int) -> bytes:
             data = get_range(pack, start, length)
@@ -32,7 +36,7 @@ class NamedSource(PackSource):
                 raise ImageError(f"{header.name}@{header.number}: {place(pack)} is cut short; {REPAIR}")
             return data
 
-        super().__init__(locator, whole)
+        super().__init__(locator, whole, window=window, cache=cache)
         self._manifest, self._place = manifest, place
 
     def stream(self, ids: Iterable[bytes]) -> Iterator[bytes]:
@@ -40,12 +44,15 @@ class NamedSource(PackSource):
         try:
             yield from super().stream(ids)
         except ChunkCorrupt as error:
-            raise ChunkCorrupt(self._text(error), error.chunk, error.pack) from error
+            where = self._place(error.pack) if error.pack else ""
+            text = damage(self._manifest(), error.chunk, where)
+            raise ChunkCorrupt(text, error.chunk, error.pack) from error
 
-    def _text(self, error: ChunkCorrupt) -> str:
-        manifest = self._manifest()
-        header, pack = manifest.header, f" in {self._place(error.pack)}" if error.pack else ""
-        hurt = [entry.name for entry in manifest.entries() if error.chunk in {c.id for c in entry.chunks}]
-        what = hurt[0] if hurt else f"chunk {error.chunk.hex()}"
-        more = f" (and {len(hurt) - 1} more with the same bytes)" if len(hurt) > 1 else ""
-        return f"{header.name}@{header.number}: {what}{more} is damaged{pack}; {REPAIR}"
+
+def damage(manifest: SealedManifest, chunk: bytes, pack: str = "") -> str:
+    """What a damaged chunk of that version means, in a sentence; `pack`: the path, where one is to blame."""
+    header, where = manifest.header, f" in {pack}" if pack else ""
+    hurt = [entry.name for entry in manifest.entries() if chunk in {one.id for one in entry.chunks}]
+    what = hurt[0] if hurt else f"chunk {chunk.hex()}"
+    more = f" (and {len(hurt) - 1} more with the same bytes)" if len(hurt) > 1 else ""
+    return f"{header.name}@{header.number}: {what}{more} is damaged{where}; {REPAIR}"

@@ -17,6 +17,7 @@ from images import catalogue, signature
 from images.disk import DIR_MODE, locked, write_file
 from images.errors import ChunkMissing, ImageError, ImageNotFound
 from images.fetch import PackSource
+from images.fetch_plan import CACHE, WINDOW
 from images.index import Index
 from images.locator import Locator
 from images.locator_writer import build
@@ -92,13 +93,16 @@ class Shelf:
             raise ImageNotFound(f"manifest {id[:12]} is missing from the store; run `bootsrv image verify`")
         return open_sealed(path, self.public_key(), id)
 
-    def source(self, ref: str) -> PackSource:
-        """The chunks of a version, read from the packs here. A damaged one is told by its file."""
+    def source(self, ref: str, window: int = WINDOW, cache: int = CACHE) -> PackSource:
+        """The chunks of a version, read from the packs here. A damaged one is told by its file. `window` and
+        `cache` are bytes, as for PackSource.
+        """
         id = ref if _is_id(ref) else self.resolve(ref).id
         locator = Locator.parse(self.locator(id))
         return NamedSource(
-            locator, self.read_range, lambda: self.manifest(id), lambda pack: f"{self.packs / pack}{SUFFIX}"
-        )
+            locator, self.read_range, lambda: self.manifest(id), lambda pack: f"{self.packs / pack}{SUFFIX}",
+            window, cache,
+        )  # fmt: skip
 
     # -- files to serve: None when there is no such thing, whatever the text looks like
 

@@ -96,13 +96,15 @@ class Images:
         """The same, for one that is to be the root of a machine without a disk. Raises Invalid for a disk,
         and when no kernel has its modules in it."""
         from images.netroot import kernel
+        from images.netroot.treefiles import files_below
 
         version = self.resolve(ref)
         if version.kind != "tree":
             raise Invalid(f"{version.ref} is a {version.kind} image: it can only be put on a disk")
         if version.id not in self._rootable:
             with translated():
-                names = kernel.named(self.store().manifest(version.id).entries())
+                entries = self.store().manifest(version.id).entries()
+                names = [name for name, _ in files_below(entries, kernel.FOLDERS)]
             try:
                 kernel.find(names)
             except BadInput as error:

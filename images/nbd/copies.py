@@ -15,7 +15,7 @@ from images.shelf import Shelf
 
 
 def good_copy(shelf: Shelf, id: bytes) -> bytes:
-    """The chunk from any pack that holds it whole. Raises ChunkCorrupt with the repair; reads the index of
+    """The chunk from any pack that holds it whole. Raises ChunkCorrupt with the chunk; reads the index of
     every pack, so it takes its time."""
     for frame, inner, length in _places(shelf, id):
         try:
@@ -25,10 +25,7 @@ def good_copy(shelf: Shelf, id: bytes) -> bytes:
         data = raw[inner : inner + length]
         if hashlib.sha256(data).digest() == id:
             return data
-    raise ChunkCorrupt(
-        f"chunk {id.hex()} is damaged or missing and has no other copy; run `bootsrv image verify --repair`, "
-        "then import the image again from its source"
-    )
+    raise ChunkCorrupt(f"chunk {id.hex()} is damaged or missing and has no other copy", id)
 
 
 def _places(shelf: Shelf, id: bytes) -> Iterator[tuple[Frame, int, int]]:

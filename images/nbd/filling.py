@@ -1,8 +1,8 @@
 """Brings blocks of a version's device into the cache: frames out of the packs, unpacked, every chunk checked.
 
 Law: no byte is written to the cache before the hash of its chunk was checked. A chunk that does not check is
-looked for in every pack of the store; where no good copy is found, an error names it and the repair, and its
-blocks stay absent. Called from several threads.
+looked for in every pack of the store; where no good copy is found, an error names its file and the repair,
+and its blocks stay absent. Called from several threads.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from images.errors import BadInput, ChunkMissing
+from images.errors import BadInput, ChunkCorrupt, ChunkMissing
 from images.fetch import unpack
 from images.locator import Locator
+from images.named_source import damage
 from images.nbd.cache import BLOCK, SEGMENT, SHIFT, Segment
 from images.nbd.copies import good_copy
 from images.nbd.volume import Volume
@@ -46,6 +47,7 @@ class Filler:
         self._shelf, self.volume, self._segments = shelf, volume, segments
         self._lock = threading.Lock()
         self._parts: dict[int, tuple[Segment, list[Stretch]]] = {}  # of blocks that are here in part
+        self._damaged: dict[bytes, str] = {}  # by chunk, in words
         self._order = _ordered(volume, Locator.parse(shelf.locator(volume.id)))
 
     def key(self, block: int) -> tuple[int, int]:
@@ -61,18 +63,31 @@ class Filler:
     def fill(self, first: int, last: int) -> int:
         """Bring the blocks from `first` up to `last`, exclusive, and what comes with them; bytes written.
 
-        Raises ChunkCorrupt naming the chunk and the repair, ImageError, OSError.
+        Raises ChunkCorrupt naming the file and the repair, ImageError, OSError.
         """
+        start, end = first * BLOCK, min(last * BLOCK, self.volume.size)
         order = self._order
         try:
-            return self._fill(order, first * BLOCK, min(last * BLOCK, self.volume.size))
+            return self._fill(order, start, end)
         except ChunkMissing:  # gc has moved what was in that pack, and written a new locator
             with self._lock:
                 if self._order is order:
                     self._order = _ordered(self.volume, Locator.parse(self._shelf.locator(self.volume.id)))
-        return self._fill(self._order, first * BLOCK, min(last * BLOCK, self.volume.size))
+        return self._fill(self._order, start, end)
 
     def _fill(self, order: _Order, start: int, end: int) -> int:
+        try:
+            return self._filled(order, start, end)
+        except ChunkCorrupt as error:
+            raise ChunkCorrupt(self._damage(error.chunk), error.chunk) from error
+
+    def _damage(self, chunk: bytes) -> str:
+        """The same chunk may be asked for again and again: it is looked for once in the manifest."""
+        if chunk not in self._damaged:
+            self._damaged[chunk] = damage(self._shelf.manifest(self.volume.id), chunk)
+        return self._damaged[chunk]
+
+    def _filled(self, order: _Order, start: int, end: int) -> int:
         numbers = self.volume.overlapping(start, end)
         done = self._gaps(start, end, numbers)
         held = 0

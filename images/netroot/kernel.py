@@ -8,13 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from images.agent.grubcfg import natural
 from images.errors import BadInput
-
-if TYPE_CHECKING:
-    from images.manifest import Entry
 
 MODULES = ("usr/lib/modules", "lib/modules")
 FOLDERS = ("boot", *MODULES, "usr/lib/firmware", "lib/firmware")  # all that has to be looked at
@@ -34,16 +30,6 @@ class Kernel:
         major, _, rest = self.version.partition(".")
         minor = rest.partition(".")[0].partition("-")[0]
         return int(major) if major.isdecimal() else 0, int(minor) if minor.isdecimal() else 0
-
-
-def named(entries: Iterable[Entry]) -> set[str]:
-    """The files of a manifest that `find` wants to know of."""
-    below = tuple(f"{folder}/".encode() for folder in FOLDERS)
-    return {
-        entry.path.decode("utf-8", "surrogateescape")
-        for entry in entries
-        if entry.path.startswith(below) and entry.type in ("file", "hardlink")
-    }
 
 
 def find(names: Iterable[str]) -> Kernel:

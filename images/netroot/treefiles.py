@@ -13,22 +13,34 @@ from images.manifest import Entry
 from images.store import ImageStore
 
 
+def files_below(entries: Iterable[Entry], folders: Iterable[str]) -> Iterator[tuple[str, Entry]]:
+    """Path without leading slash and entry of each regular file below some directories, in the manifest's
+    order. A further name of a file comes as the hard link that it is. `folders`: without slashes at their
+    ends.
+    """
+    below = tuple(f"{folder}/".encode() for folder in folders)
+    others: set[bytes] = set()  # what has further names, too, and is no regular file
+    for entry in entries:
+        if entry.type not in ("file", "hardlink", "dir"):
+            others.add(entry.path)
+        elif entry.type != "dir" and entry.path.startswith(below) and entry.target not in others:
+            yield entry.path.decode("utf-8", "surrogateescape"), entry
+
+
 class TreeFiles:
     """The regular files below some directories of a version."""
 
     def __init__(self, store: ImageStore, ref: str, folders: Iterable[str]) -> None:
-        """`folders` without slashes at their ends. Raises BadInput for a disk, or as
-        `ImageStore.manifest`."""
-        below = tuple(f"{folder}/".encode() for folder in folders)
+        """`folders` as of `files_below`. Raises BadInput for a disk, or as `ImageStore.manifest`."""
+        tree = tree_of(store, ref)
         self._source = store.source(ref)
-        self._entries: dict[str, Entry] = {}  # in the manifest's order
-        targets: dict[bytes, Entry] = {}
-        for entry in tree_of(store, ref).entries():
-            if entry.type == "file":
-                targets[entry.path] = entry
-            found = targets.get(entry.target if entry.type == "hardlink" else entry.path)
-            if found is not None and entry.path.startswith(below):
-                self._entries[entry.path.decode("utf-8", "surrogateescape")] = found
+        found = dict(files_below(tree.entries(), folders))
+        targets = {entry.target for entry in found.values() if entry.type == "hardlink"}
+        # Seldom any, and their files may lie anywhere.
+        first = {entry.path: entry for entry in tree.entries() if entry.path in targets} if targets else {}
+        self._entries = {  # in the manifest's order
+            name: first[entry.target] if entry.type == "hardlink" else entry for name, entry in found.items()
+        }
 
     @property
     def names(self) -> list[str]:

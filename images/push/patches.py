@@ -28,7 +28,6 @@ from images import repack
 from images.compress import zstd_frame
 from images.disk import create, publish_file, temp_path, write_file
 from images.errors import BadInput
-from images.fetch import PackSource
 from images.locator import Locator
 from images.manifest import to_text
 from images.patchset import HEAD, MAGIC
@@ -151,9 +150,7 @@ class _Maker:
     def _contents(self, version: str, files: list[File | None]) -> Iterator[bytes | Scratch]:
         """Of each file its bytes, or a scratch where these are many."""
         ids = (id for file in files if file is not None for id in file.chunks())
-        locator = Locator.parse(self._store.locator(version))
-        source = PackSource(locator, self._store.read_range, window=WINDOW, cache=CACHE)
-        stream = source.stream(ids)
+        stream = self._store.source(version, WINDOW, CACHE).stream(ids)
         for file in files:
             pieces = (next(stream) for _ in file.chunks()) if file is not None else iter(())
             if file is not None and file.size > SMALL:

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
-from imagestore import noise
+from imagestore import make, noise, publish
 from pushhouse import House
 
 from images import repack
@@ -68,6 +68,18 @@ def test_a_patch_whose_old_file_changed_is_not_believed(tmp_path: Path) -> None:
     report = house.push(patches=made.id)
     assert report["patched"] == 0
     assert (house.root / "etc/big").read_bytes() == edited(data)
+
+
+def test_a_damaged_pack_is_told_by_its_file(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    old = publish(store, "a", {"tool": noise(40_000, 1)})
+    new = publish(store, "a", {"tool": noise(20_000, 1) + noise(20_000, 2)})
+    for pack in store.packs.iterdir():
+        pack.chmod(0o640)
+        data = pack.read_bytes()
+        pack.write_bytes(data[:5000] + bytes([data[5000] ^ 1]) + data[5001:])
+    with pytest.raises(ImageError, match=r"^a@[12]: /tool is damaged in .*\.pack; run `bootsrv image verify"):
+        patch_set(store, old.id, new.id, tmp_path / "patches")
 
 
 def test_the_index_is_read_row_by_row_and_nothing_else_is_taken_for_one() -> None:

@@ -20,7 +20,7 @@ from images.errors import BadInput, ChunkCorrupt, ImageNotFound, SignatureInvali
 from images.imager.cpio import archive, directory, file
 from images.manifest import Entry
 from images.netroot import base, initramfs, kernel, modules
-from images.netroot.treefiles import TreeFiles
+from images.netroot.treefiles import TreeFiles, files_below
 from images.store import ImageStore
 from tests.imagestore import ROOT, make, noise
 
@@ -59,6 +59,22 @@ class TestTreeFiles:
         }  # fmt: skip
         with pytest.raises(ImageNotFound, match="/etc/passwd is not"):
             files.one("etc/passwd")
+
+    def test_a_further_name_of_what_is_no_regular_file_is_none(self, tmp_path: Path) -> None:
+        """One rule for who reads the files and for who only looks whether a kernel is there."""
+        store = make(tmp_path)
+        with store.writer() as writer:
+            writer.tree.add(ROOT)
+            writer.tree.add(Entry(b"boot/a", "symlink", target=b"x"))
+            writer.tree.link(b"boot/vmlinuz-1", b"boot/a")
+            chunks = writer.put_stream(io.BytesIO(b"data").read)
+            writer.tree.add(Entry(b"bin/x", "file", mode=0o644, size=4, chunks=chunks))
+            writer.tree.link(b"boot/vmlinuz-2", b"bin/x")
+            writer.publish("debian")
+        files = TreeFiles(store, "debian", ["boot"])
+        assert files.names == ["boot/vmlinuz-2"] and files.one("boot/vmlinuz-2") == b"data"
+        found = files_below(store.manifest("debian").entries(), ["boot"])
+        assert [(name, entry.target) for name, entry in found] == [("boot/vmlinuz-2", b"bin/x")]
 
     def test_holes_are_zeros_again(self, tmp_path: Path) -> None:
         store = make(tmp_path)
