@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from bootsrv.model import Armed, BootMode, CaptureOrder, InstallOrder, Node, NodeState, Root, Rooted
+from bootsrv.names import printable
 
 ON_ITS_WAY = (NodeState.ARMED, NodeState.IMAGING)
 
@@ -130,5 +131,6 @@ def _deploys(node: Node) -> bool:
 
 
 def _reason(data: Mapping[str, Any]) -> str:
-    step, error = str(data.get("step") or ""), str(data.get("error") or "no reason was reported")
+    step = printable(str(data.get("step") or ""))
+    error = printable(str(data.get("error") or "no reason was reported"))
     return f"{step}: {error}"[:500] if step else error[:500]

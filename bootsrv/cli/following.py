@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -144,8 +145,8 @@ class _Bars:
         if event.kind == "deploy.progress" and (progress := read_progress(event.data)):
             self._progress.update(task, description="writing", completed=progress.done, total=progress.total)
         elif event.kind == "install.step":
-            self._progress.update(task, description=event.text[:26])
+            self._progress.update(task, description=escape(event.text[:26]))
         elif event.kind in FAILURES:
-            self._progress.update(task, description=f"[red]failed: {event.text}")
+            self._progress.update(task, description=f"[red]failed: {escape(event.text)}")
         elif event.kind in self._steps:
             self._progress.update(task, description=self._steps[event.kind])

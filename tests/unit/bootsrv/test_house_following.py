@@ -91,6 +91,22 @@ def test_gives_up(house: Appliance) -> None:
         follow(house, [node], house.watch.last_event(), 1.0, bars=False)
 
 
+def test_a_machines_words_are_no_markup(house: Appliance, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bar's text may have colours; what a machine says of its disks is no end of one."""
+    node = house.nodes.add(Wanted(name="n1", image="debian"))
+    since = house.watch.last_event()
+    registry = house.registry
+    registry.events.add(1.0, "install.step", "formats [/dev/sda1]", None, node.id, {})
+    registry.events.add(2.0, "deploy.failed", "disk: [/dev/sda] \\[is] too small", None, node.id, {})
+    failed = lifecycle.reported(
+        lifecycle.arm(node, "debian@1", 1.0), "deploy.failed", {"error": "[/dev/sda] is\x1b[2J too small"}
+    )
+    registry.nodes.save(failed)
+    with pytest.raises(BootsrvError, match=r"^n1: \[/dev/sda\] is\[2J too small$"):
+        follow(house, [node], since, 30.0, bars=True)
+    assert r"failed: disk: [/dev/sda] \[is]" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_bar_of_a_diskless_boot_says_no_disk(house: Appliance, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     real = following.Progress.update
