@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import click
 
-from bootsrv.cli.context import on_terminal
+from bootsrv.cli.context import harmless, on_terminal
 from images.progress import Progress
 
 EVERY_SECONDS = 5.0
@@ -25,17 +25,17 @@ def progress_of(title: str) -> Iterator[Progress]:
     from rich.console import Console
 
     columns = (
-        bars.TextColumn("{task.description}"),
+        bars.TextColumn("{task.description}", markup=False),
         bars.BarColumn(),
         bars.DownloadColumn(binary_units=True),
         bars.TransferSpeedColumn(),
-        bars.TextColumn("{task.fields[what]}", style="dim"),
+        bars.TextColumn("{task.fields[what]}", style="dim", markup=False),  # may be any file's name
     )
     with bars.Progress(*columns, console=Console(stderr=True), transient=True) as shown:
         task = shown.add_task(title, total=None, what="")
 
         def told(done: int, total: int | None, what: str) -> None:
-            shown.update(task, completed=done, total=total, what=what[-50:])
+            shown.update(task, completed=done, total=total, what=harmless(what[-50:]))
 
         yield told
 
@@ -50,4 +50,4 @@ class _Lines:
         self._told = time.monotonic()
         of = f" of {total / 2**20:.0f}" if total else ""
         amount = f"{done / 2**20:.0f}{of} MiB, " if done or total else ""  # building a root has no amount yet
-        click.echo(f"{self._title}: {amount}{what}", err=True)
+        click.echo(f"{self._title}: {amount}{harmless(what)}", err=True)
