@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from browsing import Complaints, Site, barriers, log_in
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from webhouse import House, add
 
 from bootsrv.answers.crypt import crypt
@@ -106,6 +106,23 @@ def test_a_password_becomes_its_hash_as_soon_as_it_is_typed(page: Page, web: Hou
     told = [path for path, body in asked if "swordfish" in body or "herring" in body]
     assert set(told) == {"/profiles/hash", "/profile/web"} and told.count("/profile/web") == 1
     assert "swordfish" not in page.content() and "herring" not in page.content()
+
+
+def test_a_hash_that_comes_late_is_not_the_next_users(page: Page, web: House) -> None:
+    held: list[Route] = []
+    page.route("**/profiles/hash", lambda one: held.append(one))
+    page.goto("/profile/web")
+    page.get_by_role("button", name="Add user").click()
+    with page.expect_request("**/profiles/hash"):
+        page.get_by_role("group", name="user 2").get_by_label("New password").fill("swordfish")
+        page.get_by_role("button", name="Remove this user").last.click()
+    page.get_by_role("button", name="Add user").click()
+    with page.expect_response("**/profiles/hash"):
+        held[0].continue_()
+    page.wait_for_timeout(300)
+    second = page.get_by_role("group", name="user 2")
+    expect(second.get_by_label("Password hash")).to_have_value("")
+
 
 
 def test_a_finding_of_the_installers_parser_stands_at_its_line(page: Page, web: House) -> None:

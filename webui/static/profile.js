@@ -53,6 +53,7 @@ function values(form) {
 
 async function hash(form, plain) {
   const box = plain.closest(".field");
+  const input = document.getElementById(plain.dataset.plain); // now: later a new row may have the place of this one
   const password = plain.value;
   box.querySelector(".error")?.remove();
   if (!password) return;
@@ -64,7 +65,6 @@ async function hash(form, plain) {
     const text = await answer.text();
     if (plain.value !== password) return; // another one was typed meanwhile
     if (answer.ok) {
-      const input = document.getElementById(plain.dataset.plain);
       input.value = text;
       plain.value = "";
       input.dispatchEvent(new Event("input", { bubbles: true }));

@@ -1,4 +1,4 @@
-"""Progress on the command line says names of files: what they hold is neither markup nor control characters."""
+"""Progress on the command line names files: what a name holds is neither markup nor control characters."""
 
 from __future__ import annotations
 
