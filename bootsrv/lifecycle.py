@@ -68,12 +68,9 @@ def diskless(node: Node, image: str) -> Node:
 
 
 def from_disk(node: Node) -> Node:
-    """From its next boot on its own disk again. What that holds it will say itself."""
-    running = None if node.rooted is not None else node.running
-    state, error = node.state, node.error if node.state is NodeState.FAILED else None
-    if state is NodeState.RUNNING and running is None:
-        state = NodeState.REGISTERED
-    return replace(node, mode=BootMode.LOCAL, running=running, state=state, error=error)
+    """From its next boot on its own disk again; until then it runs what it runs."""
+    error = node.error if node.state is NodeState.FAILED else None
+    return replace(node, mode=BootMode.LOCAL, error=error)
 
 
 def rooted(node: Node, image: str, root: Root, now: float) -> Node:
@@ -82,8 +79,12 @@ def rooted(node: Node, image: str, root: Root, now: float) -> Node:
 
 
 def unrooted(node: Node) -> Node:
-    """The machine was handed something else to boot: its last root is not in use any more."""
-    return replace(node, rooted=None) if node.rooted is not None else node
+    """The machine was handed something else to boot: its last root is not in use any more. What its disk holds
+    it will say itself."""
+    if node.rooted is None:
+        return node
+    state = NodeState.REGISTERED if node.state is NodeState.RUNNING else node.state
+    return replace(node, rooted=None, running=None, state=state)
 
 
 def captured(node: Node) -> Node:

@@ -133,8 +133,10 @@ class TestMoving:
     def test_what_its_disk_holds_is_not_what_it_ran_diskless(self) -> None:
         node = Node(1, "n1", (MAC,), NodeState.RUNNING, running="debian@2", mode=BootMode.DISKLESS)
         back = lifecycle.from_disk(replace(node, rooted=Rooted("debian@2", NBD, 1.0)))
-        assert (back.running, back.state) == (None, NodeState.REGISTERED)
-        assert lifecycle.from_disk(node).running == "debian@2"
+        assert (back.running, back.state) == ("debian@2", NodeState.RUNNING), "until it boots"
+        back = lifecycle.unrooted(back)
+        assert (back.running, back.state, back.rooted) == (None, NodeState.REGISTERED, None)
+        assert lifecycle.unrooted(lifecycle.from_disk(node)).running == "debian@2"
 
 
 class TestPlan:
