@@ -79,8 +79,8 @@ def rooted(node: Node, image: str, root: Root, now: float) -> Node:
 
 
 def unrooted(node: Node) -> Node:
-    """The machine was handed something else to boot: its last root is not in use any more. What its disk holds
-    it will say itself."""
+    """The machine was handed something else to boot: its last root is not in use any more. What its disk
+    holds it will say itself."""
     if node.rooted is None:
         return node
     state = NodeState.REGISTERED if node.state is NodeState.RUNNING else node.state

@@ -25,8 +25,8 @@ class NamedSource(PackSource):
         manifest: Callable[[], SealedManifest], place: Callable[[str], str],
         window: int = WINDOW, cache: int = CACHE,
     ) -> None:  # fmt: skip
-        """`manifest` opens the version's own; `place`: where the pack with that hex id lies; `window`, `cache`
-        as for PackSource.
+        """`manifest` opens the version's own; `place`: where the pack with that hex id lies; `window` and
+        `cache` as for PackSource.
         """
 
         def whole(pack: str, start: int, length: int) -> bytes:

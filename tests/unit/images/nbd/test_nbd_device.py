@@ -62,7 +62,7 @@ def test_a_damaged_chunk_is_named_and_never_served(tmp_path: Path) -> None:
         try:
             served += read(device, block, block + 4096)
         except ChunkCorrupt as error:
-            assert re.fullmatch(r"a@1: /\S+( \(and .*\))? is damaged; run `bootsrv image verify --repair`.*", str(error))
+            assert re.match(r"a@1: /\S+( \(and .*\))? is damaged; run `bootsrv image verify", str(error))
             refused += 1
             served += good[block : block + 4096]
     assert refused and bytes(served) == good
