@@ -14,6 +14,8 @@ from images.diskplan import gpt_name, partition_path, type_guid
 from images.errors import BadInput
 from images.storage import Place, PlannedDisk, Storage
 
+NO_TABLE = "does not contain a recognized partition table"
+
 
 class Row(NamedTuple):
     """One partition that is there; start and size in bytes."""
@@ -29,13 +31,17 @@ class Row(NamedTuple):
 def table(disk: str) -> tuple[Row, ...]:
     """The disk's GPT; () when it has none that can be read."""
     try:
-        found = json.loads(run(["sfdisk", "--json", disk]))["partitiontable"]
+        found = _read(disk)
     except (CommandFailed, ValueError, KeyError):
         return ()
     if found.get("label") != "gpt":
         return ()
     sector = int(found.get("sectorsize", 512))
     return tuple(_row(disk, sector, row) for row in found.get("partitions", ()))
+
+
+def _read(disk: str) -> dict[str, Any]:
+    return dict(json.loads(run(["sfdisk", "--json", disk]))["partitiontable"])
 
 
 def _row(disk: str, sector: int, row: dict[str, Any]) -> Row:
@@ -77,6 +83,8 @@ def kept(storage: Storage, tables: dict[str, tuple[Row, ...]]) -> list[Place]:
             continue
         below = storage.partitions_below(place.device)
         for disk in storage.disks:
+            if not tables[disk.path]:
+                _surely_none(place, disk.path)
             names = {
                 gpt_name(extent.partition)
                 for extent in disk.plan.extents
@@ -89,6 +97,17 @@ def kept(storage: Storage, tables: dict[str, tuple[Row, ...]]) -> list[Place]:
                 raise must_stay(place, why)
             found.append(place)
     return list(dict.fromkeys(found))
+
+
+def _surely_none(place: Place, disk: str) -> None:
+    """Raises BadInput unless the disk really has no GPT: one that cannot be read may have one."""
+    try:
+        _read(disk)
+    except CommandFailed as error:
+        if NO_TABLE not in str(error):
+            raise must_stay(place, f"the table of {disk} cannot be read ({error})") from error
+    except (ValueError, KeyError) as error:
+        raise must_stay(place, f"the table of {disk} cannot be understood ({error})") from error
 
 
 def check_kept(place: Place) -> None:

@@ -134,6 +134,10 @@ STORAGE = resolve(
 )  # fmt: skip
 
 
+def blank(command, **_):
+    raise CommandFailed(f"sfdisk failed with code 1: sfdisk: {command[-1]}: {present.NO_TABLE}")
+
+
 def recorded(monkeypatch, rows):
     """What a ground does to a disk whose table has these rows."""
     steps = []
@@ -141,6 +145,7 @@ def recorded(monkeypatch, rows):
         monkeypatch.setattr(ground.disks, name, lambda *_, name=name: steps.append(name))
     for name in ("assemble", "create", "release"):
         monkeypatch.setattr(ground.volumes, name, lambda *_, name=name: steps.append(name))
+    monkeypatch.setattr(present, "run", blank)
     monkeypatch.setattr(ground.disks, "old_partitions", lambda _: [])
     monkeypatch.setattr(ground, "table", lambda _: rows)
     monkeypatch.setattr(ground, "filesystem", lambda device: {"TYPE": "ext4", "UUID": f"of {device}"})
@@ -283,6 +288,35 @@ def test_a_new_disk_has_nothing_to_keep(monkeypatch):
     made.look()
     made.partition()
     assert "wipe" in steps
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (CommandFailed("sfdisk failed with code 1: sfdisk: cannot open /dev/vda: Input/output error"),
+         "the table of /dev/vda cannot be read .*Input/output error"),
+        ('{"partitiontable": {"label": "gpt", "name": "a"b"}}', "the table of /dev/vda cannot be understood"),
+    ],
+)  # fmt: skip
+def test_a_table_that_cannot_be_read_may_be_of_data_to_keep(monkeypatch, said, why):
+    def run(*_, **__):
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    steps = recorded(monkeypatch, ())
+    monkeypatch.setattr(present, "run", run)
+    monkeypatch.setattr(ground, "table", table)
+    with pytest.raises(BadInput, match=f"data 'PHOTOS' is to be kept, but {why}"):
+        ground.Ground(KEPT, False, None, print).look()
+    assert steps == []
+    ground.Ground(KEPT, True, None, print).look()  # given up on purpose
+    ground.Ground(STORAGE, False, None, print).look()  # nothing is to be kept
+
+
+def test_a_blank_disk_is_known_by_what_sfdisk_says(image):
+    with pytest.raises(CommandFailed, match=present.NO_TABLE):
+        run(["sfdisk", "--json", image])
 
 
 def several(layout, *paths):
