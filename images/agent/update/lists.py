@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Callable
 
 EXCLUDE_FILE = "/etc/bootsrv/push.exclude"
@@ -40,12 +40,19 @@ def parse_patterns(text: str) -> list[str]:
 
 def matcher(patterns: Iterable[str]) -> Callable[[bytes], bool]:
     """Whether a manifest path is excluded: it matches, or a directory above it does."""
-    joined = re.compile("|".join(fnmatch.translate(pattern) for pattern in patterns) or r"(?!)")
+    each = [one for pattern in patterns for one in _with_below(pattern)]
+    joined = re.compile("|".join(map(fnmatch.translate, each)) or r"(?!)")
 
     def excluded(path: bytes) -> bool:
         return joined.match("/" + path.decode("utf-8", "surrogateescape")) is not None
 
     return excluded
+
+
+def _with_below(pattern: str) -> Iterator[str]:
+    yield pattern.rstrip("/") or pattern
+    if not pattern.endswith("*"):
+        yield pattern.rstrip("/") + "/*"
 
 
 def merge_shadow(image: str, node: str) -> str:
