@@ -141,7 +141,7 @@ def _facts(
         "warnings": warnings,
         "captured": {
             "host": options.host, "machine": _machine(options.root), "from": made_from,
-            "kernel": platform.release(), "at": int(time.time()),
+            "kernel": platform.release() if options.root == Path("/") else "", "at": int(time.time()),
         },
     }  # fmt: skip
 
