@@ -81,16 +81,25 @@ def show_table(headings: Sequence[str], rows: Iterable[Sequence[object]], empty:
 
 def show_fields(fields: Mapping[str, object]) -> None:
     """One thing, a line for each field that says something."""
-    shown = {name: value for name, value in fields.items() if value not in (None, "", [], {}, ())}
+    said = ((name, value) for name, value in fields.items() if value not in (None, "", [], {}, ()))
+    shown = {name.replace("_", " "): value for name, value in said}
     width = max(map(len, shown), default=0)
     for name, value in shown.items():
         click.echo(harmless(f"{name.ljust(width)}  {_plain(value)}"))
 
 
-def _plain(value: object) -> str:
+def _plain(value: object, inner: bool = False) -> str:
+    """A value in words: lists by commas, records as NAME=VALUE, what says nothing left out."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, list | tuple):
-        return ", ".join(str(item) for item in value)
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
+        between = "; " if any(isinstance(item, dict) for item in value) else "," if inner else ", "
+        return between.join(_plain(item, inner) for item in value)
+    if isinstance(value, dict):
+        said = {name: one for name, one in value.items() if one not in (None, "", [], {}, ())}
+        text = ", ".join(f"{name.replace('_', '-')}={_plain(one, inner=True)}" for name, one in said.items())
+        return f"({text})" if inner else text
+    return str(value)
 
 
 def harmless(text: str) -> str:

@@ -17,6 +17,7 @@ from bootsrv.cli.progress import progress_of
 from bootsrv.errors import BootsrvError
 
 if TYPE_CHECKING:
+    from bootsrv.appliance.images import Images
     from images.verify import Problem
     from images.versions import Version
 
@@ -143,15 +144,26 @@ def show(context: Context, ref: str, json_: bool) -> None:
     from bootsrv.records import version_record
     from images.sizes import human
 
-    record = version_record(context.appliance.images.resolve(ref))
+    images = context.appliance.images
+    version = images.resolve(ref)
+    record = version_record(version)
     if json_:
         show_json(record)
         return
     meta = record.pop("meta")
+    record["parent"] = _parent(images, version)
     record["created"] = f"{datetime.fromtimestamp(record['created']):%Y-%m-%d %H:%M:%S}"
     for key in ("bytes", "stored_bytes"):
         record[key] = f"{record[key]} ({human(record[key])})"
     show_fields({**record, **meta})
+
+
+def _parent(images: Images, version: Version) -> str | None:
+    """Its version, where it is still there: an id says nothing to a person."""
+    if version.parent is None:
+        return None
+    found = [one.ref for one in images.readable()[0] if one.id == version.parent]
+    return found[0] if found else f"{version.parent[:12]}, removed since"
 
 
 @image.command()
@@ -228,5 +240,6 @@ def verify(context: Context, repair: bool, json_: bool) -> None:
         if not found:
             click.echo("everything is as it was stored")
         elif repair:
-            click.echo(f"{len(left)} of it could not be mended" if left else "all of it is mended")
+            rest = f"{len(left)} {'problem is' if len(left) == 1 else 'problems are'} left: do what is said above"
+            click.echo(f"{rest}, then run this again" if left else "all of it is mended")
     sys.exit(1 if left else 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -59,6 +59,7 @@ def list_(context: Context, nodes: str | None, unknown: bool, everything: bool, 
 def show(context: Context, name: str, json_: bool) -> None:
     """One node: what it is, what it runs, what it is made of."""
     from bootsrv.records import leased, room_record, served_record
+    from images.sizes import human
 
     found = context.appliance.nodes.show(name)
     (record,) = leased([found], context.appliance.leases.held([found]))
@@ -79,9 +80,13 @@ def show(context: Context, name: str, json_: bool) -> None:
         record["agent"] = f"asked for orders, last at {_when(call.called)}"
     if looked is not None:
         record["drift"] = f"{looked.count} names differ from {looked.image}, as of {_when(looked.at)}"
+    if room is not None:
+        record["room"] = f"{human(room.used)} of {human(room.size)}, as of {_when(room.at)}"
     facts = record.pop("facts")
     for key in ("created", "last_seen"):
         record[key] = _when(record[key])
+    for key in ("diskless", "rooted", "armed", "served"):
+        record[key] = _for_people(record[key])
     show_fields({**record, **{f"facts.{key}": value for key, value in facts.items()}})
 
 
@@ -183,6 +188,24 @@ def _row(found: Node, held: IPv4Address | None) -> tuple[object, ...]:
         found.method if found.name else None, image, found.running,
         found.macs[0] if found.macs else None, ",".join(found.groups),
     )  # fmt: skip
+
+
+_BYTES = ("write_limit", "sent", "received", "written", "limit")
+
+
+def _for_people(record: dict[str, Any] | None) -> dict[str, Any]:
+    """Times and sizes of a part of a node's record, as people read them."""
+    from images.sizes import human
+
+    shown = dict(record or {})
+    for key, value in shown.items():
+        if key in ("at", "since"):
+            shown[key] = _when(value)
+        elif key in _BYTES and value is not None:
+            shown[key] = human(value)
+        elif key == "hit_rate" and value is not None:
+            shown[key] = f"{value:.0%}"
+    return shown
 
 
 def _when(at: float | None) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,6 +69,16 @@ def test_a_disk(config: Path, tmp_path: Path) -> None:
     assert made["kind"] == "disk" and made["meta"]["disk"]["size"] == disk.stat().st_size
     assert "raw, 1 files" in run(config, "image", "export", "d", tmp_path / "back.img")
     assert (tmp_path / "back.img").read_bytes() == disk.read_bytes()
+
+
+def test_a_version_is_shown_in_words(config: Path, tmp_path: Path) -> None:
+    for number in range(2):
+        bring(config, tmp_path, hostname=f"n{number}")
+    lines = run(config, "image", "show", "a").splitlines()
+    assert "parent        a@1" in lines and not [line for line in lines if "{" in line or "_" in line]
+    run(config, "image", "remove", "a@1")
+    lines = run(config, "image", "show", "a").splitlines()
+    assert [line for line in lines if re.fullmatch(r"parent +[0-9a-f]{12}, removed since", line)]
 
 
 def test_versions_in_use_stay(config: Path, tmp_path: Path) -> None:
