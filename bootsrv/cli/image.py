@@ -240,6 +240,7 @@ def verify(context: Context, repair: bool, json_: bool) -> None:
         if not found:
             click.echo("everything is as it was stored")
         elif repair:
-            rest = f"{len(left)} {'problem is' if len(left) == 1 else 'problems are'} left: do what is said above"
-            click.echo(f"{rest}, then run this again" if left else "all of it is mended")
+            rest = f"{len(left)} {'problem is' if len(left) == 1 else 'problems are'} left"
+            then = "do what is said above, then run this again"
+            click.echo(f"{rest}: {then}" if left else "all of it is mended")
     sys.exit(1 if left else 0)
