@@ -47,17 +47,22 @@ class SealedManifest:
         return lines
 
     def ids(self) -> Iterator[bytes]:
-        """The ids of `chunks`, found without parsing the lines: for who reads the entries as well, which is
-        where they are checked. Within a JSON text no quote stands by itself, so nothing in a name can look
-        like a chunk.
-        """
+        """The ids of `chunks`, as `ids_of` finds them."""
         for line in self.lines():
-            yield from map(unhexlify, _ID.findall(line))
+            yield from ids_of(line)
 
     def chunks(self) -> Iterator[Chunk]:
         """Every chunk in the order a writer of the tree needs them, repeats included."""
         for entry in self.entries():
             yield from entry.chunks
+
+
+def ids_of(line: bytes) -> Iterator[bytes]:
+    """The ids of an entry's chunks, found without parsing its line: for who reads the entries as well, which
+    is where they are checked. Within a JSON text no quote stands by itself, so nothing in a name can look
+    like a chunk.
+    """
+    return map(unhexlify, _ID.findall(line))
 
 
 def open_sealed(path: Path, public: bytes | None, id: str | None = None) -> SealedManifest:

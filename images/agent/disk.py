@@ -155,9 +155,14 @@ def _size_in(attribute: Path) -> Optional[int]:
         raise
 
 
+def label_of(part: Partition) -> str:
+    """The label that its file system gets; "" for none."""
+    return part.label or ("" if part.role == "data" else part.role)
+
+
 def make_filesystem(path: str, part: Partition, size: int, uuid: str, files: int) -> None:
     """Makes the file system with this UUID. `files`: inodes that the image needs on root."""
-    label = part.label or ("" if part.role == "data" else part.role)
+    label = label_of(part)
     if part.fs == "ext4":
         inodes = max(size // 16384, files * 2, 1024)
         named = ["-L", label] if label else []

@@ -54,10 +54,11 @@ class DiskDeploy(Deploy):
                 lambda pack, start, length: fetcher.get_range(f"/store/packs/{pack}", start, length),
             )
             meter = Meter(self.console, self.reporter, self.id, manifest.header.bytes)
-            written = diskimage.put_disk(manifest, source, path, meter)
+            put = diskimage.put_disk(manifest, source, path, meter, bool(self.task.get("wipe")))
             meter.finish()
-            note(f"{human(written)} written, {human(source.fetched)} fetched")
-        filled = Filled(Written(0, written), source.fetched, 0, 0, meter.seconds)
+            kept = f"{human(put.kept)} found on the disk, " if put.kept else ""
+            note(f"{kept}{human(put.written)} written, {human(source.fetched)} fetched")
+        filled = Filled(Written(0, put.written), source.fetched, put.kept, 0, meter.seconds)
         self._done(started, manifest, path, {}, filled)
 
     def leave(self) -> None:

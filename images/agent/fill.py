@@ -1,12 +1,14 @@
-"""Puts the image's files on the mounted file systems, with what they held before as seed.
+"""Puts the image's files on the mounted file systems; ones that hold an older tree are mended where they are.
 
-Law: the seed only ever saves time. When the disk does not take part (no room for both trees, a bad place,
-files that cannot be moved), the file systems are made new and the image is written from nothing; a server
-or network that fails costs nothing of what is there. Python 3.8, standard library only.
+Law: what is there only ever saves time. When the disk does not take part (no room for what differs, a bad
+place, something that only a new file system gets rid of), the file systems are made new and the image is
+written from nothing; a server or network that fails costs nothing of what is there. Python 3.8, standard
+library only.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,9 +18,11 @@ from images.agent import disk as disks
 from images.agent import verify
 from images.agent.client import Client
 from images.agent.ground import Ground
+from images.agent.inplace.compare import StrangeGround
+from images.agent.inplace.mend import Mended, mend
+from images.agent.inplace.places import Place, clear_way
 from images.agent.progress import Meter
 from images.agent.run import CommandFailed
-from images.agent.seed import Bed, Seed, forget, set_aside
 from images.agent.seeded_tree import write_seeded
 from images.agent.stash import Stash, free_memory, old_trees
 from images.errors import ImageError
@@ -39,6 +43,7 @@ class Filled(NamedTuple):
     seeded: int
     reused: int
     seconds: float
+    note: str = ""  # why nothing of the disk was used, if it should have been
 
     @property
     def text(self) -> str:
@@ -47,7 +52,7 @@ class Filled(NamedTuple):
         kept = f"{human(self.seeded)} found on the disk, " if self.seeded else ""
         return (
             f"{self.written.files} files, {human(self.written.bytes)}, {kept}"
-            f"{human(self.fetched)} fetched, {rate:.1f} MB/s"
+            f"{human(self.fetched)} fetched, {rate:.1f} MB/s{self.note}"
         )
 
 
@@ -70,26 +75,28 @@ class Fill:
             locator, lambda pack, start, length: fetcher.get_range(f"/store/packs/{pack}", start, length)
         )
         started = time.monotonic()
-        seed: Seed | Stash | None = None
+        found = None
+        note = ""
         try:
             if self._ground.reused:
-                seed = self._seeded(manifest, packs, known, meter)
-        except (CommandFailed, OSError) as error:  # the disk's fault; what the network does is raised
+                found = self._mended(manifest, packs, known, meter)
+        except (CommandFailed, OSError, StrangeGround) as error:  # the disk's fault; the network's is raised
+            note = f", made new: {error}"
             self._say(f"what was on the disk is given up: {error}")
             self._ground.format_again(manifest.header.files)
-        if seed is None:
+        seeded, reused = (found.found, found.kept + found.moved) if found is not None else (0, 0)
+        if found is None:
             disks.mount_all(self._ground.storage, self._target)
-        if seed is None and self._stash is not None:
-            seed = self._stash
-            write_seeded(manifest, packs, seed, self._target, meter)
-            seed.close()
-        elif seed is None:
-            write_tree(manifest, packs, self._target, meter)
+            if self._stash is not None:
+                write_seeded(manifest, packs, self._stash, self._target, meter)
+                seeded = self._stash.bytes
+                self._stash.close()
+            else:
+                write_tree(manifest, packs, self._target, meter)
         verify.drop_caches()
         meter.finish()
-        seeded, reused = (seed.bytes, seed.reused) if seed is not None else (0, 0)
         written = Written(manifest.header.files, manifest.header.bytes)
-        return Filled(written, packs.fetched, seeded, reused, time.monotonic() - started)
+        return Filled(written, packs.fetched, seeded, reused, time.monotonic() - started, note)
 
     def stash(self, manifest: SealedManifest, locator: Locator, known: Sequence[Mapping[str, Any]]) -> None:
         """Before the tables are made new: keeps in memory what the old file systems have of this image."""
@@ -110,30 +117,27 @@ class Fill:
         else:
             stash.close()
 
-    def _seeded(
+    def _mended(
         self, manifest: SealedManifest, packs: PackSource, known: Sequence[Mapping[str, Any]], meter: Meter
-    ) -> Seed:
-        beds, reused = [], []
-        for place in disks.mountable(self._ground.storage):
-            where = disks.mount(place, self._target)
-            if place in self._ground.reused:
-                prefix = (place.partition.mount or "/").strip("/").encode()
-                beds += [Bed(folder, prefix) for folder in set_aside(where)]
-                reused.append(where)
-        seed = Seed(beds, self._target)
+    ) -> Mended:
+        places: dict[bytes, Place] = {}
         try:
-            self._say("reading what is on the disk")
-            wanted, older = packs.locator.ids(), self._known(known, manifest)
-            for one in older:
-                seed.learn(one.entries(), wanted)
-            if not older or len(beds) > len(reused):  # nothing known, or an imaging was broken off
-                seed.learn(manifest.entries(), wanted)
-            write_seeded(manifest, packs, seed, self._target, meter)
+            for place in disks.mountable(self._ground.storage):
+                prefix = (place.partition.mount or "/").strip("/").encode()
+                clear_way(self._target, prefix, places)
+                where = disks.mount(place, self._target)
+                room = os.statvfs(where)
+                if place in self._ground.reused and room.f_blocks * room.f_frsize < place.size // 2:
+                    raise StrangeGround(f"the file system on {place.device} fills less than half of it")
+                # Only these say where on the device a file is.
+                plain = place.partition.fs in ("ext4", "xfs")
+                places[prefix] = Place(where, prefix, place.device if plain else None)
+            older = self._known(known, manifest)
+            self._say("comparing what is on the disk")
+            return mend(manifest, packs, older, self._target, places, meter)
         finally:
-            seed.close()
-        for where in reused:
-            forget(where)
-        return seed
+            for each in places.values():
+                each.close()
 
     def _known(self, rows: Sequence[Mapping[str, Any]], manifest: SealedManifest) -> list[SealedManifest]:
         """The older versions' manifests, as far as they are still there and properly signed."""

@@ -34,6 +34,7 @@ class Ground:
         self._kept_table = False
         self._stay: list[Place] = []  # data to keep that is there
         self._tables: dict[str, tuple[Row, ...]] = {}
+        self._why: list[str] = []  # what could have been used and is made new
 
     def look(self) -> None:
         """Reads what is there. Raises BadInput for data to keep that could not be."""
@@ -43,6 +44,7 @@ class Ground:
         self._stay = kept(self.storage, self._tables)
         why = {d.path: difference(d, self._tables[d.path]) for d in self.storage.disks}
         self._kept_table = not any(why.values())
+        self._why = [text for disk, text in why.items() if text and self._tables[disk]]
         above = [place for place in self._stay if place.disk is None]
         if above and not self._kept_table:
             raise must_stay(above[0], next(text for text in why.values() if text))
@@ -87,7 +89,7 @@ class Ground:
                 else:
                     self._new_table(disk.path)
         self._create()
-        return self.storage.text
+        return "; ".join((self.storage.text, *(f"made new: {text}" for text in self._why)))
 
     def _old_table(self, disk: PlannedDisk) -> None:
         """The table stays; what the firmware would start goes."""
@@ -113,6 +115,7 @@ class Ground:
                 if place.disk is None:
                     raise must_stay(place, f"what it lies on cannot be opened ({error})") from error
             self._say(f"what is on the disk cannot be used: {error}")
+            self._why.append(str(error))
             volumes.release()
             return False
         self.reused = [p for p in self.storage.places if p.partition.role in REUSABLE and self._sound(p)]
@@ -126,8 +129,11 @@ class Ground:
     def _sound(self, place: Place) -> bool:
         """Whether the right file system is there and its own tool finds nothing wrong (or mends it)."""
         fs = place.partition.fs
-        if filesystem(place.device).get("TYPE") != fs:
-            return False
+        found, label = filesystem(place.device), disks.label_of(place.partition)
+        if found.get("TYPE") != fs:
+            return self._unsound(place, f"it holds {found.get('TYPE', 'no file system')}, not {fs}")
+        if label and not label.startswith(found.get("LABEL", "").replace("\\", "") or "-"):
+            return self._unsound(place, f"its label is {found.get('LABEL', '')!r}, not {label!r}")
         try:
             if fs == "ext4":
                 run(["e2fsck", "-p", place.device], good=(0, 1))
@@ -137,9 +143,14 @@ class Ground:
                 run(["umount", str(where)])
                 disks.check_filesystem(place.device, fs)
         except ImageError as error:
-            self._say(f"{place.device} is made new: {error}")
-            return False
+            return self._unsound(place, str(error))
         return True
+
+    def _unsound(self, place: Place, why: str) -> bool:
+        """False, said."""
+        self._say(f"{place.device} is made new: {why}")
+        self._why.append(f"{place.device}: {why}")
+        return False
 
     def _create(self) -> None:
         layers = (*(a.key for a in self.storage.arrays), *(c.below for c in self.storage.crypts))
@@ -160,6 +171,7 @@ class Ground:
             self.uuids[place.device] = disks.new_uuid(p.fs)
             disks.make_filesystem(place.device, p, place.size, self.uuids[place.device], files)
             said.append(f"{p.fs} {p.role}")
+        said += [f"made new: {text}" for text in self._why if self._kept_table]
         said += [f"{p.partition.fs} {p.partition.role} used as it is" for p in self.reused]
         return ", ".join(said)
 

@@ -1,10 +1,9 @@
 """What the disk held before this imaging, as a source of chunks and of whole files.
 
-Before the new tree is written, everything on a file system is moved into a folder of its own
-(`set_aside`; renames, so it costs nothing). There each file is looked up by the manifests that may describe
-it: the version that ran here, and the one that a broken-off imaging was writing. The law: nothing is
-believed; a file or chunk is used only after its sha256 was checked, and no link in the old tree is
-followed. Python 3.8, standard library only.
+What the image has no use for where it is was moved into a folder of its own (inplace/aside.py). There each
+file is looked up by the manifests that may describe it: the version that ran here, and the one that a
+broken-off imaging was writing. The law: nothing is believed; a file or chunk is used only after its sha256
+was checked, and no link in the old tree is followed. Python 3.8, standard library only.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import shutil
 import stat
 from collections import deque
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -20,41 +18,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+from images.agent.inplace.flags import ENCRYPTED, SETTABLE, VERITY, clear_flags, flags_of
 from images.manifest import Chunk, Entry
 from images.tree_writer import fit_attributes
 
-ASIDE = ".bootsrv-old"
 FILES, BYTES = 32, 4 << 20  # read in one go by one thread
 READERS = max(2, min(4, os.cpu_count() or 1))
-STAYS = (ASIDE, "lost+found")
 _DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
-
-def set_aside(mount: Path) -> list[Path]:
-    """Empties a mounted file system into a folder in it; the folders so far, newest first.
-
-    An imaging that was broken off left such a folder already: what it had written becomes the next one.
-    """
-    home = mount / ASIDE
-    home.mkdir(mode=0o700, exist_ok=True)
-    numbers = sorted(int(p.name) for p in home.iterdir() if p.name.isdigit())
-    names = [name for name in os.listdir(mount) if name not in STAYS]  # noqa: PTH208 - any byte in names
-    if names:
-        numbers.append(numbers[-1] + 1 if numbers else 0)
-        folder = home / str(numbers[-1])
-        folder.mkdir(mode=0o700)
-        for name in names:
-            (mount / name).rename(folder / name)
-    return [home / str(number) for number in reversed(numbers)]
-
-
-def forget(mount: Path) -> None:
-    """Removes what `set_aside` kept; the root directory keeps its time."""
-    if (mount / ASIDE).exists():
-        before = mount.stat()
-        shutil.rmtree(mount / ASIDE)
-        os.utime(mount, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 class Bed:
@@ -131,9 +102,10 @@ class _Checked(NamedTuple):
 class Seed:
     """Finds chunks and files in beds. `reused` files and `bytes` tell what came from here."""
 
-    def __init__(self, beds: Sequence[Bed], target: Path) -> None:
-        self._beds = list(beds)
+    def __init__(self, beds: Sequence[Bed], target: Path, standing: bool = False) -> None:
+        """`standing`: what `target` holds already is right, and may be read, too."""
         self._target = Bed(target)  # where a reused file goes, and can still be read
+        self._beds = [*beds, self._target] if standing else list(beds)
         self._files: list[tuple[Bed, bytes]] = []  # bed, path in it
         self._where: dict[bytes, tuple[int, int]] = {}  # good chunk -> number of its file, offset
         self._whole: dict[tuple[Chunk, ...], int] = {}  # the chunks of a file that is all good -> its number
@@ -225,8 +197,13 @@ class Seed:
             return False
         try:
             found = os.fstat(handle)
-            if found.st_nlink != 1 or found.st_size != entry.size:
+            if found.st_nlink != 1 or found.st_size != entry.size or found.st_blocks * 512 < found.st_size:
                 return False
+            flags = flags_of(handle)
+            if flags & (ENCRYPTED | VERITY):
+                return False
+            if flags & SETTABLE:
+                clear_flags(handle, flags)
             try:
                 os.rename(path.rpartition(b"/")[2], name, src_dir_fd=bed.folder(path), dst_dir_fd=parent)
             except OSError as error:
@@ -256,7 +233,7 @@ class Seed:
     def close(self) -> None:
         """Releases everything."""
         self._shut()
-        for bed in (*self._beds, self._target):
+        for bed in dict.fromkeys((*self._beds, self._target)):
             bed.close()
 
 

@@ -35,7 +35,7 @@ def write_seeded(
     """Like `tree_writer.write_tree`. `target` holds nothing but what the seed set aside."""
     missing = (id for id in manifest.ids() if not seed.holds(id))
     stream = ahead(packs.stream(missing))
-    writer = _Writer(target, packs, seed, stream, progress, manifest.header.bytes)
+    writer = SeededWriter(target, packs, seed, stream, progress, manifest.header.bytes)
     with contextlib.closing(stream), contextlib.closing(writer):
         for entry in manifest.entries():
             writer.add(entry)
@@ -43,7 +43,9 @@ def write_seeded(
     return Written(writer.files, writer.bytes)
 
 
-class _Writer(TreeWriter):
+class SeededWriter(TreeWriter):
+    """Writes entries in manifest order; `stream` hands out the chunks that the seed has not."""
+
     def __init__(
         self,
         target: Path,

@@ -25,8 +25,8 @@ from typing import Any
 import peers
 
 from bootsrv.lab.seed import seeded_store
-from images.agent.seed import Bed, Seed, forget, set_aside
-from images.agent.seeded_tree import write_seeded
+from images.agent.inplace.mend import mend
+from images.agent.inplace.places import Place
 from images.fetch import PackSource
 from images.locator import Locator
 from images.progress import silent
@@ -118,16 +118,11 @@ def deploy(store: ImageStore, ref: str, url: str) -> Callable[[Path], int]:
     return work
 
 
-def reimage(store: ImageStore, ref: str, old: str, url: str) -> Callable[[Path], int]:
+def reimage(store: ImageStore, ref: str, old: str, url: str, device: str) -> Callable[[Path], int]:
     def work(target: Path) -> int:
         source, manifest = packs(store, ref, url), store.manifest(ref)
-        seed = Seed([Bed(folder) for folder in set_aside(target)], target)
-        wanted = set(manifest.ids())
-        for one in dict.fromkeys((old, ref)):
-            seed.learn(store.manifest(one).entries(), wanted)
-        write_seeded(manifest, source, seed, target, silent)
-        seed.close()
-        forget(target)
+        older = [] if old == ref else [store.manifest(old)]
+        mend(manifest, source, older, target, {b"": Place(target, b"", device)}, silent)
         return source.fetched
 
     return work
@@ -162,9 +157,9 @@ def measure(args: argparse.Namespace, home: Path, url: str, store: ImageStore) -
             line = f"curl -fsS {url}/clone | zstd -dcq | {tool} -r -o {disk.device} -L {home}/log; sync"
             found["partclone"] = best(args.rounds, lambda: timed(lambda: pipe(line)))
         fresh(deploy(store, args.old, url))
-        again = reimage(store, args.old, args.old, url)
+        again = reimage(store, args.old, args.old, url, disk.device)
         found["reimage same"] = best(args.rounds, lambda: disk.filled(again))
-        found["reimage next"] = disk.filled(reimage(store, args.new, args.old, url))
+        found["reimage next"] = disk.filled(reimage(store, args.new, args.old, url, disk.device))
         found["deploy next"] = fresh(deploy(store, args.new, url))
     finally:
         disk.close()

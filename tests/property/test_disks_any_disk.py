@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from images.blocks import regions, writing
 from images.blocks.bits import complement, merged, runs
+from images.blocks.comparing import compare_disk
 from images.blocks.device import FileDevice
-from images.blocks.writing import verify_disk, write_disk
+from images.blocks.writing import missing, verify_disk, write_disk
 from images.importing.from_disk import import_device
 from images.progress import silent
 from images.store import ImageStore
@@ -54,6 +55,47 @@ def test_any_disk(
             assert verify_disk(manifest.header, manifest.entries(), fd, 1 << 40) == manifest.header.bytes
             os.close(fd)
             assert (folder / "target").read_bytes() == bytes(data)
+        finally:
+            shutil.rmtree(folder)
+
+
+flips = st.lists(st.tuples(st.integers(0, 299_999), st.integers(1, 70_000), st.integers(0, 255)), max_size=6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(pieces, st.integers(1, 300_000), st.integers(1, 64), st.integers(0, 30), flips)
+def test_a_disk_that_holds_some_of_it(
+    content: list[tuple[int, bytes, int]], size: int, region: int, head: int,
+    changes: list[tuple[int, int, int]],
+) -> None:  # fmt: skip
+    data = bytearray(size)
+    for offset, text, times in content:
+        data[offset : offset + len(text) * times] = text * times
+        del data[size:]
+    data[-1:] = b"x"
+    there = bytearray(data)
+    for start, length, byte in changes:
+        there[start : start + length] = bytes([byte]) * len(there[start : start + length])
+    folder = Path(tempfile.mkdtemp())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(regions, "REGION", region * 4096)
+        patch.setattr(writing, "HEAD", head * 1000)
+        try:
+            (folder / "disk").write_bytes(data)
+            store = ImageStore.open(folder / "store")
+            with closing(FileDevice(folder / "disk")) as device:
+                manifest = store.manifest(import_device(store, "d", device, "", None, silent).id)
+            (folder / "target").write_bytes(there)
+            fd = os.open(folder / "target", os.O_RDWR)
+            found = compare_disk(manifest.header, manifest.entries(), fd)
+            assert found.all == (there == data)
+            wanted = [chunk.id for chunk in missing(manifest.header, manifest.entries(), found)]
+            chunks = store.source("d").stream(wanted)
+            written = write_disk(manifest.header, manifest.entries(), chunks, fd, found=found)
+            assert next(chunks, None) is None
+            os.close(fd)
+            assert (folder / "target").read_bytes() == bytes(data)
+            assert written + found.bytes >= manifest.header.bytes
         finally:
             shutil.rmtree(folder)
 

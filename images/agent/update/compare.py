@@ -19,6 +19,7 @@ from images.agent.update.folders import Folders
 from images.agent.update.state import BITS, STAMP, Known, line_hash, stamp
 from images.manifest import Entry, parse_entry, to_bytes
 from images.tree_reader import xattrs
+from images.tree_writer import UNOWNED
 
 _TYPES = {
     "dir": stat.S_IFDIR, "file": stat.S_IFREG, "symlink": stat.S_IFLNK, "fifo": stat.S_IFIFO,
@@ -26,7 +27,6 @@ _TYPES = {
 }  # fmt: skip
 _HEAD, _TAIL = b'{"path":"', b'","type":"'
 _NOTHING: Mapping[bytes, int] = {}
-UNOWNED = frozenset({"security.selinux"})  # given by the kernel's policy where the image has none
 
 
 class Differ(NamedTuple):

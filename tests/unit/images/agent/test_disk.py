@@ -138,7 +138,7 @@ def blank(command, **_):
     raise CommandFailed(f"sfdisk failed with code 1: sfdisk: {command[-1]}: {present.NO_TABLE}")
 
 
-def recorded(monkeypatch, rows):
+def recorded(monkeypatch, rows, **found):
     """What a ground does to a disk whose table has these rows."""
     steps = []
     for name in ("wipe", "clear", "partition", "unboot", "unmount_all"):
@@ -148,7 +148,8 @@ def recorded(monkeypatch, rows):
     monkeypatch.setattr(present, "run", blank)
     monkeypatch.setattr(ground.disks, "old_partitions", lambda _: [])
     monkeypatch.setattr(ground, "table", lambda _: rows)
-    monkeypatch.setattr(ground, "filesystem", lambda device: {"TYPE": "ext4", "UUID": f"of {device}"})
+    there = {"TYPE": "ext4", "LABEL": "root"}
+    monkeypatch.setattr(ground, "filesystem", lambda device: {**there, "UUID": f"of {device}", **found})
     monkeypatch.setattr(ground, "run", lambda *_, **__: "")
     return steps
 
@@ -182,6 +183,19 @@ def test_a_disk_that_is_already_as_wanted_keeps_its_table_and_root_but_cannot_bo
     assert made.guids["/dev/vda", 2] == "g2"
 
 
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [({"TYPE": "xfs"}, "it holds xfs, not ext4"), ({"LABEL": "home"}, "its label is 'home'")],
+)
+def test_a_file_system_that_is_not_as_declared_is_made_new_and_that_is_said(monkeypatch, found, why):
+    recorded(monkeypatch, wanted_rows(), **found)
+    monkeypatch.setattr(ground.disks, "make_filesystem", lambda *_: None)
+    made = ground.Ground(STORAGE, False, None, print)
+    made.look()
+    made.partition()
+    assert made.reused == [] and f"made new: /dev/vda4: {why}" in made.format(10)
+
+
 def test_a_clean_slate_was_asked_for(monkeypatch):
     steps = recorded(monkeypatch, wanted_rows())
     made = ground.Ground(STORAGE, True, None, print)
@@ -198,7 +212,7 @@ def test_any_difference_makes_a_new_table(monkeypatch, field):
     steps = recorded(monkeypatch, (*rows[:3], changed))
     made = ground.Ground(STORAGE, False, None, print)
     made.look()
-    made.partition()
+    assert f"made new: /dev/vda: partition 4 has {field}" in made.partition()
     assert "wipe" in steps and made.reused == []
 
 

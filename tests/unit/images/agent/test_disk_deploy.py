@@ -89,6 +89,32 @@ def test_a_disk_comes_back(rig: types.SimpleNamespace) -> None:
     assert done["image"] == "win@1" and done["disk"] == str(rig.target) and done["bytes"] == 3 * MIB
 
 
+def test_the_same_again_is_read_and_nothing_is_written(
+    rig: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.deploy.run()
+    before = rig.target.read_bytes()
+    monkeypatch.setattr(diskimage, "write_disk", lambda *_, **__: pytest.fail("nothing is to be written"))
+    rig.deploy.run()
+    done = rig.deploy.reporter.events[-1][2]
+    assert rig.target.read_bytes() == before
+    assert done["fetched"] == 0 and done["seeded"] == done["bytes"]
+
+
+def test_only_what_differs_is_fetched(rig: types.SimpleNamespace) -> None:
+    rig.deploy.run()
+    before = rig.target.read_bytes()
+    with rig.target.open("r+b") as disk:
+        disk.seek(6 * MIB)
+        disk.write(b"changed here")
+        disk.seek(4 * MIB + 5)
+        disk.write(b"and where there is nothing")
+    rig.deploy.run()
+    done = rig.deploy.reporter.events[-1][2]
+    assert rig.target.read_bytes() == before
+    assert 0 < done["fetched"] < 2.5 * MIB and done["seeded"] > 0.5 * MIB
+
+
 def test_a_disk_that_is_too_small_is_not_touched(rig: types.SimpleNamespace) -> None:
     before = rig.target.read_bytes()
     rig.disk["size"] = 7 * MIB

@@ -1,0 +1,105 @@
+"""Makes a mounted tree that holds an older one exactly the image's; only what differs is written.
+
+First all that is right stays and all that is in the way goes aside (compare.py); then what is marked is
+written, from what went aside, from what stands already, and from the server; then the aside folders go. A
+run that is broken off anywhere is completed by the next one, which finds what this one had made. Python 3.8,
+standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Container, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from images.agent.inplace.compare import Compare
+from images.agent.inplace.places import Place
+from images.agent.seed import Bed, Seed
+from images.agent.seeded_tree import SeededWriter
+from images.agent.update.folders import Folders
+from images.ahead import ahead
+from images.fetch import PackSource
+from images.manifest import Entry, parse_entry
+from images.progress import Progress
+from images.sealed import SealedManifest, ids_of
+
+
+class Mended(NamedTuple):
+    """`kept` files were right where they were; `moved` were elsewhere; `found` bytes were on the disk."""
+
+    kept: int
+    moved: int
+    found: int
+
+
+def mend(
+    manifest: SealedManifest,
+    packs: PackSource,
+    older: Sequence[SealedManifest],
+    target: Path,
+    places: Mapping[bytes, Place],
+    progress: Progress,
+) -> Mended:
+    """`places`: the file systems mounted at and below `target`, by path in the tree; closed afterwards.
+    `older`: manifests that may describe what is there.
+
+    Raises StrangeGround, OSError (the disk), and what `packs` raises.
+    """
+    tree = Folders(target)
+    try:
+        compare = Compare(manifest, tree, places, progress)
+        compare.run()
+        tree.forget()
+        moved, found = 0, compare.kept_bytes
+        if any(compare.marks):
+            moved, seeded = _write(manifest, packs, older, target, places, compare, progress)
+            found += seeded
+        for place in places.values():
+            place.aside.forget()
+    finally:
+        tree.close()
+        for place in places.values():
+            place.close()
+    return Mended(compare.kept_files, moved, found)
+
+
+def _write(
+    manifest: SealedManifest,
+    packs: PackSource,
+    older: Sequence[SealedManifest],
+    target: Path,
+    places: Mapping[bytes, Place],
+    compare: Compare,
+    progress: Progress,
+) -> tuple[int, int]:
+    """What is marked; files moved and bytes that the disk had."""
+    wanted = {id for line in _marked(manifest, compare.marks) for id in ids_of(line)}
+    beds = [Bed(folder, place.prefix) for place in places.values() for folder in place.aside.folders]
+    seed = Seed(beds, target, standing=True)
+    try:
+        for one in (*older, manifest) if wanted else ():
+            seed.learn(_holders(one, wanted), wanted)
+        lines = _marked(manifest, compare.marks)
+        missing = (id for line in lines for id in ids_of(line) if not seed.holds(id))
+        stream = ahead(packs.stream(missing))
+        writer = SeededWriter(target, packs, seed, stream, progress, manifest.header.bytes)
+        writer.bytes = compare.kept_bytes
+        with contextlib.closing(stream), contextlib.closing(writer):
+            for line in _marked(manifest, compare.marks):
+                writer.add(parse_entry(line))
+            writer.finish()
+        return seed.reused, seed.bytes
+    finally:
+        seed.close()
+
+
+def _marked(manifest: SealedManifest, marks: bytearray) -> Iterator[bytes]:
+    return (line for line, mark in zip(manifest.lines(), marks) if mark)  # noqa: B905 - Python 3.8
+
+
+def _holders(manifest: SealedManifest, wanted: Container[bytes]) -> Iterator[Entry]:
+    """The files that should hold something wanted."""
+    for line in manifest.lines():
+        if any(id in wanted for id in ids_of(line)):
+            yield parse_entry(line)
