@@ -128,7 +128,8 @@ def test_what_rotted_is_found_on_the_device(
         1 for e in machine.store.manifest("os@1").entries() if e.type == "file" and e.size
     ) - wrong  # fmt: skip
     if fs != "btrfs":
-        assert len(slow) < 12 and b"usr/lib/file7" in slow, "most was read from the device itself"
+        small = {path for path in slow if path.startswith(b"usr/lib/")}  # a large one may lie in parts
+        assert len(small) < 12 and b"usr/lib/file7" in small, "most was read from the device itself"
     assert machine.seen() == snapshot(machine.tree)
     machine.unmount()
     machine.mount("")
