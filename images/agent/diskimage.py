@@ -48,14 +48,14 @@ def put_disk(
         found = None
         if not blank and looks_known(header, manifest.entries(), handle):
             found = compare_disk(header, manifest.entries(), handle, progress)
-        if found is not None and found.all:
-            return Put(0, found.bytes)
-        wanted = manifest.chunks() if found is None else missing(header, manifest.entries(), found)
-        chunks = source.stream(chunk.id for chunk in wanted)
-        written = write_disk(header, manifest.entries(), chunks, handle, progress=progress, found=found)
-        drop_caches()
-        verify_disk(header, manifest.entries(), handle, BUDGET)
-        if shape.get("table") == "gpt" and size > shape["size"]:
+        written = 0
+        if found is None or not found.all:
+            wanted = manifest.chunks() if found is None else missing(header, manifest.entries(), found)
+            chunks = source.stream(chunk.id for chunk in wanted)
+            written = write_disk(header, manifest.entries(), chunks, handle, progress=progress, found=found)
+            drop_caches()
+            verify_disk(header, manifest.entries(), handle, BUDGET)
+        if shape.get("table") == "gpt" and size > shape["size"]:  # perhaps cut off just before, the last time
             move_backup(handle, size, shape["sector"])
     finally:
         os.close(handle)

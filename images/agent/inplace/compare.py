@@ -95,7 +95,7 @@ class Compare:
         """What the answers of the readers decide: wrong files, and the links to them."""
         for file in self._content.wrong:
             self._mark(file.number, file.parent)
-            self._away(file.entry.path)
+            self._away(file.path)
         for number, parent, path, target, inode in self._links:
             first = self._first.get(target)
             if first is None or first[0] != inode or self.marks[first[1]]:
@@ -183,8 +183,8 @@ class Compare:
                 return False
             fit_attributes(entry, fd, info)
             if entry.size:
-                self._content.add(File(number, here.number, fd, entry), here.place.device)
-                handed = True
+                handed = True  # closed there
+                self._content.add(File(number, here.number, entry), fd, here.place.device)
         finally:
             if not handed:
                 os.close(fd)

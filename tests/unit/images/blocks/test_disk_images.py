@@ -13,12 +13,15 @@ import pytest
 from diskmaking import MIB, ext, put, run, soiled, sparse, tree
 from imagestore import make
 
+from images.agent import diskimage
+from images.agent.diskimage import put_disk
 from images.blocks.gpt_move import move_backup
 from images.blocks.regions import read_regions, shape_of
 from images.blocks.table import read_table
 from images.blocks.writing import check_target, verify_disk, write_disk
 from images.errors import BadInput, ChunkCorrupt
 from images.importing.from_disk import import_disk
+from images.progress import silent
 from images.store import ImageStore
 from images.versions import Version
 
@@ -129,6 +132,28 @@ def test_to_a_blank_sparse_file_and_a_larger_disk(disk: Path, tmp_path: Path) ->
     raw[512:1024] = bytes(512)  # the copy at the end serves as well
     table = read_table(lambda at, size: bytes(raw[at : at + size]), len(raw), 512)
     assert table.kind == "gpt" and [part.number for part in table.parts] == [1, 2, 3]
+
+
+def test_cut_off_before_the_table_was_moved_that_is_done_the_next_time(
+    disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Cut(Exception):
+        """The power is gone."""
+
+    def cut(*_: object) -> bool:
+        raise Cut
+
+    store = make(tmp_path)
+    manifest = store.manifest(import_disk(store, "d", disk).id)
+    larger = sparse(tmp_path / "larger", SIZE + 64 * MIB)
+    monkeypatch.setattr(diskimage, "drop_caches", lambda: None)
+    with monkeypatch.context() as patch, pytest.raises(Cut):
+        patch.setattr(diskimage, "move_backup", cut)
+        put_disk(manifest, store.source("d"), str(larger), silent)
+    again = put_disk(manifest, store.source("d"), str(larger), silent)
+    assert again == (0, manifest.header.bytes), "all of it was there"
+    verdict = subprocess.run(["sfdisk", "--verify", str(larger)], capture_output=True, text=True, check=True)
+    assert "No errors" in verdict.stdout and not verdict.stderr
 
 
 @pytest.mark.parametrize("kind", ["qcow2", "vmdk", "vhdx", "vdi"])
