@@ -52,4 +52,3 @@ def loosen(name: bytes, parent: int) -> None:
             clear_flags(fd, found)
     finally:
         os.close(fd)
-
