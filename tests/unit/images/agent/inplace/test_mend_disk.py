@@ -219,7 +219,8 @@ def test_a_thousand_small_files_leave_descriptors_for_others(
     fs: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process of the imager's may have 1,024: slow readers must not collect open files."""
-    (machine.tree / "usr").mkdir()
+    for folder in ("etc", "usr"):
+        (machine.tree / folder).mkdir()
     for number in range(3000):
         (machine.tree / f"usr/file{number}").write_bytes(b"%d" % number * 200)
     machine.publish()
@@ -243,6 +244,7 @@ def test_a_thousand_small_files_leave_descriptors_for_others(
 
 
 def test_a_bad_place_on_the_device_costs_only_time(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    (machine.tree / "etc").mkdir()
     files(machine.tree, random.Random(3))
     machine.publish()
     machine.add("", "ext4")
