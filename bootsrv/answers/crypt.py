@@ -64,8 +64,9 @@ def _crypted(password: str, kind: str, salted: int) -> str:
 
 
 def crypt(password: str, setting: str) -> str:
-    """crypt(3): the hash by a setting, which may be a hash that was made before; "" where that is none.
-    Threads may share it: libcrypt's own `crypt` has one place for the result of all."""
+    """crypt(3): the hash by a setting, which may be a hash that was made before; no hash ("*0" or "", as the
+    library has it) where that is none. Threads may share it: libcrypt's own `crypt` has one place for the
+    result of all."""
     place = ctypes.create_string_buffer(_PLACE)
     done: bytes | None = _library().crypt_r(password.encode(), setting.encode(), place)
     return done.decode() if done else ""
