@@ -13,7 +13,7 @@ import traceback
 
 import click
 
-from bootsrv.cli.context import Context
+from bootsrv.cli.context import Context, harmless
 from bootsrv.errors import BootsrvError, Needed
 
 # name -> (module, attribute, one line of help)
@@ -117,7 +117,9 @@ def main() -> None:
 def _fail(error: Exception, code: int, text: str | None = None) -> None:
     if "--debug" in sys.argv:
         traceback.print_exception(error)
-    click.echo(f"bootsrv: {text or error}", err=True)
+    lines = str(text or error).split("\n")  # some are a machine's own words
+    joined = "\n".join(map(harmless, lines))
+    click.echo(f"bootsrv: {joined}", err=True)
     sys.exit(code)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bootsrv.cli import registering
-from bootsrv.cli.context import Context, as_json, pass_context, show_fields, show_json, show_table
+from bootsrv.cli.context import Context, as_json, harmless, pass_context, show_fields, show_json, show_table
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address
@@ -107,7 +107,7 @@ def apply(context: Context, nodes: str, json_: bool) -> None:
             done[name] = list(verbs.roots.apply(found))
         except BootsrvError as error:
             failed[name] = str(error)
-            click.echo(str(error), err=True)
+            click.echo(harmless(str(error)), err=True)
             continue
         if not json_:
             click.echo(f"{name}: {', '.join(done[name]) or 'nothing was different'}")

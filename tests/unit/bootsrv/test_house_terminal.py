@@ -12,9 +12,9 @@ from click.testing import CliRunner
 
 from bootsrv.appliance.appliance import Appliance
 from bootsrv.appliance.nodes import Wanted
-from bootsrv.cli.main import cli
+from bootsrv.cli.main import cli, main
 from bootsrv.config import load
-from bootsrv.errors import Invalid
+from bootsrv.errors import BootsrvError, Invalid
 from bootsrv.model import NodeState, Root, Rooted, RootKind, Writes
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m"
@@ -48,6 +48,21 @@ def test_nothing_steers_the_terminal(file: Path, verbs: Appliance, words: tuple[
     assert done.exit_code == 0, done.output
     assert "owned" in done.output
     assert not {"\x1b", "\x07", "\x9b"} & set(done.output)
+
+
+def test_nor_does_an_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A node's own words may be in it."""
+
+    def failed(**given: object) -> None:
+        raise BootsrvError(f"n1: {EVIL}\nand more")
+
+    monkeypatch.setattr(cli, "main", failed)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("bootsrv: n1: ") and said.endswith("\nand more\n") and "owned" in said
+    assert not {"\x1b", "\x07", "\x9b"} & set(said)
 
 
 @pytest.mark.parametrize("address", ["010.77.0.1", "١.1.1.1", "10.77.0", "10.77.0.256"])
