@@ -65,7 +65,7 @@ class Appliance:
         self.deploys = Deploys(config, registry, self.images, clock)
         self.exports = Exports(config, registry, self.images)
         self.nodes = Nodes(config, registry, self.images, clock)
-        self.groups = Groups(registry)
+        self.groups = Groups(registry, self.images)
         self.leases = Leases(registry, clock)
         self.identities = Identities(registry, clock)
         self.roster = Roster(registry)

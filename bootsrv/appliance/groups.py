@@ -8,6 +8,7 @@ from typing import Any
 
 from bootsrv import names
 from bootsrv.appliance import checks, wishes
+from bootsrv.appliance.images import Images
 from bootsrv.errors import Invalid
 from bootsrv.model import BootMode, GroupBoot
 from bootsrv.registry.registry import Registry
@@ -26,8 +27,8 @@ class Group:
 class Groups:
     """Verbs on groups."""
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+    def __init__(self, registry: Registry, images: Images) -> None:
+        self._registry, self._images = registry, images
 
     def list(self) -> Sequence[Group]:
         """Every group that says something or has nodes."""
@@ -50,8 +51,11 @@ class Groups:
 
     def set_boot(self, name: str, mode: str | None, wish: wishes.Wish, clear: Sequence[str] = ()) -> Group:
         """Say how a group's nodes boot; `clear` takes back: mode, root, writes, paths, write-limit. A node's
-        own word counts more. Raises Invalid."""
+        own word counts more. Raises Invalid, also when one of them would be diskless with an image that
+        cannot be a root."""
         name = names.group(name)
+        if mode == BootMode.DISKLESS:
+            self._images.look_ahead(node.image for node in self._registry.nodes.list(group=name))
         with self._registry.transaction():
             boot = self._registry.nodes.group_boot(name)
             for key in clear:
@@ -68,6 +72,8 @@ class Groups:
             for node in self._registry.nodes.list(group=name):
                 if node.boots is BootMode.DISKLESS:
                     wishes.fits(node.root)
+                    if node.image is not None:
+                        self._images.rootable(node.image)
             return self._show(name, self._registry.nodes.group_options([name]))
 
     def set_profile(self, name: str, profile: str | None) -> Group:

@@ -108,6 +108,7 @@ class Nodes:
         """
         if wanted.name is None:
             raise Invalid("a node needs a name")
+        self._look_ahead(wanted)
         with self._registry.transaction():
             seen = [self._registry.nodes.by_mac(names.mac(mac)) for mac in wanted.macs or ()]
             for node in seen:
@@ -126,6 +127,7 @@ class Nodes:
         """
         if wanted.name is None:
             raise Invalid("a node needs a name")
+        self._look_ahead(wanted)
         with self._registry.transaction():
             node = self.show(ref)
             if node.state is not NodeState.DISCOVERED:
@@ -179,6 +181,7 @@ class Nodes:
         if len(macs) > len(members):
             raise Invalid(f"{len(macs)} MACs for {len(members)} nodes")
         start = names.address(first_address) if first_address else None
+        self._look_ahead(wanted)
         with self._registry.transaction():
             made = []
             for place, name in enumerate(members):
@@ -192,6 +195,7 @@ class Nodes:
 
     def set(self, ref: str, wanted: Wanted) -> Node:
         """Change a registered node. A new image is used at its next imaging; nothing is armed by this."""
+        self._look_ahead(wanted, self.show(ref))
         with self._registry.transaction():
             node = self.show(ref)
             if node.state is NodeState.DISCOVERED:
@@ -267,6 +271,12 @@ class Nodes:
         if text:  # nothing to tell: a form that was saved as it was
             self._registry.events.add(self._clock(), kind, text, None, stored.id)
         return stored
+
+    def _look_ahead(self, wanted: Wanted, node: Node | None = None) -> None:
+        groups = self._registry.nodes.groups_boot(tuple(wanted.groups or ()))
+        modes = (wanted.mode, groups.mode, node and node.boots)
+        if BootMode.DISKLESS in modes:
+            self._images.look_ahead([wanted.image or (node.image if node else self._config.nodes.image)])
 
     def _bootable_root(self, node: Node) -> None:
         """Its image is one that can be a root: after the boot would be too late to find out."""

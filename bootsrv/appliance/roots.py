@@ -47,6 +47,7 @@ class Roots:
 
         An arming is taken back; their disks are left as they are. Raises Invalid, NotFound, Conflict.
         """
+        self._images.look_ahead(image or node.image for node in nodes)
         with self._registry.transaction():
             return [self._move(self._fresh(node), image, wanted) for node in nodes]
 

@@ -3,7 +3,7 @@ turned by hand."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ class FakeImages:
         return self.resolve(ref)
 
     rootable = bootable
+
+    def look_ahead(self, refs: Iterable[str | None]) -> None: ...
 
     def resolve(self, ref: str) -> Version:
         name, _, number = ref.partition("@")
@@ -87,6 +89,6 @@ def house(config: Config, registry: Registry, clock: Clock) -> Appliance:
     """An appliance whose store holds debian@1 and debian@2."""
     appliance = Appliance(config, registry, clock)
     images = FakeImages()
-    for verbs in (appliance.nodes, appliance.deploys, appliance.roots):
+    for verbs in (appliance.nodes, appliance.deploys, appliance.roots, appliance.groups):
         verbs._images = images  # type: ignore[assignment]
     return appliance

@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -66,6 +69,39 @@ def test_a_root_over_the_network_needs_a_kernel_with_its_modules(verbs: Applianc
         verbs.deploys.reimage([node])
     with pytest.raises(Invalid, match=said):
         verbs.roots.move([node], "good", Wanted())
+
+
+def test_a_group_is_not_made_diskless_with_an_image_that_cannot_be_a_root(verbs: Appliance) -> None:
+    node = verbs.nodes.add(Wanted(name="n1", image="good", groups=["rack3"]))
+    with pytest.raises(Invalid, match="image good@1: no machine can boot it diskless"):
+        verbs.groups.set_boot("rack3", BootMode.DISKLESS, Wanted())
+    assert verbs.nodes.show("n1") == node and verbs.groups.list()[0].boot.mode is None
+
+
+def test_no_manifest_is_read_while_the_registry_is_locked(
+    verbs: Appliance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 200,000 names it takes seconds, and a lease that is granted meanwhile waits."""
+    folder = "usr/lib/modules/6.1.0"
+    files = {f"{folder}/vmlinuz": b"x", f"{folder}/modules.builtin": b"y", "boot/vmlinuz-6.1.0": b"z"}
+    store, read = verbs.images.store(), []
+
+    def manifest(id: str, of: Any = store.manifest) -> Any:
+        read.append(id)
+        with closing(sqlite3.connect(verbs.config.registry_file, timeout=0)) as other:
+            other.execute("BEGIN IMMEDIATE")  # raises where it is locked
+        return of(id)
+
+    monkeypatch.setattr(store, "manifest", manifest)
+    for name in ("a", "b", "c", "d", "e"):
+        publish(store, name, {**files, "etc/hostname": name.encode()})
+    verbs.nodes.add(Wanted(name="n1", image="a", mode=BootMode.DISKLESS))
+    verbs.nodes.set("n1", Wanted(image="b"))
+    verbs.nodes.add(Wanted(name="n2", image="c", groups=["rack3"]), arm=False)
+    verbs.groups.set_boot("rack3", BootMode.DISKLESS, Wanted())
+    verbs.nodes.add_range("m", "1", "2", wanted=Wanted(image="d", groups=["rack3"]))
+    verbs.roots.move([verbs.nodes.show("n1")], "e", Wanted())
+    assert len(read) == len(set(read)) == len("abcde")
 
 
 def test_a_damaged_list_hides_no_other_image(verbs: Appliance, config: Config) -> None:
