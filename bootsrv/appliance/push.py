@@ -145,7 +145,7 @@ class Pushes:
         ref = image or node.image
         if node.state is not NodeState.RUNNING:
             raise Conflict(
-                f"{node.name or node.macs[0]} is {node.state}: only running nodes can be pushed to"
+                f"{node.name or node.macs[0]} is {node.state}: only running nodes can be asked or pushed to"
             )
         if node.rooted is not None:
             raise Conflict(

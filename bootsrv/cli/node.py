@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,14 +144,32 @@ def diskkey(context: Context, nodes: str, json_: bool) -> None:
 @as_json
 @pass_context
 def drift(context: Context, nodes: str, checksum: bool, json_: bool) -> None:
-    """Ask running NODES how they differ from their image now. What is excluded is not counted."""
+    """Ask running NODES how they differ from their image now. What is excluded is not counted.
+
+    A node that cannot be asked is named at the end; the others are shown.
+    """
+    from bootsrv import waves
+    from bootsrv.errors import BootsrvError
+
     verbs = context.appliance
-    found = {one.name or "": verbs.pushes.drift(one, checksum) for one in verbs.nodes.select(nodes)}
+    said: dict[int, Mapping[str, Any]] = {}
+
+    def one(node: Node) -> None:
+        said[node.id] = verbs.pushes.drift(node, checksum)
+
+    asked = verbs.nodes.select(nodes)
+    outcome = waves.run(asked, one, max_fail=len(asked))
+    found = {node.name or "": said[node.id] for node in asked if node.id in said}
     if json_:
-        show_json(found)
-        return
-    rows = [(name, how, path) for name, said in found.items() for path, how in said.get("files", ())]
-    show_table(("NODE", "HOW", "NAME"), rows, "no node differs from its image")
+        show_json(found | {node.name or "": {"error": str(error)} for node, error in outcome.failed})
+    else:
+        rows = [(name, how, path) for name, its in found.items() for path, how in its.get("files", ())]
+        if rows or found:
+            some = " of those that could be asked" if outcome.failed else ""
+            show_table(("NODE", "HOW", "NAME"), rows, f"no node{some} differs from its image")
+    if outcome.failed:
+        why = "; ".join(str(error) for _, error in outcome.failed)
+        raise BootsrvError(f"{len(outcome.failed)} of {len(asked)} could not be asked: {why}")
 
 
 @node.command(name="import")

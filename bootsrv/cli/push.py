@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 HEADINGS = ("NODE", "FROM", "TO", "FILES", "PACKAGES", "RESTART", "REBOOT", "TO MOVE")
 FEW = 6  # services named in the table
+NAMED = 5  # failures in the last line; each was said when it happened
 
 
 @click.command()
@@ -49,6 +50,7 @@ def push(
     """
     from bootsrv import waves
     from bootsrv.appliance.push import Wanted
+    from bootsrv.errors import BootsrvError
 
     verbs = context.appliance
     wanted = Wanted(image, confirm, reboot, checksum, not no_patches, via)
@@ -60,7 +62,12 @@ def push(
 
     def one(step: Step) -> None:
         name = step.node.name or ""
-        reports[name] = verbs.pushes.push(step, wanted, _Hearing(name, quiet=json_))
+        try:
+            reports[name] = verbs.pushes.push(step, wanted, _Hearing(name, quiet=json_))
+        except (BootsrvError, OSError) as error:
+            if not json_:
+                _say(f"{name}: failed: {str(error).removeprefix(f'{name}: ')}")
+            raise
         if not json_:
             _say(f"{name}: {_result(step, reports[name])}")
 
@@ -75,7 +82,9 @@ def _close(outcome: Outcome[Step]) -> None:
     from bootsrv.errors import BootsrvError
 
     if outcome.failed:
-        why = "; ".join(str(error) for _, error in outcome.failed[:5])
+        why = "; ".join(str(error) for _, error in outcome.failed[:NAMED])
+        more = len(outcome.failed) - NAMED
+        why += f"; and {more} more, above and in `bootsrv events`" if more > 0 else ""
         left = f"; not started: {', '.join(s.node.name or '' for s in outcome.left)}" if outcome.left else ""
         tried = len(outcome.done) + len(outcome.failed)
         raise BootsrvError(f"{len(outcome.failed)} of {tried} failed: {why}{left}")

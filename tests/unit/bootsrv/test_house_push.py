@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 import threading
 from collections.abc import Mapping
@@ -10,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from imagestore import noise, publish
 
 from bootsrv import pushstore, sshkey, waves
 from bootsrv.appliance.appliance import Appliance
 from bootsrv.appliance.nodes import Wanted as NodeWanted
-from bootsrv.appliance.push import Wanted
+from bootsrv.appliance.push import Step, Wanted
+from bootsrv.cli.context import Context
+from bootsrv.cli.main import cli
 from bootsrv.config import Config
 from bootsrv.errors import BootsrvError, Conflict, Invalid
 from bootsrv.model import Node, NodeState
@@ -39,8 +43,8 @@ def verbs(config: Config, registry: Registry) -> Appliance:
     return made
 
 
-def running(verbs: Appliance, name: str = "n1", address: str = "127.0.0.1") -> Node:
-    node = verbs.nodes.add(NodeWanted(name=name, image="debian", address="10.77.0.11"), arm=False)
+def running(verbs: Appliance, name: str = "n1", address: str = "10.77.0.11") -> Node:
+    node = verbs.nodes.add(NodeWanted(name=name, image="debian", address=address), arm=False)
     node = replace(node, state=NodeState.RUNNING, running="debian@1")
     verbs.registry.upkeep.set_host_keys(node.id, [KEY])
     return verbs.registry.nodes.save(node)
@@ -206,3 +210,46 @@ def test_canaries_first_and_stop_at_too_many_failures() -> None:
     assert [item for item, _ in outcome.failed] == [3, 4] and outcome.left == [5, 6, 7]
     assert waves.run([3, 1, 2], act, canary=1, max_fail=5).left == [1, 2], "a canary that fails ends it"
     assert len(waves.run([0, 3, 4, 5], act, jobs=4, max_fail=2).done) == 2
+
+
+def on_the_command_line(monkeypatch: pytest.MonkeyPatch, verbs: Appliance, *words: str) -> Result:
+    monkeypatch.setattr(Context, "appliance", verbs)
+    return CliRunner().invoke(cli, list(words))
+
+
+def test_drift_of_many_is_shown_although_one_is_away(
+    verbs: Appliance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of those that come after it."""
+    for number in (1, 2, 3):
+        running(verbs, f"n{number}", f"10.77.0.{10 + number}")
+
+    def asked(node: Node, checksum: bool) -> Mapping[str, Any]:
+        if node.name == "n2":
+            raise BootsrvError("n2: no route to host")
+        return {"drift": 1, "files": [["/etc/motd", "content"]]}
+
+    monkeypatch.setattr(verbs.pushes, "drift", asked)
+    done = on_the_command_line(monkeypatch, verbs, "node", "drift", "n[1-3]")
+    shown = [line.split() for line in done.stdout.splitlines()]
+    assert shown[1:] == [["n1", "content", "/etc/motd"], ["n3", "content", "/etc/motd"]]
+    assert str(done.exception) == "1 of 3 could not be asked: n2: no route to host"
+    done = on_the_command_line(monkeypatch, verbs, "node", "drift", "n[1-3]", "--json")
+    assert json.loads(done.stdout)["n2"] == {"error": "n2: no route to host"} and done.exit_code
+
+
+def test_each_failure_of_a_push_is_said_when_it_happens(
+    verbs: Appliance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"n{number}" for number in range(1, 9)]
+    for number, name in enumerate(names, 11):
+        running(verbs, name, f"10.77.0.{number}")
+
+    def pushed(step: Step, wanted: Wanted, hear: object) -> Mapping[str, Any]:
+        raise BootsrvError(f"{step.node.name}: disk full")
+
+    monkeypatch.setattr(verbs.pushes, "push", pushed)
+    done = on_the_command_line(monkeypatch, verbs, "push", "n[1-8]", "--jobs", "1", "--max-fail", "8")
+    assert done.stdout.splitlines() == [f"{name}: failed: disk full" for name in names]
+    assert str(done.exception).startswith("8 of 8 failed: n1: disk full;")
+    assert str(done.exception).endswith("n5: disk full; and 3 more, above and in `bootsrv events`")
