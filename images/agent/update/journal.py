@@ -141,14 +141,20 @@ def look(tree: Folders, path: bytes, type: str) -> Entry:
 
 
 def forward(tree: Folders, journal: Journal) -> None:
-    """Does what is not done yet. Raises OSError; then the journal is as good as before."""
+    """Does what is not done yet. Raises OSError with the step's path; then the journal is as good as
+    before."""
     for step in journal.steps:
-        if step.kind == "put":
-            _put(tree, step)
-        elif step.kind == "take":
-            _take(tree, step)
-        elif step.new is not None:
-            adjust(tree, step.new)
+        try:
+            if step.kind == "put":
+                _put(tree, step)
+            elif step.kind == "take":
+                _take(tree, step)
+            elif step.new is not None:
+                adjust(tree, step.new)
+        except OSError as error:  # it knows a name below an open directory, or a number
+            if error.errno is None:
+                raise
+            raise OSError(error.errno, error.strerror, "/" + os.fsdecode(step.path)) from error
     _sync(tree, journal)
 
 

@@ -4,6 +4,7 @@ completed."""
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -171,3 +172,16 @@ def test_a_nasty_tree(tmp_path: Path) -> None:
             for name in [path for path in rows if path.startswith((b"dev", b"etc/hostname"))]:
                 del rows[name]
         assert seen == wanted
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes a file immutable")
+def test_a_name_that_cannot_be_switched_is_told_with_its_path(house: House) -> None:
+    """It is met under an open directory, by its last part alone."""
+    before = comparable(snapshot(house.root))
+    subprocess.run(["chattr", "+i", house.root / "usr/bin/foo"], check=True)
+    try:
+        with pytest.raises(OSError, match=r"not permitted: '/usr/bin/foo'"):
+            house.push()
+    finally:
+        subprocess.run(["chattr", "-i", house.root / "usr/bin/foo"], check=True)
+    assert comparable(snapshot(house.root)) == before
