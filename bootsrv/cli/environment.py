@@ -22,6 +22,12 @@ REFUSED = (errno.EACCES, errno.EPERM)
 LITTLE = 16 << 20  # bytes: less than any of our writes needs
 
 
+def at(error: OSError, target: Path) -> OSError:
+    """The same error; a full disk is that of `target`, of which an export's errors know only names in the
+    image, or none."""
+    return OSError(error.errno, error.strerror, str(target)) if error.errno in FULL else error
+
+
 class EnvironmentFailed(BootsrvError):
     """The text is what `explained` made of an OSError."""
 
@@ -37,23 +43,42 @@ def explained(error: OSError, context: Context | None) -> str:
 
 
 def _room(error: OSError, context: Context | None) -> str:
-    """What is full, and how to make room."""
-    found = []
-    for place in _places(error, context):
+    """What is full, and how to make room: by old versions only where the store may be what is full."""
+    places, found = list(_places(error, context)), {}
+    for place in places:
         with suppress(OSError):
             free = shutil.disk_usage(place).free
             if free < LITTLE:
-                found.append(f"{place} has {free >> 20} MiB left")
-    where = ", ".join(dict.fromkeys(found)) or "the disk that this writes to is full"
-    return f"{where}: make room there (old image versions: `bootsrv image prune`, then `image gc`)"
+                found[place] = f"{place} has {free >> 20} MiB left"
+    where = ", ".join(found.values()) or "the disk that this writes to is full"
+    data = _data(context)
+    meant = list(found) or (places if error.filename else [])
+    if meant and data is not None and not any(_one_disk(place, data) for place in meant):
+        return f"{where}: make room there"
+    versions = "old image versions: `bootsrv image prune`, then `image gc`"
+    if data is not None and error.filename == str(data / "registry.db"):  # which these commands need as well
+        return f"{where}: make a little room there by other files first, then more ({versions})"
+    return f"{where}: make room there ({versions})"
+
+
+def _one_disk(one: Path, other: Path) -> bool:
+    with suppress(OSError):
+        return one.stat().st_dev == other.stat().st_dev
+    return False
+
+
+def _data(context: Context | None) -> Path | None:
+    with suppress(ConfigError):
+        return context.config.data_dir if context is not None else None
+    return None
 
 
 def _places(error: OSError, context: Context | None) -> Iterator[Path]:
     if error.filename:
         yield Path(os.fsdecode(error.filename)).parent
         return
-    with suppress(ConfigError):
-        if context is not None:
-            yield context.config.data_dir
+    data = _data(context)
+    if data is not None:
+        yield data
     yield Path(tempfile.gettempdir())
     yield Path.cwd()

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from bootsrv.cli.context import Context, as_json, harmless, pass_context, show_json
+from bootsrv.cli.environment import at
 from bootsrv.cli.progress import progress_of
 
 _MOST = 40  # lines of each part, unless --all
@@ -120,12 +121,15 @@ def export(
     the disk of a virtual machine as raw or qcow2: a disk image as it was, files as a disk that boots them by
     BIOS and UEFI.
 
-    A container image (`--format oci`) is a directory with an OCI image layout, whatever TARGET's ending;
-    tools read it as oci:TARGET."""
+    A container image (`.oci`, or `--format oci` with any name) is a directory with an OCI image layout; tools
+    read it as oci:TARGET."""
     from images.sizes import human
 
     with progress_of(f"exporting {ref}") as told:
-        chosen, written = context.appliance.images.export(ref, target, form, told, layout, size)
+        try:
+            chosen, written = context.appliance.images.export(ref, target, form, told, layout, size)
+        except OSError as error:
+            raise at(error, target) from error
     if json_:
         show_json({"target": str(target), "format": chosen, "files": written.files, "bytes": written.bytes})
         return

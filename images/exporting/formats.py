@@ -45,7 +45,7 @@ FORMATS: dict[str, Callable[[ImageStore, str, Path, Progress], Written]] = {
     **DISKS,
 }
 _SUFFIXES = {".tar": "tar", ".squashfs": "squashfs", ".sqfs": "squashfs", ".raw": "raw", ".img": "raw"}
-_SUFFIXES |= {".qcow2": "qcow2", **dict.fromkeys(PACKERS, "tar")}
+_SUFFIXES |= {".qcow2": "qcow2", ".oci": "oci", **dict.fromkeys(PACKERS, "tar")}
 _NOT_OURS = (".vmdk", ".vdi", ".vhd", ".vhdx", ".iso", ".zip", ".cpio", ".bz2", ".lz4", ".lzma", ".7z")
 
 

@@ -51,7 +51,9 @@ def export_squashfs(
                 status = tool.wait()
             if status or broken:
                 said.seek(0)
-                raise ImageError(f"tar2sqfs failed: {said.read()[-300:].decode('utf-8', 'replace').strip()}")
+                words = said.read()[-300:].decode("utf-8", "replace").strip()
+                free = shutil.disk_usage(temp.parent).free >> 20  # of a full disk it says "I/O error" alone
+                raise ImageError(f"tar2sqfs failed: {words} ({temp.parent} has {free} MiB free)")
         temp.rename(target)
     finally:
         temp.unlink(missing_ok=True)

@@ -60,6 +60,8 @@ def test_diff_and_export(config: Path, tmp_path: Path) -> None:
     done = json.loads(run(config, "image", "export", "a@1", tmp_path / "out", "--json"))
     assert done["format"] == "directory" and (tmp_path / "out/etc/hostname").read_text() == "one"
     run(config, "image", "import", "b", tmp_path / "x.tar")
+    assert "x.oci: oci, 4 files" in run(config, "image", "export", "a", tmp_path / "x.oci")
+    assert (tmp_path / "x.oci/index.json").is_file()
 
 
 def test_a_disk(config: Path, tmp_path: Path) -> None:
