@@ -34,20 +34,20 @@ def import_image(
     """
     if not source.exists():
         raise BadInput(f"{source} does not exist")
+    if not (source.is_dir() or source.is_file() or source.is_block_device()):  # a pipe cannot be read twice
+        raise BadInput(f"{source} is neither a directory nor a file nor a disk")
     if is_layout(source):
         return import_oci(store, name, source, comment, meta, progress)
     if source.is_dir():
         return import_directory(store, name, source, comment, meta, excludes, progress)
     if source.is_block_device():
         return import_disk(store, name, source, comment, meta, progress)
-    if source.is_file():
-        with source.open("rb") as file:
-            start = file.read(from_iso.PLACE + 8)
-        if start.startswith(from_squashfs.MAGIC):
-            return from_squashfs.import_squashfs(store, name, source, comment, meta, progress)
-        if start[from_iso.PLACE :].startswith(from_iso.MAGIC):
-            return from_iso.import_iso(store, name, source, comment, meta, progress)
-        if looks_like_disk(source, start):
-            return import_disk(store, name, source, comment, meta, progress)
-        return import_tar(store, name, source, comment, meta, progress)
-    raise BadInput(f"{source} is neither a directory nor a file")
+    with source.open("rb") as file:
+        start = file.read(from_iso.PLACE + 8)
+    if start.startswith(from_squashfs.MAGIC):
+        return from_squashfs.import_squashfs(store, name, source, comment, meta, progress)
+    if start[from_iso.PLACE :].startswith(from_iso.MAGIC):
+        return from_iso.import_iso(store, name, source, comment, meta, progress)
+    if looks_like_disk(source, start):
+        return import_disk(store, name, source, comment, meta, progress)
+    return import_tar(store, name, source, comment, meta, progress)

@@ -60,6 +60,8 @@ def import_disk(
     """Make the disk `source` the next version of `name`. Raises BadInput, ImageError, OSError."""
     if source.is_block_device():
         _check_idle(source)
+    elif not source.is_file():  # a pipe would be waited for, and cannot be read twice
+        raise BadInput(f"{source} is no disk, nor a file of one")
     with source.open("rb") as file:
         kind = virtual_format(file.read(512))
     if kind is None or source.is_block_device():
