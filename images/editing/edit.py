@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
 
@@ -51,7 +53,7 @@ def edit_image(
         status = _run(home, root, version.name, command)
         if status:
             said = command[0] if command else "the shell"
-            raise ImageError(f"{said} ended with {status}; nothing was published")
+            raise ImageError(f"{said} {_ended(status)}; nothing was published")
 
     if os.geteuid() != 0:
         raise BadInput("editing an image needs root")
@@ -98,6 +100,12 @@ def _run(home: Path, root: Path, name: str, command: Sequence[str]) -> int:
     words = ["setpriv", "--pdeathsig", "KILL", "--", "unshare", "--mount", "--pid", "--uts", "--ipc"]
     words += ["--fork", "--kill-child=KILL", "--", sys.executable, "-I", str(room.__file__)]
     return subprocess.run([*words, str(spec), str(root)]).returncode
+
+
+def _ended(status: int) -> str:
+    with suppress(ValueError):
+        return f"was ended by {signal.Signals(status - room.BY_SIGNAL).name}"
+    return f"ended with {status}"
 
 
 def _environment(unattended: bool) -> Mapping[str, str]:

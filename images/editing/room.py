@@ -24,6 +24,7 @@ NOSUID, NODEV, NOEXEC, READONLY, BIND, PRIVATE = 2, 4, 8, 1, 4096, 1 << 18 | 163
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 NO_DAEMONS = b"#!/bin/sh\nexit 101\n"  # "action forbidden by policy" (invoke-rc.d)
 RESOLVER, POLICY = Path("/etc/resolv.conf"), Path("/usr/sbin/policy-rc.d")
+BY_SIGNAL = 128  # an exit status above it: killed by the signal of that number more
 SHELLS = ("/bin/bash", "/bin/sh")
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -81,7 +82,8 @@ def main(arguments: list[str]) -> int:
             stack.enter_context(placed(POLICY, NO_DAEMONS, 0o755))
         command = spec["command"] or [next((one for one in SHELLS if Path(one).exists()), "/bin/sh")]
         try:
-            return subprocess.run(command, env=spec["environment"]).returncode
+            status = subprocess.run(command, env=spec["environment"]).returncode
+            return status if status >= 0 else BY_SIGNAL - status  # as shells say it
         except FileNotFoundError:
             sys.stderr.write(f"the image has no {command[0]}\n")
             return 127

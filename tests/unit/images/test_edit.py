@@ -53,7 +53,12 @@ def store(tmp_path: Path) -> ImageStore:
     return made
 
 
-FAILING = [["false"], ["sh", "-c", "rm -r /etc; exit 3"], ["/no/such"], ["sh", "-c", "kill -9 $$"]]
+FAILING = [
+    (["false"], "false ended with 1;"),
+    (["sh", "-c", "rm -r /etc; exit 3"], "sh ended with 3;"),
+    (["/no/such"], "/no/such ended with 127;"),
+    (["sh", "-c", "kill -9 $$"], "sh was ended by SIGKILL;"),
+]
 
 
 def clean(tmp_path: Path) -> None:
@@ -109,9 +114,11 @@ def test_the_room(store: ImageStore, tmp_path: Path) -> None:
     clean(tmp_path)
 
 
-@pytest.mark.parametrize("command", FAILING)
-def test_a_failed_command_publishes_nothing(store: ImageStore, tmp_path: Path, command: list[str]) -> None:
-    with pytest.raises(ImageError, match="nothing was published"):
+@pytest.mark.parametrize(("command", "how"), FAILING)
+def test_a_failed_command_publishes_nothing(
+    store: ImageStore, tmp_path: Path, command: list[str], how: str
+) -> None:
+    with pytest.raises(ImageError, match=f"^{how} nothing was published$"):
         edit(store, tmp_path, *command)
     assert [one.number for one in store.versions("a")] == [1]
     clean(tmp_path)
