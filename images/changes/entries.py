@@ -16,7 +16,7 @@ TIME = "time"
 
 
 class Change(NamedTuple):
-    """One name. `aspects` of a change: type, content, owner, mode, xattrs, target, device, time. `size`:
+    """One name. `aspects` of a change: type, hard link, content, owner, mode, xattrs, target, device, time. `size`:
     bytes of data it has now. (Not the entries: all of a million names may differ.)
     """
 
@@ -55,8 +55,8 @@ def _size(entry: Entry) -> int:
 
 
 def _aspects(old: Entry, new: Entry) -> Iterator[str]:
-    if old.type != new.type:
-        yield "type"
+    if old.type != new.type:  # a file whose first name went is written down at its next one: still that file
+        yield "hard link" if {old.type, new.type} == {"file", "hardlink"} else "type"
         return
     if (old.chunks, old.size, old.extents) != (new.chunks, new.size, new.extents):
         yield "content"

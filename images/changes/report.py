@@ -155,7 +155,7 @@ def compare(store: ImageStore, old_ref: str, new_ref: str) -> Report:
 
 def _renewed(found: tuple[Change, ...]) -> set[bytes]:
     """Paths that lead to something else than before."""
-    telling = {"content", "type", "target"}
+    telling = {"content", "type", "hard link", "target"}
     return {one.path for one in found if one.kind != CHANGED or telling.intersection(one.aspects)}
 
 

@@ -165,6 +165,8 @@ def test_every_aspect() -> None:
         assert change.aspects == (aspect,)
     (change,) = changes([old], [Entry(b"x", "symlink", target=b"y")])
     assert change.aspects == ("type",)
+    (change,) = changes([Entry(b"x", "hardlink", target=b"w")], [old])
+    assert change.aspects == ("hard link",)
     named = [Entry(path, "dir") for path in (b"a", b"a/b", b"a-b")]
     assert not list(changes(named, named))
     assert [one.kind for one in changes(named[:2], named[1:])] == ["removed", "added"]
