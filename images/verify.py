@@ -95,7 +95,7 @@ class _Check:
             except BadInput as err:
                 self._bad_packs.add(pack)
                 self._bad.update(id for id, _ in self._index.chunks_of(pack))
-                yield Problem(str(path), str(err), self._lost)
+                yield Problem(str(path), str(err).removeprefix(f"{path}: "), self._lost)
                 continue
             bad = self._pack(pack, trailer)
             if bad:

@@ -147,6 +147,8 @@ def _as_oserror(path: Path) -> Iterator[None]:
         # Where the shared memory beside the file finds no room, SQLite tells of an I/O error alone.
         if code == sqlite3.SQLITE_IOERR and shutil.disk_usage(path.parent).free < _PAGE:
             number = errno.ENOSPC
+        if code == sqlite3.SQLITE_CANTOPEN and path.exists() and not os.access(path, os.R_OK | os.W_OK):
+            number = errno.EACCES
         if number is not None:
             raise OSError(number, os.strerror(number), str(path)) from error
         raise OSError(f"registry {path}: {error}") from error

@@ -32,7 +32,9 @@ def run(config: Path, *words: str, user: int = 0, code: Path = ROOM) -> tuple[in
     python = sys.executable.replace(str(ROOM), str(code), 1)
     argv = [*become, python, *BASE, *words]
     nothing = subprocess.DEVNULL
-    done = subprocess.run(argv, env=environment, cwd=code, stdin=nothing, capture_output=True, text=True)
+    done = subprocess.run(
+        argv, env=environment, cwd=code, stdin=nothing, capture_output=True, text=True, timeout=60
+    )
     return done.returncode, done.stderr.splitlines()
 
 
@@ -186,3 +188,51 @@ def test_verify_says_each_remedy_once(written: Path, tmp_path: Path) -> None:
         problems = [line for line in lines if line.startswith(str(tmp_path))]
         assert done.returncode == 1 and len(problems) > 3
         assert told == [f"{len(problems)} problems: {remedy}"]
+        assert all(line.count(str(pack)) <= 1 for line in lines)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_a_registry_that_may_not_be_opened(reachable: Path) -> None:
+    """The directory may be entered, as the command line made it: the registry may not be read."""
+    config = write(reachable, reachable / "data")
+    config.chmod(0o644)
+    assert run(config, "node", "add", "n1") == (0, [])
+    assert (reachable / "data").stat().st_mode & 0o001
+    status, lines = run(config, "node", "list", user=NOBODY, code=reachable / "code")
+    where = f"bootsrv: {reachable}/data/registry.db: "
+    assert (status, lines) == (1, [f"{where}Permission denied; run it as root (sudo)"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
+@pytest.mark.parametrize("target", ["x.tar", "x", "x.squashfs"])
+def test_an_export_to_a_full_disk_blames_that_disk(
+    written: Path, tmp_path: Path, little: Path, target: str
+) -> None:
+    root = tmp_path / "root"
+    (root / "etc").mkdir(parents=True)
+    (root / "etc/noise").write_bytes(os.urandom(8 << 20))
+    assert run(written, "image", "import", "big", str(root))[0] == 0
+    code, lines = run(written, "image", "export", "big", str(little / target))
+    assert code == 1 and not list(little.iterdir())
+    assert f"{little} has " in lines[-1] and str(little / target) in lines[-1].replace("/.x", "/x")
+    assert "image prune" not in lines[-1]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
+def test_a_disk_without_a_page_left_is_not_cured_by_commands_that_need_one(
+    tmp_path: Path, little: Path
+) -> None:
+    config = write(tmp_path, little)
+    assert run(config, "node", "add", "n1") == (0, [])
+    with pytest.raises(OSError, match="No space"), (little / "filler").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    code, lines = run(config, "image", "gc")
+    assert code == 1 and "make a little room there by other files first" in lines[-1]
+
+
+@pytest.mark.parametrize("words", [(), ("--disk",)])
+def test_a_pipe_is_no_image(written: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    code, lines = run(written, "image", "import", "a", str(tmp_path / "pipe"), *words)
+    assert code == 1 and f"{tmp_path}/pipe is n" in lines[-1]
