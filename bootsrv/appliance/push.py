@@ -88,7 +88,8 @@ class Pushes:
         """What a push would do, from manifests alone; no node is asked. Patches between the same two versions
         are made once.
 
-        Raises Invalid for a node that cannot be pushed to, NotFound for an unknown image.
+        Raises Invalid for a node that cannot be pushed to or would not boot again, NotFound for an unknown
+        image.
         """
         from images.changes.report import compare
         from images.push.patches import patch_set
@@ -106,6 +107,9 @@ class Pushes:
                 with translated():
                     store = self._images.store()
                     report = compare(store, base.ref, version.ref)
+                if report.kernels[0] and not report.kernels[1]:
+                    self._images.bootable(version.ref)  # a push would take the machine's kernel away
+                with translated():
                     folder = pushstore.patches_dir(self._config)
                     made = patch_set(store, *pair, folder, progress) if wanted.patches else None
                     known[pair] = report, made

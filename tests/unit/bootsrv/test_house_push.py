@@ -59,6 +59,17 @@ def test_the_plan_says_what_moves(verbs: Appliance) -> None:
     assert same.report is None and same.version == same.base
 
 
+def test_no_push_takes_the_kernel_away(verbs: Appliance) -> None:
+    """As no imaging writes such an image. A misspelt name is enough, and the machine does not come back."""
+    store = verbs.images.store()
+    publish(store, "host", {"etc/x": b"1", "boot/vmlinuz-6.1.0-1": noise(9_000, 3)})
+    publish(store, "host", {"etc/x": b"1", "boot/vmlinuz-6.1.0-2": noise(9_000, 4)})
+    node = replace(running(verbs), running="host@1")
+    assert verbs.pushes.plan([node], Wanted("host@2"))[0].report is not None
+    with pytest.raises(Invalid, match="debian@2 has no kernel in /boot, so no disk can boot it"):
+        verbs.pushes.plan([node], Wanted("debian"))
+
+
 def test_only_running_nodes_with_known_keys(verbs: Appliance) -> None:
     node = running(verbs)
     with pytest.raises(Conflict, match="armed"):
