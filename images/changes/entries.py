@@ -16,8 +16,8 @@ TIME = "time"
 
 
 class Change(NamedTuple):
-    """One name. `aspects` of a change: type, hard link, content, owner, mode, xattrs, target, device, time. `size`:
-    bytes of data it has now. (Not the entries: all of a million names may differ.)
+    """One name. `aspects` of a change: type, hard link, content, owner, mode, xattrs, target, device, time.
+    `size`: bytes of data it has now. (Not the entries: all of a million names may differ.)
     """
 
     path: bytes
