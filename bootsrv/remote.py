@@ -22,6 +22,7 @@ from images.agent.update.task import VARIABLE, pack
 
 CONNECT_SECONDS = 15
 ALIVE_SECONDS = 15  # three unanswered questions end a connection
+BROKEN = 255  # ssh's exit status where there is none of the command
 Hear = Callable[[Mapping[str, Any]], None]
 
 
@@ -69,7 +70,7 @@ class Remote:
             if code or not last:
                 errors.seek(0)
                 said = errors.read().decode("utf-8", "replace").strip().splitlines()
-                why = str(last.get("error") or "") or (said[-1] if said else f"exit code {code}")
+                why = str(last.get("error") or "") or (said[-1] if said else _silent(code))
                 raise BootsrvError(f"{self.name}: {why}")
             return last
 
@@ -108,6 +109,13 @@ class Remote:
         )  # fmt: skip
         flags = [flag for option in options for flag in ("-o", option)]
         return ["ssh", "-i", str(self._key), *flags, "-l", "root", "--", self.address]
+
+
+def _silent(code: int) -> str:
+    """What an end without a word means; ssh's own status is 255."""
+    if code == BROKEN:
+        return "it broke off without a word: killed there, or the connection was lost"
+    return f"exit code {code}"
 
 
 def _object(line: bytes) -> Mapping[str, Any] | None:

@@ -127,6 +127,9 @@ def test_a_failure_on_the_node_is_told_in_its_words(
         verbs.pushes.push(step, Wanted(), lambda said: None)
     assert verbs.registry.nodes.get(node.id).running == "debian@1"
     assert verbs.watch.latest(node=node)[-1].kind == "push.failed"
+    (tmp_path / "bin/ssh").write_text("#!/bin/sh\ncat >/dev/null\necho '{\"step\": \"fetch\"}'\nexit 255\n")
+    with pytest.raises(BootsrvError, match="n1: it broke off without a word: killed there"):
+        verbs.pushes.push(step, Wanted(), lambda said: None)
 
 
 def test_only_the_machines_own_word_confirms(
