@@ -24,6 +24,7 @@ from images.versions import Version
 if TYPE_CHECKING:
     from images.changes.report import Report
     from images.gc import GcReport
+    from images.importing.recipe import Recipe
     from images.store import ImageStore
     from images.tree_writer import Written
     from images.verify import Problem
@@ -121,11 +122,12 @@ class Images:
             with suppress(BootsrvError):
                 self.rootable(ref)
 
-    def recipes(self) -> Sequence[str]:
-        """The recipes that come with the program."""
-        from images.importing.recipe import names
+    def recipes(self) -> Sequence[Recipe]:
+        """The recipes that come with the program, by name."""
+        from images.importing.recipe import load, names
 
-        return names()
+        with translated():
+            return [load(name) for name in names()]
 
     def import_recipe(
         self, name: str, recipe: str, comment: str = "", progress: Progress = silent,

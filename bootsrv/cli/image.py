@@ -90,10 +90,9 @@ def recipes(context: Context, json_: bool) -> None:
     """The recipes that come with the program."""
     found = context.appliance.images.recipes()
     if json_:
-        show_json(list(found))
+        show_json([recipe.name for recipe in found])
         return
-    for name in found:
-        click.echo(name)
+    show_table(("NAME", "WHAT IT IS"), [(recipe.name, recipe.description) for recipe in found], "none")
 
 
 @image.command(name="list")

@@ -167,6 +167,7 @@ class TestImages:
         assert shell.json("image", "list") == []
         assert "freed" in shell("image", "gc")
         assert "debian-12" in shell.json("image", "recipes")
+        assert "Debian 12 with ssh and the usual tools" in shell("image", "recipes")
         shell("image", "import", "x", code=2)
 
 
