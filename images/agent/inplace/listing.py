@@ -16,8 +16,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Dict, Optional
 
 from images.agent.inplace.aside import names_in
-from images.agent.update.compare import path_of
 from images.agent.update.folders import DIR
+from images.agent.update.lines import path_of
 from images.sealed import SealedManifest
 
 Listing = Dict[bytes, os.stat_result]

@@ -8,16 +8,18 @@ library only.
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from images.agent.update.content import holds
 from images.agent.update.folders import Folders
+from images.agent.update.fresh import Fresh
+from images.agent.update.lines import is_kind, path_of
 from images.agent.update.state import BITS, STAMP, Known, line_hash, stamp
-from images.manifest import Entry, parse_entry, to_bytes
+from images.manifest import Entry, parse_entry
 from images.tree_reader import xattrs
 from images.tree_writer import UNOWNED
 
@@ -25,25 +27,16 @@ _TYPES = {
     "dir": stat.S_IFDIR, "file": stat.S_IFREG, "symlink": stat.S_IFLNK, "fifo": stat.S_IFIFO,
     "char": stat.S_IFCHR, "block": stat.S_IFBLK, "socket": stat.S_IFSOCK,
 }  # fmt: skip
-_HEAD, _TAIL = b'{"path":"', b'","type":"'
 _NOTHING: Mapping[bytes, int] = {}
 
 
-class Differ(NamedTuple):
-    """One name that is not as it should be. `entry` is what it should be."""
-
-    entry: Entry
-    missing: bool = False
-    attributes: bool = False  # content and kind are right
-
-
 class Difference(NamedTuple):
-    """`fresh` must be made, `attributes` set, `gone` removed; `blocked`: why the update would touch what is
-    not the image's. All in manifest order.
+    """`fresh` must be made, `attributes` set (what they should be, without content), `gone` removed;
+    `blocked`: why the update would touch what is not the image's. All in manifest order.
     """
 
-    fresh: List[Differ]
-    attributes: List[Differ]
+    fresh: Fresh
+    attributes: List[Entry]
     gone: List[bytes]
     blocked: List[str]
     known: Known
@@ -57,22 +50,14 @@ class Difference(NamedTuple):
 
     def forget(self) -> None:
         """All is in the journal now: of many names that is much."""
-        for names in (self.fresh, self.attributes, self.gone):
-            names.clear()
+        self.fresh.close()
+        self.attributes.clear()
+        self.gone.clear()
 
     @property
     def total(self) -> int:
         """How many names differ."""
         return len(self.fresh) + len(self.attributes) + len(self.gone)
-
-
-def path_of(line: bytes) -> bytes:
-    """The path of a manifest line, without parsing all of it."""
-    end = line.find(_TAIL, len(_HEAD))
-    text = line[len(_HEAD) : end]
-    if not line.startswith(_HEAD) or end < 0 or b"\\" in text:
-        return to_bytes(json.loads(line)["path"])
-    return text
 
 
 class Compare:
@@ -84,17 +69,20 @@ class Compare:
         base: Mapping[bytes, bytes],
         known: Known,
         excluded: Callable[[bytes], bool],
+        scratch: Path,
         checksum: bool = False,
         written: Mapping[bytes, int] = _NOTHING,
     ) -> None:
-        """`written`: inodes of files whose content was checked when it was put there, just now."""
+        """`written`: inodes of files whose content was checked when it was put there, just now. `scratch`: a
+        folder for what must be made.
+        """
         self._written = written
         self._tree, self._base, self._known = tree, base, known
         self._excluded, self._checksum = excluded, checksum
         self._inodes: Dict[Tuple[int, int], bytes] = {}  # files with several names: whose they are
         self._kept: Dict[bytes, Tuple[int, int]] = {}  # names that stay of files with several, by path
         self._fresh: Dict[bytes, str] = {}  # what will be made, and its type
-        self._out = Difference([], [], [], [], {}, 0)
+        self._out = Difference(Fresh(scratch), [], [], [], {}, 0)
         self._read = 0
 
     def run(self, lines: Iterable[bytes]) -> Difference:
@@ -112,7 +100,7 @@ class Compare:
     def _look(self, path: bytes, line: bytes) -> None:
         info = self._tree.stat(path)
         if info is None:
-            self._make(parse_entry(line), missing=True)
+            self._make(line, parse_entry(line), missing=True)
             return
         row = self._known.get(path)
         digest = line_hash(line)
@@ -122,21 +110,20 @@ class Compare:
             return
         entry = parse_entry(line)
         if entry.type == "hardlink":
-            self._hardlink(entry, info, digest)
+            self._hardlink(line, entry, info, digest)
             return
         content_known = known == line_hash(self._base.get(path, b""))
         if not self._same_kind(entry, info, content_known) or not self._own_inode(path, line, info):
-            self._make(entry)
+            self._make(line, entry)
         elif self._same_attributes(entry, info):
             self._keep(path, info, digest)
         else:
             self._keep(path, info, None)
-            light = entry._replace(chunks=(), extents=None)  # what it holds is right, and no longer needed
-            self._out.attributes.append(Differ(light, attributes=True))
+            self._out.attributes.append(entry._replace(chunks=(), extents=None))  # what it holds is right
 
-    def _make(self, entry: Entry, missing: bool = False) -> None:
+    def _make(self, line: bytes, entry: Entry, missing: bool = False) -> None:
         self._fresh[entry.path] = entry.type
-        self._out.fresh.append(Differ(entry, missing))
+        self._out.fresh.add(line, entry, missing)
 
     def _keep(self, path: bytes, info: os.stat_result, digest: Optional[bytes]) -> None:
         if info.st_nlink > 1 and not stat.S_ISDIR(info.st_mode):
@@ -150,11 +137,11 @@ class Compare:
         if info.st_nlink < 2 or stat.S_ISDIR(info.st_mode):
             return b'"type":"hardlink"' not in line[:9000]
         holder = self._inodes.get((info.st_dev, info.st_ino))
-        if line.startswith(b'hardlink"', line.find(_TAIL) + len(_TAIL)):
+        if is_kind(line, b"hardlink"):
             return holder is not None and holder == parse_entry(line).target
         return holder is None
 
-    def _hardlink(self, entry: Entry, info: os.stat_result, digest: bytes) -> None:
+    def _hardlink(self, line: bytes, entry: Entry, info: os.stat_result, digest: bytes) -> None:
         target = self._kept.get(entry.target)
         # Excluded, or a file with this one name: whatever it is, we link to it.
         if target is None and entry.target not in self._fresh:
@@ -163,7 +150,7 @@ class Compare:
         if target == (info.st_dev, info.st_ino):
             self._out.known[entry.path] = stamp(info) + digest
         else:
-            self._make(entry)
+            self._make(line, entry)
 
     def _same_kind(self, entry: Entry, info: os.stat_result, content_known: bool) -> bool:
         if stat.S_IFMT(info.st_mode) != _TYPES[entry.type]:
@@ -236,16 +223,15 @@ class Compare:
         """Directories that give way to something else must hold nothing but the image's own; a directory of
         the image that somebody made a link is that somebody's decision.
         """
-        for differ in self._out.fresh:
-            info = self._tree.stat(differ.entry.path)
+        for path in self._out.fresh.paths():
+            info = self._tree.stat(path)
             if info is None:
                 continue
+            name = Entry(path, "file").name
             if stat.S_ISDIR(info.st_mode):
-                yield from self._foreign(differ.entry.path, differ.entry.name)
-            elif (
-                differ.entry.type == "dir" and stat.S_ISLNK(info.st_mode) and self._was_dir(differ.entry.path)
-            ):
-                yield f"{differ.entry.name} is a link here and a directory in the image: exclude it"
+                yield from self._foreign(path, name)
+            elif self._fresh[path] == "dir" and stat.S_ISLNK(info.st_mode) and self._was_dir(path):
+                yield f"{name} is a link here and a directory in the image: exclude it"
 
     def _was_dir(self, path: bytes) -> bool:
         return path in self._base and parse_entry(self._base[path]).type == "dir"

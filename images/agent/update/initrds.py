@@ -16,7 +16,7 @@ from typing import List
 
 from images.agent.grubcfg import KEPT, find_kernel
 from images.agent.rootfs import Root
-from images.agent.update.compare import path_of
+from images.agent.update.lines import path_of
 from images.agent.update.overlay import Overlay
 from images.errors import BadInput
 from images.manifest import Chunk, line_start, parse_entry, write_entry

@@ -3,13 +3,30 @@ million. Python 3.8, standard library only."""
 
 from __future__ import annotations
 
+import json
 import mmap
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Dict, Optional
 
-from images.agent.update.compare import path_of
+from images.manifest import to_bytes
+
+_HEAD, _TAIL = b'{"path":"', b'","type":"'
+
+
+def path_of(line: bytes) -> bytes:
+    """The path of a manifest line, without parsing all of it."""
+    end = line.find(_TAIL, len(_HEAD))
+    text = line[len(_HEAD) : end]
+    if not line.startswith(_HEAD) or end < 0 or b"\\" in text:
+        return to_bytes(json.loads(line)["path"])
+    return text
+
+
+def is_kind(line: bytes, kind: bytes) -> bool:
+    """Whether the entry has that type, without parsing it."""
+    return line.startswith(kind + b'"', line.find(_TAIL, len(_HEAD)) + len(_TAIL))
 
 
 class Lines(Mapping):  # type: ignore[type-arg]  # Python 3.8 has no parameters here

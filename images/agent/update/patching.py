@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Dict, List, NamedTuple, Optional, Set
 
 from images.agent.client import Client
 from images.agent.update.folders import Folders
+from images.agent.update.lines import path_of
 from images.agent.update.state import HOME
 from images.agent.update.supply import Patched
 from images.errors import BadInput
@@ -88,25 +89,26 @@ class PatchSet:
         self._pool: Optional[ThreadPoolExecutor] = None
         self.fetched = 0  # bytes
 
-    def slow(self, entries: Iterable[Entry]) -> Set[bytes]:
-        """Paths of those that are packed again, which takes seconds: to be asked for last, since that goes on
-        beside the others.
+    def slow(self, paths: Iterable[bytes]) -> Set[bytes]:
+        """Those that are packed again, which takes seconds: to be asked for last, since that goes on beside
+        the others.
         """
-        found = ((one.path, self._rows.number(one.path)) for one in entries)
+        found = ((path, self._rows.number(path)) for path in paths)
         return {path for path, n in found if n is not None and self._rows.patch(path, n).repack}
 
-    def prepare(self, entries: Iterable[Entry]) -> None:
-        """Finds out which of `entries` have a patch and their old file here."""
+    def prepare(self, lines: Iterable[bytes]) -> None:
+        """Finds out which of these entries have a patch and their old file here."""
         self._usable = bytearray(len(self._rows))
-        for entry in entries:
-            number = self._rows.number(entry.path)
+        for line in lines:
+            path = path_of(line)
+            number = self._rows.number(path)
             if number is None:
                 continue
-            patch = self._rows.patch(entry.path, number)
+            patch = self._rows.patch(path, number)
             if patch.old and self._tree.stat(patch.old) is None:
                 continue
             if patch.repack is not None:
-                self._begun[entry.path] = self._started(patch, patch.repack, entry)
+                self._begun[path] = self._started(patch, patch.repack, parse_entry(line))
             else:
                 self._usable[number] = 1
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from images.agent.update.compare import path_of
 from images.agent.update.folders import Folders
+from images.agent.update.lines import path_of
 from images.agent.update.state import Cache, Known, State, line_hash, stamp
 from images.sealed import SealedManifest
 

@@ -16,17 +16,18 @@ import contextlib
 import fcntl
 import time
 from collections.abc import Iterator, Mapping
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Dict, List, Set, Tuple
+from typing import Any, Dict, List, Tuple
 
 from images.agent.client import Client
 from images.agent.rootfs import Root
 from images.agent.update import initrds, overlay
-from images.agent.update.compare import Compare, Differ, Difference, path_of, unchanged
+from images.agent.update.compare import Compare, Difference, unchanged
 from images.agent.update.folders import Folders
+from images.agent.update.fresh import Fresh
 from images.agent.update.journal import write
-from images.agent.update.lines import Lines
+from images.agent.update.lines import Lines, path_of
 from images.agent.update.lists import matcher
 from images.agent.update.patching import PatchSet
 from images.agent.update.resume import BOOT_ID, failed_units
@@ -41,7 +42,7 @@ from images.agent.update.version import Store
 from images.ahead import ahead
 from images.errors import BadInput
 from images.manifest import Entry, line_start, parse_entry
-from images.sealed import SealedManifest
+from images.sealed import SealedManifest, ids_of
 
 LISTED = 10_000  # names in one drift report
 SHADOW_LINES = tuple(line_start(path) for path in overlay.SHADOWS)
@@ -80,7 +81,7 @@ class Update:
             completed = self._recover()
             made = self._own()
             if self._is_already():
-                return self._report(Difference([], [], [], [], {}, 0).numbers(), 0, completed)
+                return self._report(self._nothing().numbers(), 0, completed)
             manifest = self._store.wanted()
             over = self._overlay(manifest, made)
             old = self._store.base()
@@ -105,6 +106,9 @@ class Update:
             return self._report(numbers, about["fetched"], completed, about)
 
     # --- the parts
+
+    def _nothing(self) -> Difference:
+        return Difference(Fresh(self.state.home), [], [], [], {}, 0)
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -151,9 +155,7 @@ class Update:
         same = (cache.id, cache.lists) == (self.task.manifest, self._lists)
         return same and cache.whole and not self.task.checksum and unchanged(self._tree, cache.known)
 
-    def _share(
-        self, over: overlay.Overlay, base: Lines, manifest: SealedManifest, source: Any
-    ) -> None:
+    def _share(self, over: overlay.Overlay, base: Lines, manifest: SealedManifest, source: Any) -> None:
         lines = (line for line in manifest.lines() if line.startswith(SHADOW_LINES))
         shadows = {path_of(line): line for line in lines}
         root = Root(self.root)
@@ -176,7 +178,9 @@ class Update:
                     dirs[path_of(line)] = line
                 yield line
 
-        compare = Compare(self._tree, base, known, excluded, self.task.checksum, self._written)
+        compare = Compare(
+            self._tree, base, known, excluded, self.state.home, self.task.checksum, self._written
+        )
         return compare.run(lines()), dirs
 
     def _stage_and_write(
@@ -208,25 +212,23 @@ class Update:
         patches: PatchSet,
         reading: Folders,
     ) -> Dict[str, Any]:
-        order = _with_last(found.fresh, patches.slow(differ.entry for differ in found.fresh))
-        entries = [differ.entry for differ in order]
-        seeds = Seeds(reading, {chunk.id for entry in entries for chunk in entry.chunks})
-        fresh = {entry.path for entry in entries}
-        gone = set(found.gone)
-        seeds.add_all(parse_entry(line) for path, line in base.items() if path in fresh or path in gone)
-        seeds.add_lines(base.values())
+        slow = patches.slow(found.fresh.paths())
+        if slow:
+            found.fresh.put_last(slow)
+        seeds = _seeds(reading, found, base)
         over.seed(seeds)
-        patches.prepare(entries)
-        supply = Supply(entries, seeds, source, patches)
+        patches.prepare(found.fresh.lines())
+        supply = Supply(found.fresh, seeds, source, patches)
         stage = Stage(self._tree)
         with contextlib.closing(ahead(supply.stream())) as chunks:
-            staged = stage.make(order, chunks, self._progress)
+            staged = stage.make(found.fresh, chunks, self._progress)
         seeds.close()
         patches.close()
         base.clear()
+        found.fresh.close()
         local, patched = seeds.read, supply.patched
-        del supply, seeds, entries, fresh, order, chunks  # of many names that is much, and the steps are next
-        self._written = {one.entry.path: one.inode for one in staged if one.entry.type == "file"}
+        del supply, seeds, chunks  # of many names that is much, and the steps are next
+        self._written = {one.path: one.inode for one in staged if one.type == "file"}
         made = moves(stage, found, staged)
         places = sorted({stage.place_for(step.path) for step in made if step.folder})
         for step in made:
@@ -275,18 +277,22 @@ class Update:
         }  # fmt: skip
 
 
-def _with_last(fresh: List[Differ], slow: Set[bytes]) -> List[Differ]:
-    """The same with what is slow at the end, and behind it the links to that."""
-    if not slow:
-        return fresh
-    last = [d for d in fresh if d.entry.path in slow or d.entry.target in slow]
-    paths = {d.entry.path for d in last}
-    return [*(d for d in fresh if d.entry.path not in paths), *last]
+def _seeds(tree: Folders, found: Difference, base: Lines) -> Seeds:
+    """Where on this machine the chunks lie that will be needed."""
+    seeds = Seeds(tree, {id for line in found.fresh.lines() for id in ids_of(line)})
+    changed = {*found.fresh.paths(), *found.gone}
+    seeds.add_all(parse_entry(line) for path, line in base.items() if path in changed)
+    seeds.add_lines(base.values())
+    return seeds
 
 
 def _listed(found: Difference) -> List[List[str]]:
     """Names that differ, with how: missing, content, attributes, extra."""
-    rows = [[d.entry.name, "missing" if d.missing else "content"] for d in found.fresh]
-    rows += [[d.entry.name, "attributes"] for d in found.attributes]
+    made = zip(found.fresh.paths(), found.fresh.kinds())  # noqa: B905 - Python 3.8
+    rows = [
+        [Entry(path, "file").name, "missing" if missing else "content"]
+        for path, missing in islice(made, LISTED)
+    ]
+    rows += [[entry.name, "attributes"] for entry in found.attributes]
     rows += [[Entry(path, "file").name, "extra"] for path in found.gone]
     return rows[:LISTED]

@@ -10,13 +10,13 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Dict, List, NamedTuple
+from typing import Dict, List, NamedTuple, Optional
 
-from images.agent.update.compare import Differ
 from images.agent.update.exchange import supported, sync_filesystem
 from images.agent.update.folders import Folders
+from images.agent.update.fresh import Fresh
 from images.agent.update.state import HOME
 from images.ahead import Data
 from images.errors import BadInput
@@ -30,9 +30,10 @@ SPARE = 16 << 20  # bytes that stay free
 
 
 class Staged(NamedTuple):
-    """`name` in stage directory `folder` (path below the root) waits for `entry.path`; its inode."""
+    """`name` in stage directory `folder` (path below the root) waits for `path`; its kind and inode."""
 
-    entry: Entry
+    path: bytes
+    type: str
     folder: bytes
     name: bytes
     inode: int
@@ -68,12 +69,15 @@ class Stage:
         if where.is_dir() and not where.is_symlink():
             shutil.rmtree(where)
 
-    def make(self, fresh: Sequence[Differ], stream: Iterator[Data], progress: Progress) -> List[Staged]:
+    def make(self, fresh: Fresh, stream: Iterator[Data], progress: Progress) -> List[Staged]:
         """Stages all of `fresh`; `stream` gives their chunks in order. Raises OSError, BadInput."""
-        folders = list(dict.fromkeys(self.place_for(differ.entry.path) for differ in fresh))
-        total = sum(_data(differ.entry) for differ in fresh)
+        need: Dict[bytes, int] = {}
+        for path, size in zip(fresh.paths(), fresh.sizes()):  # noqa: B905 - Python 3.8
+            folder = self.place_for(path)
+            need[folder] = need.get(folder, 0) + size + 4096
+        folders, total = list(need), sum(fresh.sizes())
         for folder in folders:
-            self._prepare(folder, fresh)
+            self._prepare(folder, need[folder])
         writers = {f: TreeWriter(self._path(f), stream, _quiet, total) for f in folders}
         try:
             for writer in writers.values():
@@ -89,26 +93,29 @@ class Stage:
         return staged
 
     def _write(
-        self, fresh: Sequence[Differ], writers: Dict[bytes, TreeWriter], progress: Progress, total: int
+        self, fresh: Fresh, writers: Dict[bytes, TreeWriter], progress: Progress, total: int
     ) -> List[Staged]:
-        names: Dict[bytes, Staged] = {}
+        names = dict.fromkeys(each.target for each in fresh.links())  # what links point to, once it waits
+        made: List[Staged] = []
         done = 0
-        for number, differ in enumerate(fresh):
-            entry, folder = differ.entry, self.place_for(differ.entry.path)
+        for number, (entry, size) in enumerate(zip(fresh, fresh.sizes())):  # noqa: B905 - Python 3.8
+            folder = self.place_for(entry.path)
             name = b"%07d" % number
             if entry.type == "hardlink":
                 self._link(entry, folder, name, names)
             else:
                 writers[folder].add(entry._replace(path=name))
-                done += _data(entry)
+                done += size
             inode = os.stat(name, dir_fd=self._tree.open(folder), follow_symlinks=False).st_ino
-            names[entry.path] = Staged(entry, folder, name, inode)
+            made.append(Staged(entry.path, entry.type, folder, name, inode))
+            if entry.path in names:
+                names[entry.path] = made[-1]
             if not number % 50:
                 progress(done, total, entry.name)
         progress(total, total, "")
-        return list(names.values())
+        return made
 
-    def _link(self, entry: Entry, folder: bytes, name: bytes, names: Dict[bytes, Staged]) -> None:
+    def _link(self, entry: Entry, folder: bytes, name: bytes, names: Dict[bytes, Optional[Staged]]) -> None:
         """Another name of what waits already, or of a file that stays."""
         target = names.get(entry.target)
         if target is not None:
@@ -125,16 +132,13 @@ class Stage:
                 " different file systems here: exclude one of them"
             ) from error
 
-    def _prepare(self, folder: bytes, fresh: Sequence[Differ]) -> None:
+    def _prepare(self, folder: bytes, need: int) -> None:
         self.clear(folder)
         self._tree.forget()
         path = self._path(folder)
         path.mkdir(mode=0o700)
         if not supported(self._tree.open(folder)):
             raise BadInput(f"the file system of {path.parent} cannot exchange two names in one step")
-        need = sum(
-            _data(differ.entry) + 4096 for differ in fresh if self.place_for(differ.entry.path) == folder
-        )
         info = os.statvfs(path)
         free = info.f_bavail * info.f_frsize
         if free < need + SPARE:
@@ -142,10 +146,6 @@ class Stage:
 
     def _path(self, folder: bytes) -> Path:
         return Path(os.fsdecode(os.fsencode(self._tree.root) + b"/" + folder))
-
-
-def _data(entry: Entry) -> int:
-    return sum(chunk.length for chunk in entry.chunks)
 
 
 def _quiet(done: int, total: object, what: str) -> None:

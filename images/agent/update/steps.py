@@ -16,9 +16,9 @@ from images.manifest import Entry, order, parse_entry
 
 def moves(stage: Stage, found: Difference, staged: Sequence[Staged]) -> List[Step]:
     """Those that change names: all but the last."""
-    puts = sorted(staged, key=lambda one: place(one.entry.path, one.entry.type))
+    puts = sorted(staged, key=lambda one: place(one.path, one.type))
     gone = sorted(found.gone, key=order, reverse=True)
-    made = [Step("put", one.entry.path, one.folder, one.name, one.inode) for one in puts]
+    made = [Step("put", one.path, one.folder, one.name, one.inode) for one in puts]
     made += [Step("take", path, stage.place_for(path), b"gone-%07d" % n) for n, path in enumerate(gone)]
     return made
 
@@ -29,11 +29,11 @@ def adjustments(
     """The steps after them, one at a time, as they are written down. `wanted`: manifest line of each
     directory that the version has.
     """
-    for differ in found.attributes:
-        if differ.entry.type != "dir":
-            yield _attr(tree, differ.entry)
+    for entry in found.attributes:
+        if entry.type != "dir":
+            yield _attr(tree, entry)
     new = {step.path for step in moved if step.kind == "put"}
-    touched = _touched(moved) | {d.entry.path for d in found.attributes if d.entry.type == "dir"}
+    touched = _touched(moved) | {entry.path for entry in found.attributes if entry.type == "dir"}
     yield from _folders(tree, touched, new, wanted)
 
 

@@ -9,14 +9,17 @@ library only.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Callable, Optional, Protocol
 
+from images.agent.update.fresh import Fresh
+from images.agent.update.lines import path_of
 from images.agent.update.seeds import Seeds
 from images.ahead import Data
 from images.errors import ImageError
 from images.fetch import PackSource
 from images.manifest import Chunk, Entry
+from images.sealed import ids_of
 
 Patched = Callable[[Entry], "Iterator[bytes]"]  # a file made by its patch, in pieces of any size
 
@@ -32,9 +35,7 @@ class Patches(Protocol):
 class Supply:
     """Chunks for `entries` in order. `patches`: paths that have one, made by `patched`."""
 
-    def __init__(
-        self, entries: Sequence[Entry], seeds: Seeds, source: PackSource, patches: Patches
-    ) -> None:
+    def __init__(self, entries: Fresh, seeds: Seeds, source: PackSource, patches: Patches) -> None:
         self._entries, self._seeds, self._source, self._patches = entries, seeds, source, patches
         self.patched = 0  # files made by a patch
 
@@ -42,20 +43,18 @@ class Supply:
         """Every chunk of every entry, in order."""
         far = self._source.stream(self._from_server())
         for entry in self._entries:
-            patch = self._patches.get(entry.path) if self._needs(entry) else None
+            needed = any(chunk.id not in self._seeds for chunk in entry.chunks)
+            patch = self._patches.get(entry.path) if needed else None
             if patch is not None:
                 yield from self._by_patch(entry, patch)
             else:
                 for chunk in entry.chunks:
                     yield self._one(chunk, far)
 
-    def _needs(self, entry: Entry) -> bool:
-        return any(chunk.id not in self._seeds for chunk in entry.chunks)
-
     def _from_server(self) -> Iterator[bytes]:
-        for entry in self._entries:
-            if entry.path not in self._patches or not self._needs(entry):
-                yield from (chunk.id for chunk in entry.chunks if chunk.id not in self._seeds)
+        for line in self._entries.lines():
+            if path_of(line) not in self._patches:
+                yield from (id for id in ids_of(line) if id not in self._seeds)
 
     def _one(self, chunk: Chunk, far: Iterator[bytes]) -> bytes:
         if chunk.id not in self._seeds:
