@@ -44,6 +44,7 @@ class Filled(NamedTuple):
     reused: int
     seconds: float
     note: str = ""  # why nothing of the disk was used, if it should have been
+    marks: Sequence[int] | None = None  # for each entry of the image, whether it was written; None: all were
 
     @property
     def text(self) -> str:
@@ -93,10 +94,12 @@ class Fill:
                 self._stash.close()
             else:
                 write_tree(manifest, packs, self._target, meter)
-        verify.drop_caches()
+        marks = found.written if found is not None else None
+        if marks is None or any(marks):
+            verify.drop_caches()
         meter.finish()
         written = Written(manifest.header.files, manifest.header.bytes)
-        return Filled(written, packs.fetched, seeded, reused, time.monotonic() - started, note)
+        return Filled(written, packs.fetched, seeded, reused, time.monotonic() - started, note, marks)
 
     def stash(self, manifest: SealedManifest, locator: Locator, known: Sequence[Mapping[str, Any]]) -> None:
         """Before the tables are made new: keeps in memory what the old file systems have of this image."""

@@ -26,11 +26,14 @@ from images.sealed import SealedManifest, ids_of
 
 
 class Mended(NamedTuple):
-    """`kept` files were right where they were; `moved` were elsewhere; `found` bytes were on the disk."""
+    """`kept` files were right where they were; `moved` were elsewhere; `found` bytes were on the disk.
+    `written`: a byte for each entry of the manifest, 0 where nothing was.
+    """
 
     kept: int
     moved: int
     found: int
+    written: bytearray
 
 
 def mend(
@@ -61,7 +64,7 @@ def mend(
         tree.close()
         for place in places.values():
             place.close()
-    return Mended(compare.kept_files, moved, found)
+    return Mended(compare.kept_files, moved, found, compare.marks)
 
 
 def _write(

@@ -60,3 +60,16 @@ def test_a_file_that_is_too_short_is_found(written):
     os.truncate(target / "file09", 100)
     with pytest.raises(ChunkCorrupt, match="/file09 reads back"):
         verify.verify_sample(target, manifest, budget=1 << 30)
+
+
+def test_only_what_was_written_is_read_back(written):
+    manifest, target = written
+    names = [entry.path for entry in manifest.entries()]
+    (target / "file07").write_bytes(b"not looked at: it was compared")
+    marks = bytearray(name in (b"file03", b"file11") for name in names)
+    files, read = verify.verify_sample(target, manifest, budget=1 << 30, written=marks)
+    assert (files, read) == (2, 18_000 + 58_000)
+    assert verify.verify_sample(target, manifest, written=bytearray(len(names))) == (0, 0)
+    marks[names.index(b"file07")] = 1
+    with pytest.raises(ChunkCorrupt, match="/file07"):
+        verify.verify_sample(target, manifest, budget=1 << 30, written=marks)
