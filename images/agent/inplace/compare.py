@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from images.agent.inplace.aside import ASIDE, names_in
 from images.agent.inplace.content import Content, File
 from images.agent.inplace.flags import CASEFOLD, ENCRYPTED, SETTABLE, VERITY, clear_flags, flags_of
-from images.agent.inplace.listing import Listing, Listings
+from images.agent.inplace.listing import Ahead, Listing, listing
 from images.agent.inplace.places import Place, above
 from images.agent.update.folders import DIR, FILE, Folders
 from images.errors import ImageError
@@ -57,9 +57,10 @@ class Compare:
     ) -> None:
         self.marks = bytearray()
         self._manifest, self._tree, self._places, self._progress = manifest, tree, places, progress
-        self._listings = Listings(tree.open(b""), manifest)
         self._stays = above(places)
-        self._content = Content()
+        devices = {each.device for each in places.values() if each.device is not None}
+        self._content = Content(tree.open(b""), devices)
+        self._ahead = Ahead(manifest, self._look_ahead)
         self._stack: list[_Here] = []
         self._above: dict[int, int] = {}  # directory to the one it is in, by number
         self._inodes: dict[tuple[int, int], bytes] = {}  # of files with several names: the first
@@ -83,13 +84,16 @@ class Compare:
                 self._leave()
             self._content.finish()
         finally:
-            self._listings.close()
             self._content.close()
             for here in self._stack:
                 if here.fd >= 0 and here.entry.path:
                     os.close(here.fd)
         self._settle()
         self.kept_files, self.kept_bytes = self._content.right_files, self._content.right_bytes
+
+    def _look_ahead(self, directories: Sequence[bytes]) -> None:
+        self._content.look_ahead(directories)
+        self._content.flush()
 
     def _settle(self) -> None:
         """What the answers of the readers decide: wrong files, and the links to them."""
@@ -153,6 +157,7 @@ class Compare:
     def _missing(self, number: int, entry: Entry, here: _Here) -> None:
         self._mark(number, here.number)
         if entry.type == "dir":
+            self._ahead.next()
             self._above[number] = here.number
             self._stack.append(_Here(entry, number, -1, {}, here.device, here.place))
 
@@ -172,7 +177,6 @@ class Compare:
         if not stat.S_ISREG(info.st_mode) or info.st_size != entry.size:
             return False
         fd = os.open(name, FILE, dir_fd=here.fd)
-        handed = False
         try:
             found = flags_of(fd)
             if found & (SETTABLE | ENCRYPTED | VERITY):
@@ -183,15 +187,14 @@ class Compare:
                 return False
             fit_attributes(entry, fd, info)
             if entry.size:
-                handed = True  # closed there
                 self._content.add(File(number, here.number, entry), fd, here.place.device)
         finally:
-            if not handed:
-                os.close(fd)
+            os.close(fd)
         return True
 
     def _enter(self, number: int, entry: Entry, parent: int, name: bytes, at: int) -> None:
         """`at`: the directory that holds it; of the root itself, this one."""
+        self._ahead.next()
         fd = os.open(name, DIR, dir_fd=at) if entry.path else at
         place = self._stack[-1].place if self._stack else self._places[b""]
         device = os.fstat(fd).st_dev
@@ -205,7 +208,7 @@ class Compare:
             raise StrangeGround(f"{entry.name} is a directory that is encrypted or folds case")
         if found & SETTABLE:
             clear_flags(fd, found)
-        here.names.update(self._listings.take(entry.path, fd))
+        here.names.update(listing(fd))
 
     def _leave(self) -> None:
         """Away with what the image does not know; then the directory's own attributes."""

@@ -1,34 +1,33 @@
-"""Reads files and says which do not hold what their entries say: several at once, in the order of the disk.
+"""Has files read, in the order of the disk, and says which do not hold what their entries say.
 
 A file that lies in one run on a plain block device is read from the device itself: neighbours come in one
-large request, past the page cache, and none of them stays open. Any other is read as a file. Law: nothing is
-believed; a file is right when each byte of it was read and hashed. What is wrong or cannot be read is only
-called wrong (as a seed it is read once more, as a file). Python 3.8, standard library only.
+large request, past the page cache. Any other is read as a file. A second process does it (reader.py). Law:
+nothing is believed; a file is right when each byte of it was read and hashed. What is wrong or cannot be read
+is only called wrong (as a seed it is read once more, as a file). Python 3.8, standard library only.
 """
 
 from __future__ import annotations
 
-import hashlib
-import mmap
-import os
-import threading
+import errno
+import socket
+import subprocess
+import sys
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
+import images
 from images.agent.inplace.extents import place
-from images.agent.update.content import holds
+from images.agent.inplace.reader import BUFFER, MAIN, Piece, Run, receive, send
 from images.manifest import Chunk, Entry
 
-READERS = 6
 BLOCK = 4096  # alignment of what is read past the cache
-BUFFER = 2 << 20  # bytes read at once by one thread
 GAP = 256 << 10  # between two files: rather read and dropped than asked for separately
-GATHER = 24 << 20  # bytes that are put into the disk's order together
-FILES = 384  # pieces that wait to be put in order
-WAITING = 4 * READERS
-BATCH = 16  # files that one thread reads one after the other; they are open, of 1,024 that may be
+GATHER = 32 << 20  # bytes that are put into the disk's order together
+FIRST, FILES = 64, 1024  # pieces that wait to be put in order: at first, and later
+BATCH = 16  # files that one thread reads one after the other
+WAITING = 4  # frames whose answer is awaited
 
 
 class File(NamedTuple):
@@ -37,28 +36,6 @@ class File(NamedTuple):
     number: int
     parent: int
     entry: Entry
-
-
-class _Piece(NamedTuple):
-    """Some chunks of a file, from `offset` in it; on the device at `where`, or of the open file `handle`. A
-    file with holes is one piece without chunks.
-    """
-
-    file: File
-    offset: int
-    length: int
-    chunks: tuple[Chunk, ...]
-    where: int
-    handle: int
-
-
-class _Run(NamedTuple):
-    """What one thread reads. `device`: from there, [start, end); None: each piece from its file."""
-
-    device: int | None
-    start: int
-    end: int
-    pieces: list[_Piece]
 
 
 class Wrong(NamedTuple):
@@ -70,168 +47,156 @@ class Wrong(NamedTuple):
 
 
 class Content:
-    """Takes files, closes them, and collects those that are `wrong`."""
+    """Takes files, and collects those that are `wrong`."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: int, devices: Iterable[int]) -> None:
+        """`root`: the open top of the tree; `devices`: that files may lie on, open for reading without
+        cache. Raises OSError.
+        """
         self.wrong: list[Wrong] = []
         self.right_files = 0
         self.right_bytes = 0
-        self._placed: dict[int, list[_Piece]] = {}  # by device
+        self._placed: dict[int, list[tuple[Piece, int]]] = {}  # by device: with the number of its entry
+        self._loose: list[tuple[Piece, int]] = []
+        self._limit = FIRST
         self._waiting = self._size = 0
-        self._loose: list[_Piece] = []
-        self._loose_size = 0
-        self._under: dict[int, tuple[int, bool, int]] = {}  # by number: pieces to come, good so far, handle
-        self._jobs: deque[tuple[_Run, Future[list[bool]]]] = deque()
-        self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="read")
-        self._memory = threading.local()
+        self._ahead: list[bytes] = []  # directories
+        self._under: dict[int, tuple[File, int, bool]] = {}  # by number: pieces to come, good so far
+        self._frames: deque[list[int]] = deque()  # of those under way: numbers, by piece
+        self._way, theirs = socket.socketpair()
+        with theirs:
+            here = str(Path(next(iter(images.__path__))).parent)
+            words = [sys.executable, "-E", "-S", "-B", "-c", MAIN, here, str(theirs.fileno()), str(root)]
+            self._process = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno(), root, *devices],
+            )  # fmt: skip
+
+    def look_ahead(self, directories: Sequence[bytes]) -> None:
+        """These will be asked for soon, in this order."""
+        self._ahead.extend(directories)
 
     def add(self, file: File, handle: int, device: int | None) -> None:
-        """`handle`: the open file. `device`: open for reading without cache, where the file system lies on it
-        as it is.
-        """
+        """`handle`: the open file. `device`: where the file system lies on it as it is. Raises OSError."""
         entry = file.entry
         where = place(handle, entry.size) if device is not None and entry.extents is None else None
-        pieces = list(_pieces(file, where, -1)) if where is not None else []
-        if device is None or not pieces or max(piece.length for piece in pieces) > BUFFER - 2 * BLOCK:
-            self._read_as_file(file, handle)
-            return
-        os.close(handle)
-        self._under[file.number] = (len(pieces), True, -1)
+        pieces = list(_pieces(entry, where or 0))
+        self._under[file.number] = (file, len(pieces), True)
+        loose = device is None or where is None or max(sum(piece[2]) for piece in pieces) > BUFFER - 2 * BLOCK
         for piece in pieces:
-            self._placed.setdefault(device, []).append(piece)
+            if loose or device is None:
+                self._loose.append((_as_file(piece, entry, where or 0), file.number))
+            else:
+                self._placed.setdefault(device, []).append((piece, file.number))
             self._waiting += 1
-            self._size += piece.length
-            if self._waiting >= FILES or self._size >= GATHER:
+            self._size += sum(piece[2])
+            if self._waiting >= self._limit or self._size >= GATHER:
                 self.flush()
 
-    def _read_as_file(self, file: File, handle: int) -> None:
-        pieces = list(_pieces(file, 0, handle))
-        self._under[file.number] = (len(pieces), True, handle)
-        for piece in pieces:
-            self._loose.append(piece)
-            self._loose_size += piece.length
-            if len(self._loose) >= BATCH or self._loose_size >= BUFFER:
-                self._flush_loose()
-
-    def _flush_loose(self) -> None:
-        if self._loose:
-            self._submit(_Run(None, 0, 0, self._loose))
-            self._loose, self._loose_size = [], 0
-
     def flush(self) -> None:
-        """Hands all that waits to the threads."""
-        placed, self._placed, self._waiting, self._size = self._placed, {}, 0, 0
-        for device, pieces in placed.items():
-            pieces.sort(key=lambda piece: piece.where)
-            self._runs(device, pieces)
-        self._flush_loose()
+        """Hands over all that waits."""
+        runs: list[Run] = []
+        numbers: list[int] = []
+        for device, pieces in self._placed.items():
+            pieces.sort()
+            runs += _runs(device, [piece for piece, _ in pieces])
+            numbers += [number for _, number in pieces]
+        runs += _batches([piece for piece, _ in self._loose])
+        numbers += [number for _, number in self._loose]
+        while len(self._frames) >= WAITING:
+            self._note()
+        try:
+            send(self._way, (self._ahead, runs))
+        except OSError as error:
+            raise self._ended() from error
+        self._frames.append(numbers)
+        self._placed, self._loose, self._ahead, self._waiting, self._size = {}, [], [], 0, 0
+        self._limit = min(FILES, self._limit * 2)
 
-    def _runs(self, device: int, pieces: list[_Piece]) -> None:
-        batch: list[_Piece] = []
-        start = end = 0
-        for piece in pieces:
-            below, above = (piece.where // BLOCK) * BLOCK, -(-(piece.where + piece.length) // BLOCK) * BLOCK
-            if batch and (below > end + GAP or above - start > BUFFER):
-                self._submit(_Run(device, start, end, batch))
-                batch = []
-            if not batch:
-                start = end = below
-            end = max(above, end)
-            batch.append(piece)
-        if batch:
-            self._submit(_Run(device, start, end, batch))
-
-    def _submit(self, run: _Run) -> None:
-        while len(self._jobs) >= WAITING:
-            self._note(*self._jobs.popleft())
-        self._jobs.append((run, self._pool.submit(self._read, run)))
-
-    def _note(self, run: _Run, answer: Future[list[bool]]) -> None:
-        for piece, good in zip(run.pieces, answer.result()):  # noqa: B905 - Python 3.8
-            file = piece.file
-            left, so_far, handle = self._under[file.number]
-            good = good and so_far
+    def _note(self) -> None:
+        """Takes the answer to one frame."""
+        answer = receive(self._way)
+        if answer is None:
+            raise self._ended()
+        for number, good in zip(self._frames.popleft(), answer):  # noqa: B905 - Python 3.8
+            file, left, so_far = self._under[number]
+            good = bool(good) and so_far
             if left > 1:
-                self._under[file.number] = (left - 1, good, handle)
+                self._under[number] = (file, left - 1, good)
                 continue
-            del self._under[file.number]
-            if handle >= 0:
-                os.close(handle)
+            del self._under[number]
             if good:
                 self.right_files += 1
                 self.right_bytes += sum(chunk.length for chunk in file.entry.chunks)
             else:
-                self.wrong.append(Wrong(file.number, file.parent, file.entry.path))
+                self.wrong.append(Wrong(number, file.parent, file.entry.path))
+
+    def _ended(self) -> OSError:
+        return OSError(errno.EIO, f"the process that reads the disk ended with {self._process.wait()}")
 
     def finish(self) -> None:
-        """Waits for all answers."""
+        """Waits for all answers. Raises OSError."""
         self.flush()
-        while self._jobs:
-            self._note(*self._jobs.popleft())
+        while self._frames:
+            self._note()
 
     def close(self) -> None:
-        """Ends the threads; what was not read is closed, too."""
-        for _, answer in self._jobs:
-            answer.cancel()
-        self._pool.shutdown()
-        for _, _, handle in self._under.values():
-            if handle >= 0:
-                os.close(handle)
-        self._under.clear()
-
-    def _read(self, run: _Run) -> list[bool]:
-        """In a thread: whether each piece is right."""
-        if run.device is None:
-            return [_right(piece) for piece in run.pieces]
-        room = getattr(self._memory, "room", None)
-        if room is None:
-            room = self._memory.room = mmap.mmap(-1, BUFFER)
-        with memoryview(room)[: run.end - run.start] as view:
-            try:
-                end = run.start + os.preadv(run.device, [view], run.start)
-            except OSError:  # a bad place
-                end = 0
-            return [
-                piece.where + piece.length <= end and _hashed(view, run.start, piece) for piece in run.pieces
-            ]
+        """Ends the process."""
+        self._way.close()
+        self._process.kill()  # it only reads
+        self._process.wait()
 
 
-def _pieces(file: File, where: int, handle: int) -> Iterator[_Piece]:
+def _pieces(entry: Entry, where: int) -> Iterator[Piece]:
     """Of no more than half a buffer, but for a larger chunk."""
-    entry = file.entry
     if entry.extents is not None:
-        yield _Piece(file, 0, entry.size, (), 0, handle)
+        yield (0, *_flat(entry.chunks), entry.path, (entry.size, entry.extents))
         return
-    offset = length = 0
+    length = 0
     held: list[Chunk] = []
     for chunk in entry.chunks:
         if held and length + chunk.length > BUFFER // 2:
-            yield _Piece(file, offset, length, tuple(held), where + offset, handle)
-            offset, length, held = offset + length, 0, []
+            yield (where, *_flat(held), b"", None)
+            where, length, held = where + length, 0, []
         held.append(chunk)
         length += chunk.length
-    yield _Piece(file, offset, length, tuple(held), where + offset, handle)
+    yield (where, *_flat(held), b"", None)
 
 
-def _hashed(view: memoryview, start: int, piece: _Piece) -> bool:
-    at = piece.where - start
-    for chunk in piece.chunks:
-        if hashlib.sha256(view[at : at + chunk.length]).digest() != chunk.id:
-            return False
-        at += chunk.length
-    return True
+def _flat(chunks: Sequence[Chunk]) -> tuple[bytes, list[int]]:
+    return b"".join([chunk.id for chunk in chunks]), [chunk.length for chunk in chunks]
 
 
-def _right(piece: _Piece) -> bool:
-    """By reading the file."""
-    handle, at = piece.handle, piece.offset
-    try:
-        if not piece.chunks:
-            return holds(handle, piece.file.entry)
-        for chunk in piece.chunks:
-            if hashlib.sha256(os.pread(handle, chunk.length, at)).digest() != chunk.id:
-                return False
-            at += chunk.length
-    except OSError:  # a bad place on the disk
-        return False
-    return True
+def _as_file(piece: Piece, entry: Entry, where: int) -> Piece:
+    at, ids, lengths, _, hole = piece
+    return at - where, ids, lengths, entry.path, hole
+
+
+def _runs(device: int, pieces: Sequence[Piece]) -> Iterator[Run]:
+    batch: list[Piece] = []
+    start = end = 0
+    for piece in pieces:
+        place, length = piece[0], sum(piece[2])
+        below, above = (place // BLOCK) * BLOCK, -(-(place + length) // BLOCK) * BLOCK
+        if batch and (below > end + GAP or above - start > BUFFER):
+            yield device, start, end, batch
+            batch = []
+        if not batch:
+            start = end = below
+        end = max(above, end)
+        batch.append(piece)
+    if batch:
+        yield device, start, end, batch
+
+
+def _batches(pieces: Sequence[Piece]) -> Iterator[Run]:
+    batch: list[Piece] = []
+    size = 0
+    for piece in pieces:
+        batch.append(piece)
+        size += sum(piece[2])
+        if len(batch) >= BATCH or size >= BUFFER:
+            yield -1, 0, 0, batch
+            batch, size = [], 0
+    if batch:
+        yield -1, 0, 0, batch
