@@ -77,12 +77,10 @@ def _write(
     progress: Progress,
 ) -> tuple[int, int]:
     """What is marked; files moved and bytes that the disk had."""
-    wanted = {id for line in _marked(manifest, compare.marks) for id in ids_of(line)}
     beds = [Bed(folder, place.prefix) for place in places.values() for folder in place.aside.folders]
     seed = Seed(beds, target, standing=True)
     try:
-        for one in (*older, manifest) if wanted else ():
-            seed.learn(_holders(one, wanted), wanted)
+        _learn(seed, (*older, manifest), manifest, compare.marks)
         lines = _marked(manifest, compare.marks)
         missing = (id for line in lines for id in ids_of(line) if not seed.holds(id))
         stream = ahead(packs.stream(missing))
@@ -95,6 +93,13 @@ def _write(
         return seed.reused, seed.bytes
     finally:
         seed.close()
+
+
+def _learn(seed: Seed, known: Sequence[SealedManifest], manifest: SealedManifest, marks: bytearray) -> None:
+    """`known`: manifests that may describe what is there."""
+    wanted = {id for line in _marked(manifest, marks) for id in ids_of(line)}
+    for one in known if wanted else ():
+        seed.learn(_holders(one, wanted), wanted)
 
 
 def _marked(manifest: SealedManifest, marks: bytearray) -> Iterator[bytes]:

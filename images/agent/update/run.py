@@ -217,6 +217,7 @@ class Update:
             found.fresh.put_last(slow)
         seeds = _seeds(reading, found, base)
         over.seed(seeds)
+        seeds.learned()
         patches.prepare(found.fresh.lines())
         supply = Supply(found.fresh, seeds, source, patches)
         stage = Stage(self._tree)

@@ -66,6 +66,10 @@ class Seeds:
                 if entry.type == "file":
                     self.add_file(entry)
 
+    def learned(self) -> None:
+        """Nothing is added any more: what is wanted need not be known."""
+        self._wanted = set()
+
     def add_bytes(self, id: bytes, data: bytes) -> None:
         """A chunk that we hold in memory."""
         self._held[id] = data
