@@ -66,7 +66,7 @@ class Content:
         self._way, theirs = socket.socketpair()
         with theirs:
             here = str(Path(next(iter(images.__path__))).parent)
-            words = [sys.executable, "-E", "-S", "-B", "-c", MAIN, here, str(theirs.fileno()), str(root)]
+            words = [sys.executable, "-I", "-S", "-B", "-c", MAIN, here, str(theirs.fileno()), str(root)]
             self._process = subprocess.Popen(
                 words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno(), root, *devices],
