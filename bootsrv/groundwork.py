@@ -16,6 +16,7 @@ from bootsrv.appliance.errors import translated
 from bootsrv.config import Config
 from bootsrv.diskless.netroots import FOLDER
 from bootsrv.leasebook.keeper import NAME
+from bootsrv.nodestore import plain_dir
 from bootsrv.privilege import Identity
 from bootsrv.registry.salvage import look_after
 
@@ -34,7 +35,8 @@ def prepare(config: Config, identity: Identity) -> Ground:
     """Make what is missing. Raises OSError when the data directory cannot be used, BootsrvError for the
     rest."""
     netroots = config.data_dir / FOLDER
-    for path in (config.data_dir, config.public_dir, config.run_dir, config.cache_dir, netroots):
+    folders = (config.public_dir, config.run_dir, config.cache_dir, netroots, plain_dir(config))
+    for path in (config.data_dir, *folders):
         path.mkdir(parents=True, exist_ok=True)
         privilege.own(path, identity)
     config.data_dir.chmod(0o2770 if identity.user else 0o700)

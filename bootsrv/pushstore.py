@@ -3,13 +3,13 @@ its node goes between, and the patches made for that."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from bootsrv.appliance.images import Images
 from bootsrv.config import Config
+from bootsrv.nodestore import NodeStore
 from bootsrv.registry.tokens import Token
-from pxe.http.ports import Denied
+from pxe.http.ports import Denied, Wait
 
 PURPOSE = "push"
 
@@ -20,21 +20,21 @@ def patches_dir(config: Config) -> Path:
 
 
 class PushStore:
-    """`packs_of`: the packs that a version's chunks are in."""
+    """`nodes`: the store as nodes see it."""
 
-    def __init__(self, config: Config, images: Images, packs_of: Callable[[str], frozenset[str]]) -> None:
-        self._folder, self._images, self._packs_of = patches_dir(config), images, packs_of
+    def __init__(self, config: Config, images: Images, nodes: NodeStore) -> None:
+        self._folder, self._images, self._nodes = patches_dir(config), images, nodes
 
-    def find(self, kind: str, id: str, token: Token) -> Path | bytes | Denied | None:
+    def find(self, kind: str, id: str, token: Token) -> Path | bytes | Denied | Wait | None:
         """As `Site.store`, for a token that was checked, with what it opens as its data."""
         version, base = str(token.data.get("version") or ""), token.data.get("base")
         store = self._images.store()
         if kind == "manifests" and id in (version, base):
             return store.manifest_path(id)
         if kind == "locators" and id == version:
-            return store.locator_path(id) or store.locator(id)
-        if kind == "packs" and id in self._packs_of(version):
-            return store.pack_path(id)
+            return self._nodes.locator(id)
+        if kind == "packs" and version and (pack := self._nodes.pack(version, id)) is not None:
+            return pack
         if kind == "patches" and id == token.data.get("patches"):
             path = self._folder / id
             return path if path.is_file() else None

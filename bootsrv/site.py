@@ -12,7 +12,7 @@ from dataclasses import replace
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 
-from bootsrv import bootplan, lifecycle, pushstore, scripts, tls
+from bootsrv import bootplan, lifecycle, nodestore, pushstore, scripts, tls
 from bootsrv.agents.desk import opened as agent_opened
 from bootsrv.appliance.images import Images
 from bootsrv.appliance.profiles import Profiles
@@ -34,7 +34,6 @@ from bootsrv.rightful import Claim, Rightful, Standing
 from bootsrv.trees.shelf import Shelf
 from bootsrv.trees.source import TreeSource
 from images.agent import bundle
-from images.locator import Locator
 from images.netroot import prepare
 from pxe import ipxe
 from pxe.catalogue import Catalogue, Entry, normalise
@@ -68,8 +67,8 @@ class HouseSite:
         self._booting = Booting(config, registry, self._desk, clock)
         self._api = NodeApi(config, registry, images, clock)
         self._netroots = Netroots(config, registry, lambda: images.store().public_key())
-        self._packs: dict[str, frozenset[str]] = {}  # version id -> the packs it needs
-        self._pushes = pushstore.PushStore(config, images, self._packs_of)
+        self._stored = nodestore.NodeStore(lambda: images.store(), nodestore.plain_dir(config))
+        self._pushes = pushstore.PushStore(config, images, self._stored)
 
     def boot_script(
         self,
@@ -198,7 +197,7 @@ class HouseSite:
         """An answer file has left whole."""
         self._desk.sent(token, name)
 
-    def store(self, kind: str, id: str, token: str | None) -> Path | bytes | Denied | None:
+    def store(self, kind: str, id: str, token: str | None) -> Path | bytes | Denied | Wait | None:
         """A manifest, a locator or a pack of the image that the token's machine is to be imaged with."""
         found = self._registry.tokens.check(token, self._clock()) if token else None
         if found is None:
@@ -221,13 +220,12 @@ class HouseSite:
             version = self._images.resolve(armed.image)
         except NotFound:
             return None
-        store = self._images.store()
         if kind == "manifests" and id == version.id:
-            return store.manifest_path(id)
+            return self._images.store().manifest_path(id)
         if kind == "locators" and id == version.id:
-            return store.locator_path(id) or store.locator(id)
-        if kind == "packs" and id in self._packs_of(version.id):
-            return store.pack_path(id)
+            return self._stored.locator(id)
+        if kind == "packs" and (pack := self._stored.pack(version.id, id)) is not None:
+            return pack
         return Denied(403, "that is not part of the image this machine is to be imaged with")
 
     def _root_file(self, node: Node | None, id: str) -> Path | Denied | None:
@@ -239,11 +237,6 @@ class HouseSite:
         if id not in files:
             return Denied(403, "that is not the root this machine was booted with")
         return self._netroots.home(version) / files[id]
-
-    def _packs_of(self, version: str) -> frozenset[str]:
-        if version not in self._packs:
-            self._packs[version] = frozenset(Locator.parse(self._images.store().locator(version)).packs)
-        return self._packs[version]
 
 
 def _address(text: str) -> str:

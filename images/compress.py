@@ -22,6 +22,17 @@ def compress(data: bytes, level: int = LEVEL) -> tuple[int, bytes]:
     return (ZSTD, packed) if len(packed) < len(data) else (RAW, data)
 
 
+def compress_after(before: bytes, data: bytes, level: int = LEVEL) -> bytes:
+    """One zstd frame of `data` for who has the bytes `before` already; both are a few MiB at most."""
+    reach = (len(before) + len(data)).bit_length()
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        level, window_log=max(10, reach), source_size=len(before) + len(data), write_checksum=False,
+        write_content_size=True,
+    )  # fmt: skip
+    prefix = zstandard.ZstdCompressionDict(before, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+    return zstandard.ZstdCompressor(dict_data=prefix, compression_params=parameters).compress(data)
+
+
 def zstd_frame(data: bytes, level: int = LEVEL) -> bytes:
     """One zstd frame. The size is written into it, a checksum is not: chunk ids do that."""
     compressors: dict[int, zstandard.ZstdCompressor] = _local.__dict__.setdefault("compressors", {})

@@ -22,9 +22,14 @@ _DAMAGED = b"damaged"
 def condemn(store: Shelf, index: Index, packs: Iterable[bytes], damaged: bool = False) -> None:
     """Mark packs and stop offering them; `damaged` ones are never taken back. Call under the store's lock."""
     wanted = list(packs)
-    for pack in wanted:
-        write_file(store.condemned / pack.hex(), _DAMAGED if damaged else b"")
+    mark(store, wanted, damaged)
     index.drop(wanted)
+
+
+def mark(store: Shelf, packs: Iterable[bytes], damaged: bool = False) -> None:
+    """Only mark them."""
+    for pack in packs:
+        write_file(store.condemned / pack.hex(), _DAMAGED if damaged else b"")
 
 
 def delete_due(store: Shelf, now: float, grace: float, oldest_session: float | None) -> list[bytes]:
@@ -42,8 +47,15 @@ def delete_due(store: Shelf, now: float, grace: float, oldest_session: float | N
 
 
 def restore(store: Shelf, index: Index, ids: Iterable[bytes]) -> None:
-    """Make sure every chunk is in a pack that stays; take marked packs back for it. Raises ChunkMissing."""
+    """Make sure every chunk is in a pack that stays, and what it is a patch of; take marked packs back for
+    it. Raises ChunkMissing.
+    """
     wanted = set(ids)
+    _restore(store, index, wanted)
+    _restore(store, index, index.bases_for(wanted))
+
+
+def _restore(store: Shelf, index: Index, wanted: set[bytes]) -> None:
     known = index.ids(4 * len(wanted))
     missing = wanted - known if known is not None else {id for id in wanted if not index.has(id)}
     if not missing:

@@ -1,8 +1,9 @@
 """A source of chunks for whoever writes a tree: over HTTP on a node, from the packs' own files on the server.
 
 Law: no byte is handed out before its sha256 was checked. A frame that does not check is asked for once more
-(a transfer can be damaged); then the error names the chunk. Memory stays under 64 MiB: fetch_plan.py
-decides it. One range is fetched ahead in a thread, so that network and disk work at the same time.
+(a transfer can be damaged), with its bases when it is a patch; then the error names the chunk. Memory stays
+under 64 MiB: fetch_plan.py decides it. One range is fetched ahead in a thread, so that network and disk work
+at the same time.
 
 Python 3.8, standard library only. How ranges travel is the caller's business: any callable will do.
 """
@@ -12,13 +13,16 @@ from __future__ import annotations
 import hashlib
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, Protocol
 
 from images.errors import BadInput, ChunkCorrupt, ImageError
 from images.fetch_plan import CACHE, GAP, WINDOW, Range, Step, Window, plan
-from images.locator import RAW, ZSTD, Frame, Locator
-from images.zstd import decompress
+from images.locator import PATCH, RAW, ZSTD, Frame, Locator
+from images.zstd import decompress, decompress_after
+
+BASES = 4 << 20  # unpacked bytes of frames kept for patches
 
 
 class GetRange(Protocol):
@@ -55,10 +59,11 @@ class PackSource:
         """Each chunk's bytes in order. Raises ChunkMissing, ChunkCorrupt, or what `get_range` raises."""
         ahead = _Ahead(plan(ids, self.locator, self._window, self._cache, self._gap), self._fetch)
         unpacked: dict[int, bytes] = {}
+        bases = _Bases()
         try:
             for window, data in ahead:
                 for step in window.steps:
-                    yield self._take(step, unpacked, window, data)
+                    yield self._take(step, unpacked, bases, window, data)
         finally:
             ahead.close()
 
@@ -83,30 +88,92 @@ class PackSource:
             )
         return data
 
-    def _take(self, step: Step, unpacked: dict[int, bytes], window: Window, data: list[bytes]) -> bytes:
+    def _take(
+        self, step: Step, unpacked: dict[int, bytes], bases: _Bases, window: Window, data: list[bytes]
+    ) -> bytes:
+        pack = self.locator.frame(step.frame).pack
         for old in step.evict:
             unpacked.pop(old, None)
         if step.load:
-            frame = self.locator.frame(step.frame)
             try:
-                unpacked[step.frame] = unpack(frame, _cut(frame, window.ranges, data))
-                return check(step, unpacked[step.frame], frame.pack)
+                unpacked[step.frame] = self._unpack(step.frame, unpacked, bases, window, data)
+                return check(step, unpacked[step.frame], pack)
             except (BadInput, ChunkCorrupt):
-                again = self._range(Range(frame.pack, frame.offset, frame.stored))
+                unpacked.pop(step.frame, None)
             try:
-                unpacked[step.frame] = unpack(frame, again)
+                unpacked[step.frame] = read_frame(self.locator, step.frame, self._once)
             except BadInput as err:
-                text = f"chunk {step.id.hex()} in pack {frame.pack}: {err}"
-                raise ChunkCorrupt(text, step.id, frame.pack) from err
-        return check(step, unpacked[step.frame], self.locator.frame(step.frame).pack)
+                text = f"chunk {step.id.hex()} in pack {pack}: {err}"
+                raise ChunkCorrupt(text, step.id, pack) from err
+        return check(step, unpacked[step.frame], pack)
+
+    def _unpack(
+        self, number: int, unpacked: dict[int, bytes], bases: _Bases, window: Window, data: list[bytes]
+    ) -> bytes:
+        """A frame out of a window's ranges."""
+
+        def stored(frame: Frame) -> bytes:
+            return _cut(frame, window.ranges, data)
+
+        frame = self.locator.frame(number)
+        if frame.codec != PATCH:
+            return unpack(frame, stored(frame))
+        before = []
+        for place in self.locator.bases(number):
+            raw = unpacked.get(place.frame)
+            if raw is None:
+                raw = bases.get(place.frame, self.locator, stored)
+            before.append(raw[place.inner : place.inner + place.length])
+        return unpack(frame, stored(frame), b"".join(before))
+
+    def _once(self, pack: str, start: int, length: int) -> bytes:
+        return self._range(Range(pack, start, length))
 
 
-def unpack(frame: Frame, stored: bytes) -> bytes:
-    """A frame's bytes. Raises BadInput when they cannot be unpacked to the promised size."""
+class _Bases:
+    """The last few frames that patches needed, unpacked: neighbours need the same ones."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[int, bytes] = OrderedDict()
+
+    def get(self, number: int, locator: Locator, stored: Callable[[Frame], bytes]) -> bytes:
+        """That frame's bytes. Raises BadInput."""
+        raw = self._kept.pop(number, None)
+        if raw is None:
+            frame = locator.frame(number)
+            raw = unpack(frame, stored(frame))
+            while self._kept and sum(map(len, self._kept.values())) + len(raw) > BASES:
+                self._kept.popitem(last=False)
+        self._kept[number] = raw
+        return raw
+
+
+def read_frame(locator: Locator, number: int, read: Callable[[str, int, int], bytes]) -> bytes:
+    """The bytes of one frame, and of what it is a patch of, each asked of `read` (pack, start, length).
+    Raises BadInput, or what `read` raises.
+    """
+
+    def stored(frame: Frame) -> bytes:
+        return read(frame.pack, frame.offset, frame.stored)
+
+    frame, bases = locator.frame(number), _Bases()
+    before = [
+        bases.get(place.frame, locator, stored)[place.inner : place.inner + place.length]
+        for place in locator.bases(number)
+    ]
+    return unpack(frame, stored(frame), b"".join(before))
+
+
+def unpack(frame: Frame, stored: bytes, before: bytes = b"") -> bytes:
+    """A frame's bytes; `before` is what a patch is one of. Raises BadInput when they cannot be unpacked to
+    the promised size.
+    """
     if frame.codec == ZSTD:
         return decompress(stored, frame.raw)
     if frame.codec == RAW and len(stored) == frame.raw:
         return stored
+    if frame.codec == PATCH and before:
+        return decompress_after(stored, frame.raw, before)
     raise BadInput(f"pack {frame.pack[:12]}: unknown codec {frame.codec} or wrong size")
 
 

@@ -4,7 +4,7 @@ Chunks are needed in manifest order but lie in frames, frames in packs. The plan
 the frames of one window are fetched together as few large ranges (close neighbours are joined, the small
 gap between them is cheaper than another request). Unpacked frames are kept in a cache of fixed size; its
 whole life is decided here, so the reader in fetch.py only follows orders and its memory is bounded by
-construction.
+construction. With a patch come the frames of its bases, in the same window.
 
 Python 3.8, standard library only.
 """
@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from images.locator import Locator
+from images.locator import PATCH, Locator
 
 WINDOW = 8 << 20  # stored bytes per window; at most three are alive: used, waiting, being fetched
 CACHE = 36 << 20  # unpacked bytes kept
@@ -67,11 +67,16 @@ def plan(
         if load:
             frame = locator.frame(number)
             if number not in needed:
-                if steps and (wanted + frame.stored > window or len(steps) >= STEPS):
+                fetch = {number: frame.stored}
+                if frame.codec == PATCH:
+                    for base in locator.bases(number):
+                        fetch[base.frame] = locator.frame(base.frame).stored
+                more = sum(size for one, size in fetch.items() if one not in needed)
+                if steps and (wanted + more > window or len(steps) >= STEPS):
                     yield Window(ranges(needed, locator, gap), steps)
-                    needed, steps, wanted = set(), [], 0
-                needed.add(number)
-                wanted += frame.stored
+                    needed, steps, wanted, more = set(), [], 0, sum(fetch.values())
+                needed.update(fetch)
+                wanted += more
             while kept and held + frame.raw > cache:
                 old, size = kept.popitem(last=False)
                 evict.append(old)

@@ -2,12 +2,12 @@
 
 Law: safe at any moment beside writers, deploys and itself. Nothing is deleted at once: whole packs are marked
 (condemned.py), and packs of which little is used are first copied, what is used of them, into new ones;
-locators then point at those. Packs younger than a running session may be its work and are left alone.
+locators then point at those. Packs younger than a running session may be its work and are left alone. What
+a patch starts from is used as long as the patch is.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,16 +17,16 @@ from images import sessions
 from images.condemned import condemn, delete_due
 from images.disk import locked
 from images.errors import BadInput, ChunkMissing
-from images.fetch import unpack
 from images.index import Index
-from images.locator import Frame, Locator
+from images.locator import Locator
 from images.marks import marked
-from images.pack import SUFFIX, Trailer, read_frames, read_trailer
+from images.pack import SUFFIX, read_trailer
 from images.progress import Progress
-from images.session import PackStream
+from images.rewriting import rewrite
 from images.shelf import Shelf
 
 KEEP = 0.6  # a pack of which less is used is rewritten
+SPARED = 0.6  # of its chunks' bytes a patch spares about so much, beside what it takes itself
 
 
 class GcReport(NamedTuple):
@@ -45,9 +45,19 @@ def collect(store: Shelf, progress: Progress, grace: float) -> GcReport:
     """See ImageStore.gc. Raises what reading a manifest raises: with one unreadable, nothing is deleted."""
     with locked(store.lock):
         live = _live(store, progress)
+        resolved = 0
         index = store.open_index()
         try:
-            unused, thin = _judge(store, index, live)
+            young = sessions.oldest(store.sessions)
+            pins = _Pins(store, index, live, young)
+            for pack in pins.costly():
+                progress(0, None, f"rewriting pack {pack.hex()[:12]}")
+                rewrite(store, index, pack, live, plain=True)
+                condemn(store, index, [pack])
+                resolved += 1
+            pins = _Pins(store, index, live, young)
+            live |= pins.bases
+            unused, thin = _judge(store, index, live, young)
             for number, pack in enumerate(thin):
                 progress(number, len(thin), f"rewriting pack {pack.hex()[:12]}")
                 rewrite(store, index, pack, live)
@@ -60,7 +70,7 @@ def collect(store: Shelf, progress: Progress, grace: float) -> GcReport:
         _sweep(store)
         freed = sum(sizes.get(pack.hex(), 0) for pack in gone)
         waiting = sum(sizes.get(pack.hex(), 0) for pack in marked(store.condemned))
-        return GcReport(len(unused) + len(thin), len(thin), len(gone), freed, waiting)
+        return GcReport(len(unused) + len(thin) + resolved, len(thin) + resolved, len(gone), freed, waiting)
 
 
 def _live(store: Shelf, progress: Progress) -> set[bytes]:
@@ -72,14 +82,51 @@ def _live(store: Shelf, progress: Progress) -> set[bytes]:
     return live
 
 
-def _judge(store: Shelf, index: Index, live: set[bytes]) -> tuple[list[bytes], list[bytes]]:
+class _Pins:
+    """What patches start from, and whether that is worth it."""
+
+    def __init__(self, store: Shelf, index: Index, live: set[bytes], young: float | None) -> None:
+        self.bases: set[bytes] = set()
+        self._store, self._index, self._live = store, index, live
+        self._over: dict[bytes, set[bytes]] = {}  # pack with patches -> bases that no version names
+        self._used: dict[bytes, set[bytes]] = {}  # and the chunks that are used of those patches
+        for pack, members, bases in index.patches():
+            used = members & live
+            fresh = _young(store, pack, young)
+            if not used and not fresh:
+                continue
+            self.bases.update(bases)
+            extra = set(bases) - live
+            if extra and not fresh:
+                self._over.setdefault(pack, set()).update(extra)
+                self._used.setdefault(pack, set()).update(used)
+
+    def costly(self) -> list[bytes]:
+        """Packs whose patches keep more bytes from going than they spare: the version that they start from
+        was removed, and little else stands on it.
+        """
+        extra = set().union(*self._over.values())
+        used = set().union(*self._used.values())
+        held = sum(self._lengths(extra))
+        return sorted(self._over) if held > sum(self._lengths(used)) * SPARED else []
+
+    def _lengths(self, ids: set[bytes]) -> Iterator[int]:
+        return (length for _, _, _, _, length in self._index.spots(sorted(ids)))
+
+
+def _young(store: Shelf, pack: bytes, young: float | None) -> bool:
+    return young is not None and (store.packs / (pack.hex() + SUFFIX)).stat().st_mtime >= young - 1
+
+
+def _judge(
+    store: Shelf, index: Index, live: set[bytes], young: float | None
+) -> tuple[list[bytes], list[bytes]]:
     """(packs nobody needs, packs of which too little is needed)."""
-    young = sessions.oldest(store.sessions)
     unused: list[bytes] = []
     thin: list[bytes] = []
     for pack in index.packs():
         path = store.packs / (pack.hex() + SUFFIX)
-        if young is not None and path.stat().st_mtime >= young - 1:
+        if _young(store, pack, young):
             continue
         total = sum(row.length for row in read_trailer(path).chunks)
         used = sum(length for id, length in index.chunks_of(pack) if id in live)
@@ -88,40 +135,6 @@ def _judge(store: Shelf, index: Index, live: set[bytes]) -> tuple[list[bytes], l
         elif used < KEEP * total:
             thin.append(pack)
     return unused, thin
-
-
-def rewrite(store: Shelf, index: Index, pack: bytes, wanted: set[bytes]) -> None:
-    """Copy those chunks of a pack that the index takes from it into new packs, and point the index there."""
-    path = store.packs / (pack.hex() + SUFFIX)
-    trailer = read_trailer(path)
-    mine = {id for id, _ in index.chunks_of(pack) if id in wanted}
-    stream = PackStream(store.packs, store.temp)
-    try:
-        for id, data in good_chunks(pack, trailer, store):
-            if id in mine:
-                stream.add(id, data)
-        stream.flush()
-    finally:
-        stream.close()
-    for new in stream.finished:
-        index.add(new, replace=True)
-
-
-def good_chunks(pack: bytes, trailer: Trailer, store: Shelf) -> Iterator[tuple[bytes, bytes]]:
-    """(id, bytes) of every chunk of the pack that is whole; damaged ones are left out."""
-    by_frame: dict[int, list[tuple[bytes, int, int]]] = {}
-    for row in trailer.chunks:
-        by_frame.setdefault(row.frame, []).append((row.id, row.inner, row.length))
-    for number, stored in read_frames(store.packs / (pack.hex() + SUFFIX), trailer):
-        frame = trailer.frames[number]
-        try:
-            raw = unpack(Frame(pack.hex(), *frame[:4]), stored)
-        except BadInput:
-            continue
-        for id, inner, length in by_frame.get(number, []):
-            data = raw[inner : inner + length]
-            if hashlib.sha256(data).digest() == id:
-                yield id, data
 
 
 def _turn_locators(store: Shelf) -> None:

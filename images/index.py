@@ -4,7 +4,8 @@ Law: the packs are the truth. On opening, packs that the cache does not know are
 suffice), packs that are gone are dropped, and a damaged cache is rebuilt from nothing; so a crash between
 writing a pack and noting it loses nothing. A pack whose own index is damaged is left out and listed in
 `damaged`. Only writers, gc and verify use this file: those who serve nodes read locators, which are plain
-files.
+files. Of a chunk that lies in several packs it tells a place that is no patch, if there is one: so a base
+that was found in a plain frame is never told to be in a patch afterwards.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from images.errors import BadInput
+from images.locator import PATCH
 from images.pack import SUFFIX, FrameRow, Trailer, read_trailer
 
 _SCHEMA = """
@@ -26,8 +28,17 @@ CREATE TABLE IF NOT EXISTS frames (
   PRIMARY KEY (pack, frame)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS chunks (
   id BLOB PRIMARY KEY, pack INTEGER, frame INTEGER, inner INTEGER, length INTEGER) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS bases (
+  pack INTEGER, frame INTEGER, place INTEGER, id BLOB, PRIMARY KEY (pack, frame, place)) WITHOUT ROWID;
 """
-_VERSION = 1
+_VERSION = 2
+_ADD = "INSERT INTO chunks VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO "
+_REPLACE = (
+    "UPDATE SET pack = excluded.pack, frame = excluded.frame, inner = excluded.inner,"
+    " length = excluded.length"
+)
+_OLD_CODEC = "SELECT codec FROM frames f WHERE f.pack = chunks.pack AND f.frame = chunks.frame"
+_UNLESS_PLAIN = f"{_REPLACE} WHERE ({_OLD_CODEC}) = {PATCH:d}"
 _PATIENCE, _PAUSE = 60.0, 0.02  # seconds, for another writer
 _MANY = 4  # asked for one by one: less than one in so many
 
@@ -105,6 +116,45 @@ class Index:
         ).fetchone()
         return (row[0], FrameRow(row[1], row[2], row[3], row[4], b"")) if row else None
 
+    def bases(self, pack: int, frame: int) -> tuple[bytes, ...]:
+        """Of a patch: the chunks whose bytes come before it, in order. By the index's number of the pack."""
+        found = self._db.execute(
+            "SELECT id FROM bases WHERE pack = ? AND frame = ? ORDER BY place", (pack, frame)
+        )
+        return tuple(id for (id,) in found)
+
+    def bases_in(self, pack: bytes) -> dict[int, tuple[bytes, ...]]:
+        """The same of all patches in the pack with that raw id, by frame."""
+        found: dict[int, list[bytes]] = {}
+        for frame, id in self._db.execute(
+            "SELECT b.frame, b.id FROM bases b JOIN packs p ON p.number = b.pack WHERE p.id = ?"
+            " ORDER BY b.frame, b.place",
+            (pack,),
+        ):
+            found.setdefault(frame, []).append(id)
+        return {frame: tuple(ids) for frame, ids in found.items()}
+
+    def bases_for(self, ids: Iterable[bytes]) -> set[bytes]:
+        """All that those of `ids` start from that lie in patches."""
+        frames = set(self._db.execute("SELECT DISTINCT pack, frame FROM bases"))
+        if not frames:
+            return set()
+        used = {(pack, frame) for _, pack, frame, _, _ in self.spots(sorted(set(ids)))} & frames
+        return {id for one in used for id in self.bases(*one)}
+
+    def patches(self) -> Iterator[tuple[bytes, set[bytes], list[bytes]]]:
+        """Of every patch: its pack's id, the chunks that this index takes from it, and its bases."""
+        bases: dict[tuple[int, int], list[bytes]] = {}
+        for pack, frame, id in self._db.execute("SELECT pack, frame, id FROM bases ORDER BY 1, 2, place"):
+            bases.setdefault((pack, frame), []).append(id)
+        members: dict[tuple[int, int], set[bytes]] = {}
+        for id, pack, frame in self._db.execute("SELECT id, pack, frame FROM chunks") if bases else ():
+            if (pack, frame) in bases:
+                members.setdefault((pack, frame), set()).add(id)
+        names = dict(self._db.execute("SELECT number, id FROM packs"))
+        for where, ids in bases.items():
+            yield names[where[0]], members.get(where, set()), ids
+
     def count(self) -> int:
         """How many chunks it knows."""
         return int(self._db.execute("SELECT count(*) FROM chunks").fetchone()[0])
@@ -129,7 +179,9 @@ class Index:
         )
 
     def add(self, trailer: Trailer, replace: bool = False) -> None:
-        """Note a pack. A chunk known already keeps its old place unless `replace`."""
+        """Note a pack. A chunk known already keeps its old place unless `replace`, or unless the old one is a
+        patch and this is none; a plain place is never given up for a patch.
+        """
         with self._db:
             cursor = self._db.execute("INSERT OR IGNORE INTO packs (id) VALUES (?)", (trailer.id,))
             if not cursor.rowcount:
@@ -142,15 +194,28 @@ class Index:
                     for n, row in enumerate(trailer.frames)
                 ),
             )
-            verb = "REPLACE" if replace else "IGNORE"
             self._db.executemany(
-                f"INSERT OR {verb} INTO chunks (pack, id, frame, inner, length)"  # noqa: S608 - one of two words
-                f" VALUES ({number}, ?, ?, ?, ?)",
-                sorted(trailer.chunks),  # the table's own order
+                "INSERT INTO bases VALUES (?, ?, ?, ?)",
+                ((number, n, at, id) for n, ids in trailer.bases.items() for at, id in enumerate(ids)),
+            )
+            self._place(number, trailer, replace)
+
+    def _place(self, number: int, trailer: Trailer, replace: bool = False) -> None:
+        plain, patches = (_REPLACE, _UNLESS_PLAIN) if replace else (_UNLESS_PLAIN, "NOTHING")
+        for patched, how in ((False, plain), (True, patches)):
+            self._db.executemany(
+                _ADD + how,
+                (
+                    (row.id, number, row.frame, row.inner, row.length)
+                    for row in sorted(trailer.chunks)  # the table's own order
+                    if (row.frame in trailer.bases) is patched
+                ),
             )
 
-    def drop(self, packs: Iterable[bytes]) -> None:
-        """Forget packs. Chunks of theirs that another pack holds as well are found there from now on."""
+    def drop(self, packs: Iterable[bytes], refill: bool = True) -> None:
+        """Forget packs. Chunks of theirs that another pack holds as well are found there from now on;
+        `refill` is False where there are none.
+        """
         wanted = list(packs)
         with self._db:
             for id in wanted:
@@ -159,8 +224,9 @@ class Index:
                     continue
                 self._db.execute("DELETE FROM chunks WHERE pack = ?", row)
                 self._db.execute("DELETE FROM frames WHERE pack = ?", row)
+                self._db.execute("DELETE FROM bases WHERE pack = ?", row)
                 self._db.execute("DELETE FROM packs WHERE number = ?", row)
-        for id in self.packs() if wanted else ():
+        for id in self.packs() if wanted and refill else ():
             trailer = self._read(id)
             if trailer:
                 self._refill(trailer)
@@ -194,10 +260,7 @@ class Index:
     def _refill(self, trailer: Trailer) -> None:
         with self._db:
             row = self._db.execute("SELECT number FROM packs WHERE id = ?", (trailer.id,)).fetchone()
-            self._db.executemany(
-                "INSERT OR IGNORE INTO chunks VALUES (?, ?, ?, ?, ?)",
-                ((c.id, row[0], c.frame, c.inner, c.length) for c in trailer.chunks),
-            )
+            self._place(row[0], trailer)
 
     def rebuild(self, skip: Iterable[bytes] = ()) -> None:
         """Throw the cache away and read every pack's own index."""

@@ -2,12 +2,14 @@
 
     "BSPACK01"  frame frame frame ...  trailer  footer
     trailer     "BSINDEX1", counts, salt, per frame (offset, stored, raw, codec, sha256 of its stored bytes),
-                per chunk (id, frame, offset inside, length), all big-endian
+                per chunk (id, frame, offset inside, length), all big-endian; "BSINDEX2": then per base of a
+                patch (frame, chunk id)
     footer      offset of the trailer, sha256 of the trailer (= the pack's id and file name), "BSPKEND1"
 
 Frames lie back to back, so that every byte of the file is covered by a hash or fixed: one flipped bit
 anywhere is found without unpacking. A frame holds one or more chunks: small files share one, which
-compresses them together and lets a node fetch thousands of them in one range.
+compresses them together and lets a node fetch thousands of them in one range. A frame may be a patch: it is
+unpacked with other chunks' bytes, its bases, before it; those lie in other packs, and never in a patch.
 """
 
 from __future__ import annotations
@@ -22,11 +24,14 @@ from typing import NamedTuple
 
 from images.disk import create, publish_file, sync_dir, temp_path, write_all
 from images.errors import BadInput
+from images.locator import PATCH
 
 MAGIC, INDEX, END = b"BSPACK01", b"BSINDEX1", b"BSPKEND1"
+WITH_BASES = b"BSINDEX2"
 _COUNTS = struct.Struct(">8sII16s")
 _FRAME = struct.Struct(">QIIB32s")
 _CHUNK = struct.Struct(">32sIII")
+_BASE = struct.Struct(">I32s")
 _FOOTER = struct.Struct(">Q32s8s")
 SUFFIX = ".pack"
 _LIMIT = 1 << 28  # bytes of trailer; ours have a few hundred kilobytes
@@ -54,11 +59,14 @@ class ChunkRow(NamedTuple):
 
 
 class Trailer(NamedTuple):
-    """A pack's own index. `id` is its sha256, raw."""
+    """A pack's own index. `id` is its sha256, raw; `bases`: of each patch, by its frame's number, the chunks
+    whose bytes come before it, in order.
+    """
 
     id: bytes
     frames: list[FrameRow]
     chunks: list[ChunkRow]
+    bases: dict[int, tuple[bytes, ...]]
 
 
 class PackWriter:
@@ -70,26 +78,34 @@ class PackWriter:
         self._fd = create(self._path)
         self._frames: list[FrameRow] = []
         self._chunks: list[ChunkRow] = []
+        self._bases: dict[int, tuple[bytes, ...]] = {}
         self.size = 0
         self._append(MAGIC)
 
-    def add(self, codec: int, stored: bytes, raw: int, chunks: list[tuple[bytes, int, int]]) -> None:
-        """Append a frame that holds `chunks` (id, offset inside, length). Raises OSError (disk full)."""
+    def add(
+        self, codec: int, stored: bytes, raw: int, chunks: list[tuple[bytes, int, int]],
+        bases: tuple[bytes, ...] = (),
+    ) -> None:  # fmt: skip
+        """Append a frame that holds `chunks` (id, offset inside, length); `bases` of a patch. Raises OSError
+        (disk full).
+        """
         number = len(self._frames)
+        if bases:
+            self._bases[number] = bases
         self._frames.append(FrameRow(self.size, len(stored), raw, codec, hashlib.sha256(stored).digest()))
         self._chunks.extend(ChunkRow(id, number, inner, length) for id, inner, length in chunks)
         self._append(stored)
 
     def finish(self) -> Trailer:
         """Write trailer and footer, make the pack durable, and return what is in it."""
-        offset, body = self.size, _trailer(self._frames, self._chunks)
+        offset, body = self.size, _trailer(self._frames, self._chunks, self._bases)
         id = hashlib.sha256(body).digest()
         self._append(body)
         self._append(_FOOTER.pack(offset, id, END))
         os.fsync(self._fd)
         self._close()
         publish_file(self._path, self._folder / (id.hex() + SUFFIX))
-        return Trailer(id, self._frames, self._chunks)
+        return Trailer(id, self._frames, self._chunks, self._bases)
 
     def abort(self) -> None:
         """Drop what was written."""
@@ -106,11 +122,15 @@ class PackWriter:
             self._fd = -1
 
 
-def _trailer(frames: list[FrameRow], chunks: list[ChunkRow]) -> bytes:
+def _trailer(
+    frames: list[FrameRow], chunks: list[ChunkRow], bases: dict[int, tuple[bytes, ...]]
+) -> bytes:
     # Salted, so that a pack made again never takes the name of a damaged one that waits to be deleted.
-    parts = [_COUNTS.pack(INDEX, len(frames), len(chunks), secrets.token_bytes(16))]
+    magic = WITH_BASES if bases else INDEX
+    parts = [_COUNTS.pack(magic, len(frames), len(chunks), secrets.token_bytes(16))]
     parts.extend(_FRAME.pack(*frame) for frame in frames)
     parts.extend(_CHUNK.pack(*chunk) for chunk in chunks)
+    parts.extend(_BASE.pack(number, id) for number, ids in bases.items() for id in ids)
     return b"".join(parts)
 
 
@@ -137,7 +157,9 @@ def read_trailer(path: Path) -> Trailer:
 def _parse(path: Path, id: bytes, body: bytes, end: int) -> Trailer:
     magic, frames, chunks, _ = _COUNTS.unpack_from(body)
     split = _COUNTS.size + frames * _FRAME.size
-    if magic != INDEX or len(body) != split + chunks * _CHUNK.size:
+    last = split + chunks * _CHUNK.size
+    rest = len(body) - last
+    if magic not in (INDEX, WITH_BASES) or rest < 0 or (rest % _BASE.size if magic == WITH_BASES else rest):
         raise BadInput(f"{path}: its index is of a form this program does not know")
     rows = [FrameRow(*row) for row in _FRAME.iter_unpack(body[_COUNTS.size : split])]
     place = len(MAGIC)
@@ -147,7 +169,13 @@ def _parse(path: Path, id: bytes, body: bytes, end: int) -> Trailer:
         place += row.stored
     if place != end:
         raise BadInput(f"{path}: bytes between frames and index")
-    return Trailer(id, rows, [ChunkRow(*row) for row in _CHUNK.iter_unpack(body[split:])])
+    bases: dict[int, list[bytes]] = {}
+    for number, base in _BASE.iter_unpack(body[last:]):
+        bases.setdefault(number, []).append(base)
+    if set(bases) != {number for number, row in enumerate(rows) if row.codec == PATCH}:
+        raise BadInput(f"{path}: its patches do not fit their bases")
+    listed = [ChunkRow(*row) for row in _CHUNK.iter_unpack(body[split:last])]
+    return Trailer(id, rows, listed, {number: tuple(ids) for number, ids in bases.items()})
 
 
 def read_frames(path: Path, trailer: Trailer) -> Iterator[tuple[int, bytes]]:

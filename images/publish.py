@@ -22,8 +22,11 @@ from images.condemned import restore
 from images.disk import create, locked, publish_file, temp_path, write_all, write_file
 from images.errors import BadInput, ImageNotFound
 from images.index import Index
+from images.lineage import Fresh, discard, patch
+from images.locator import Locator
 from images.locator_writer import build
 from images.manifest import Header, write_header
+from images.marks import marked
 from images.sealed import MAGIC, PREFIX
 from images.shelf import Shelf
 from images.spool import Spool
@@ -37,7 +40,7 @@ _CHUNK = re.compile(rb'\["([0-9a-f]{64})",([0-9]+)\]')
 
 def publish(
     store: Shelf, index: Index, tree: Spool, name: str, comment: str, parent: str | None,
-    meta: dict[str, Any], now: float, kind: str = "tree",
+    meta: dict[str, Any], now: float, kind: str, fresh: Fresh,
 ) -> Version:  # fmt: skip
     """See Session.publish."""
     check_name(name)
@@ -46,6 +49,7 @@ def publish(
         if files <= 1:
             raise BadInput(f"image {name}: there is nothing in it")
         with locked(store.lock):
+            index.refresh(marked(store.condemned))  # a pack may have been deleted since we began
             restore(store, index, ids)
             try:
                 book = catalogue.load(store.names_dir, name)
@@ -54,6 +58,9 @@ def publish(
             last = book.latest()
             if parent is None and last is not None:
                 parent = book.versions[last].id
+            retired: list[bytes] = []
+            if parent is not None and kind == "tree":
+                retired = patch(store, index, tree, parent, fresh)
             header = Header(name, book.next, now, comment, parent, kind, files, size, meta)
             temp, id = _seal(store, header, cast("BinaryIO", text))
             try:
@@ -67,6 +74,8 @@ def publish(
             book.versions[book.next] = version
             book.next += 1
             catalogue.save(store.names_dir, store.temp, book)
+            if retired:
+                discard(store, retired, Locator.parse(data), id, fresh)
             return book.get(version.number)
 
 

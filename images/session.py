@@ -12,115 +12,28 @@ Compression runs in threads beside the caller's reading and hashing; a session i
 from __future__ import annotations
 
 import hashlib
-import os
 import time
-from collections import deque
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from images import chunker
 from images.ahead import Data, ahead
-from images.compress import compress
 from images.fetch import PackSource
+from images.lineage import Fresh
 from images.locator import Locator
 from images.locator_writer import build
 from images.manifest import Chunk
-from images.pack import PackWriter, Trailer
+from images.pack import Trailer
+from images.packstream import PackStream
 from images.publish import publish
 from images.sessions import Marker
 from images.shelf import Shelf
 from images.spool import Spool
 from images.versions import Version
 
-# Unpacked bytes per frame. 1 MiB stores 2% less, but a later version that shares half a frame fetches more.
-FRAME = 512 << 10
-PACK = 64 << 20  # stored bytes per pack
 KNOWN = 300_000  # chunk ids kept in memory (about 30 MB); a larger store asks its index each time
-
-Member = tuple[bytes, int, int]  # chunk id, offset in its frame, length
-
-
-class PackStream:
-    """Chunks in, finished packs out: gathers frames, compresses them in threads, starts a new pack when one
-    is full.
-
-    `finished` collects the trailers of durable packs.
-    """
-
-    def __init__(self, folder: Path, temp: Path) -> None:
-        self._folder = folder
-        self._temp = temp
-        self._workers = max(2, os.cpu_count() or 2)
-        self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="compress")
-        self._jobs: deque[tuple[Future[tuple[int, bytes]], int, list[Member]]] = deque()
-        self._closer = ThreadPoolExecutor(1, thread_name_prefix="pack")  # forcing to disk waits; we need not
-        self._closing: deque[Future[Trailer]] = deque()
-        self._pack: PackWriter | None = None
-        self._parts: list[Data] = []
-        self._members: list[Member] = []
-        self._raw = 0
-        self.finished: list[Trailer] = []
-
-    def add(self, id: bytes, data: Data) -> None:
-        """Take one chunk. Raises OSError when an earlier frame could not be written."""
-        if self._members and self._raw + len(data) > FRAME:
-            self._submit()
-        self._members.append((id, self._raw, len(data)))
-        self._parts.append(data)
-        self._raw += len(data)
-
-    def flush(self) -> None:
-        """Make everything taken so far durable."""
-        if self._members:
-            self._submit()
-        while self._jobs:
-            self._store()
-        self._finish()
-        while self._closing:
-            self.finished.append(self._closing.popleft().result())
-
-    def close(self) -> None:
-        """Drop what is not in a finished pack."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
-        self._closer.shutdown(wait=True)
-        if self._pack:
-            self._pack.abort()
-            self._pack = None
-
-    def _submit(self) -> None:
-        job = self._threads.submit(compress, b"".join(self._parts))
-        self._jobs.append((job, self._raw, self._members))
-        self._parts, self._members, self._raw = [], [], 0
-        while len(self._jobs) > 2 * self._workers or (self._jobs and self._jobs[0][0].done()):
-            self._store()
-
-    def _store(self) -> None:
-        job, raw, members = self._jobs.popleft()
-        codec, stored = job.result()
-        if self._pack is None:
-            self._pack = PackWriter(self._folder, self._temp)
-        self._pack.add(codec, stored, raw, members)
-        if self._pack.size >= PACK:
-            self._finish()
-
-    def _finish(self) -> None:
-        if self._pack:
-            self._closing.append(self._closer.submit(_finished, self._pack))
-            self._pack = None
-        while len(self._closing) > 1 or (self._closing and self._closing[0].done()):
-            self.finished.append(self._closing.popleft().result())
-
-
-def _finished(pack: PackWriter) -> Trailer:
-    try:
-        return pack.finish()
-    except BaseException:
-        pack.abort()
-        raise
 
 
 class _After:
@@ -144,6 +57,7 @@ class Session:
         self._packs = PackStream(store.packs, store.temp)
         self._known = self._index.ids(KNOWN)  # asked before the index; what others add later costs only room
         self._pending: set[bytes] = set()  # taken, but in no indexed pack yet
+        self._mine: list[Trailer] = []  # packs that this session wrote
         self.tree = Spool(store.temp)
         self.added = 0  # bytes that the store lacked, before compression
 
@@ -205,12 +119,14 @@ class Session:
         """
         self.keep()
         facts, now = dict(meta or {}), time.time()
-        return publish(self.store, self._index, self.tree, name, comment, parent, facts, now, kind)
+        fresh = Fresh(self._mine, self._marker)
+        return publish(self.store, self._index, self.tree, name, comment, parent, facts, now, kind, fresh)
 
     def _note(self) -> None:
         """Tell the index about packs that are durable now."""
         while self._packs.finished:
             trailer = self._packs.finished.pop(0)
+            self._mine.append(trailer)
             self._index.add(trailer)
             ids = {row.id for row in trailer.chunks}
             self._pending -= ids

@@ -21,6 +21,15 @@ class Marker:
         self._fd = create(self._path)
         fcntl.flock(self._fd, fcntl.LOCK_EX)
 
+    @property
+    def began(self) -> float:
+        """When, in epoch seconds by the file system's clock."""
+        return os.fstat(self._fd).st_mtime
+
+    def alone(self) -> bool:
+        """Whether no other session is live."""
+        return len(_live(self._path.parent)) == 1
+
     def close(self) -> None:
         """The session is over."""
         if self._fd >= 0:
@@ -31,6 +40,10 @@ class Marker:
 
 def oldest(folder: Path) -> float | None:
     """When the oldest live session began (epoch seconds), None when there is none. Sweeps dead markers."""
+    return min(_live(folder), default=None)
+
+
+def _live(folder: Path) -> list[float]:
     began: list[float] = []
     for path in folder.glob("*.tmp"):
         try:
@@ -44,4 +57,4 @@ def oldest(folder: Path) -> float | None:
             began.append(os.fstat(fd).st_mtime)
         finally:
             os.close(fd)
-    return min(began, default=None)
+    return began

@@ -27,7 +27,7 @@ from images.pack import SUFFIX
 from images.sealed import SealedManifest, open_sealed
 from images.versions import Version
 
-FORMAT = 1
+FORMAT, PATCHES = 1, 2  # what a store begins as, and what it is once a pack of it has patches
 GROUP = "bootsrv"  # the service's group, when this machine has it
 FOLDERS = ("packs", "manifests", "locators", "names", "temp", "sessions", "condemned")
 _HEX = frozenset("0123456789abcdef")
@@ -66,7 +66,7 @@ class Shelf:
             found = json.loads(mark.read_bytes())["format"]
         except (ValueError, KeyError, TypeError) as err:
             raise ImageError(f"{mark} is damaged: {err}") from err
-        if found != FORMAT:
+        if found not in (FORMAT, PATCHES):
             raise ImageError(f"{root}: store format {found!r} needs a newer bootsrv")
         return store
 
@@ -154,6 +154,14 @@ class Shelf:
         write_file(self.locators / id, data, self.temp)
         return data
 
+    def allow_patches(self) -> None:
+        """Before the first pack with patches: programs that would take their bases for unused stay out from
+        now on. Call under the store's lock.
+        """
+        mark = self.root / "format.json"
+        if mark.read_bytes() != _format(PATCHES):
+            write_file(mark, _format(PATCHES))
+
     def private_key(self) -> bytes:
         """The signing key. Raises ImageError when it does not belong to this store any more."""
         try:
@@ -180,7 +188,11 @@ class Shelf:
             if not private.exists():
                 write_file(private, signature.generate(), mode=0o600)
             write_file(self.root / "store.pub", signature.public_key(private.read_bytes()))
-            write_file(mark, json.dumps({"format": FORMAT}).encode() + b"\n")
+            write_file(mark, _format(FORMAT))
+
+
+def _format(number: int) -> bytes:
+    return json.dumps({"format": number}).encode() + b"\n"
 
 
 def _is_id(text: str) -> bool:

@@ -8,22 +8,21 @@ importing the same content once more brings it back, for every version that uses
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from images import catalogue
 from images.condemned import condemn
 from images.disk import locked
 from images.errors import BadInput, ImageError, SignatureInvalid
-from images.fetch import unpack
-from images.gc import rewrite
 from images.index import Index
-from images.locator import Frame, Locator
+from images.locator import Frame, Locator, Place
 from images.marks import marked
-from images.pack import SUFFIX, Trailer, read_frames, read_trailer
+from images.pack import SUFFIX, Trailer, read_trailer
 from images.progress import Progress
 from images.rebuild import rebuild_names
+from images.rewriting import opened, rewrite
 from images.shelf import Shelf
 
 _AGAIN = "import the image again from its source"
@@ -97,43 +96,37 @@ class _Check:
                 self._bad.update(id for id, _ in self._index.chunks_of(pack))
                 yield Problem(str(path), str(err).removeprefix(f"{path}: "), self._lost)
                 continue
-            bad = self._pack(pack, trailer)
-            if bad:
-                self._bad_packs.add(pack)
-                text = f"{len(bad)} of its {len(trailer.chunks)} chunks are damaged"
-                yield Problem(str(path), text, self._lost)
+            yield from self._pack(path, trailer)
             done += path.stat().st_size
             self._progress(done, total, path.name)
 
-    def _pack(self, pack: bytes, trailer: Trailer) -> set[bytes]:
+    def _pack(self, path: Path, trailer: Trailer) -> Iterator[Problem]:
         """Damaged chunks of one pack; also compares the index with it."""
-        by_frame: dict[int, list[tuple[bytes, int, int]]] = {}
-        for row in trailer.chunks:
-            by_frame.setdefault(row.frame, []).append((row.id, row.inner, row.length))
-        bad: set[bytes] = set()
-        for number, stored in read_frames(self._store.packs / (pack.hex() + SUFFIX), trailer):
-            frame = trailer.frames[number]
-            members = by_frame.get(number, [])
-            raw = b""
-            if hashlib.sha256(stored).digest() == frame.digest:
-                try:
-                    raw = unpack(Frame(pack.hex(), *frame[:4]), stored)
-                except BadInput:
-                    raw = b""
-            for id, inner, length in members:
+        pack, bad, orphans = trailer.id, set[bytes](), set[bytes]()
+        if pack in self._offered:
+            self._cache_wrong |= self._index.bases_in(pack) != trailer.bases
+        for frame in opened(self._store, self._index, pack, trailer):
+            for id, inner, length in frame.members:
                 where = self._index.find(id)
                 mine = where is not None and where.pack == pack
-                if hashlib.sha256(raw[inner : inner + length]).digest() != id:
-                    bad.add(id)
+                if id not in frame.whole:
+                    (orphans if frame.lost else bad).add(id)
                     if mine:
                         self._bad.add(id)
-                expected = (number, *frame[:4], inner, length)
+                expected = (frame.number, *frame.row[:4], inner, length)
                 if mine and where is not None:
                     self._seen += 1
                     self._cache_wrong |= where[1:] != expected
                 elif where is None and pack in self._offered:
                     self._cache_wrong = True
-        return bad
+        if bad or orphans:
+            self._bad_packs.add(pack)
+        count = len(trailer.chunks)
+        if bad:
+            yield Problem(str(path), f"{len(bad)} of its {count} chunks are damaged", self._lost)
+        if orphans:
+            text = f"{len(orphans)} of its {count} chunks are patches of chunks that are damaged or missing"
+            yield Problem(str(path), text, self._lost)
 
     def cache(self) -> Iterator[Problem]:
         """The index against what the packs said."""
@@ -158,15 +151,16 @@ class _Check:
 
     def mend_packs(self) -> None:
         """Copy what is whole out of damaged packs, and stop offering those. Call under the store's lock."""
-        for pack in self._bad_packs:
-            path = self._store.packs / (pack.hex() + SUFFIX)
-            try:
-                whole = {id for id, _ in self._index.chunks_of(pack)} - self._bad
-                if read_trailer(path).id == pack:
-                    rewrite(self._store, self._index, pack, whole)
-            except (BadInput, FileNotFoundError):
-                pass  # nothing in it can be told apart any more: all its chunks are lost
-        condemn(self._store, self._index, self._bad_packs, damaged=True)
+        for patches in (False, True):  # what they start from is put in order first
+            batch = [pack for pack in self._bad_packs if bool(self._index.bases_in(pack)) is patches]
+            for pack in batch:
+                whole = {id for id, _ in self._index.chunks_of(pack)}
+                try:
+                    if read_trailer(self._store.packs / (pack.hex() + SUFFIX)).id == pack:
+                        rewrite(self._store, self._index, pack, whole if patches else whole - self._bad)
+                except (BadInput, FileNotFoundError):
+                    pass  # nothing in it can be told apart any more: all its chunks are lost
+            condemn(self._store, self._index, batch, damaged=True)
 
     def versions(self, repair: bool) -> Iterator[Problem]:
         """Manifests, their chunks, their locators."""
@@ -222,22 +216,50 @@ class _Check:
             return str(err)
 
     def _places(self, locator: Locator, wanted: set[bytes]) -> str | None:
-        by_pack: dict[str, set[tuple[bytes, tuple[int, ...]]]] = {}
-        for id in wanted:
-            place = locator.find(id)
-            frame = locator.frame(place.frame)
-            by_pack.setdefault(frame.pack, set()).add((id, (*frame[1:], place.inner, place.length)))
-        for pack, places in by_pack.items():
-            try:
-                trailer = read_trailer(self._store.packs / (pack + SUFFIX))
-            except (BadInput, FileNotFoundError) as err:
-                return f"its locator points into a pack that cannot be read: {err}"
-            rows = {
-                (row.id, (*trailer.frames[row.frame][:4], row.inner, row.length)) for row in trailer.chunks
-            }
-            if not places <= rows:
-                return "its locator points to wrong places"
+        packs = _Packs(self._store)
+        try:
+            for id in wanted:
+                place = locator.find(id)
+                if not packs.hold(locator, id, place):
+                    return "its locator points to wrong places"
+            for number in range(locator.frames):
+                ids, places = packs.bases(locator.frame(number)), locator.bases(number)
+                if len(ids) != len(places) or not all(
+                    packs.hold(locator, id, place) for id, place in zip(ids, places, strict=True)
+                ):
+                    return "its locator has wrong bases for a patch"
+        except (BadInput, FileNotFoundError) as err:
+            return f"its locator points into a pack that cannot be read: {err}"
         return None
+
+
+class _Packs:
+    """The packs' own indexes, to look locators up in."""
+
+    def __init__(self, store: Shelf) -> None:
+        self._store = store
+        self._rows: dict[str, set[tuple[bytes, tuple[int, ...]]]] = {}
+        self._bases: dict[str, dict[int, tuple[bytes, ...]]] = {}
+
+    def hold(self, locator: Locator, id: bytes, place: Place) -> bool:
+        """Whether that chunk lies there. Raises BadInput, FileNotFoundError."""
+        frame = locator.frame(place.frame)
+        self._read(frame.pack)
+        return (id, (*frame[1:], place.inner, place.length)) in self._rows[frame.pack]
+
+    def bases(self, frame: Frame) -> tuple[bytes, ...]:
+        """What that frame is a patch of. Raises BadInput, FileNotFoundError."""
+        self._read(frame.pack)
+        return self._bases[frame.pack].get(frame.offset, ())
+
+    def _read(self, pack: str) -> None:
+        if pack in self._rows:
+            return
+        trailer = read_trailer(self._store.packs / (pack + SUFFIX))
+        self._rows[pack] = {
+            (row.id, (*trailer.frames[row.frame][:4], row.inner, row.length)) for row in trailer.chunks
+        }
+        self._bases[pack] = {trailer.frames[n].offset: ids for n, ids in trailer.bases.items()}
 
 
 def _mended(repair: bool) -> str:

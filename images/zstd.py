@@ -79,6 +79,23 @@ def decompress(frame: bytes, size: int) -> bytes:
     return out
 
 
+def decompress_after(frame: bytes, size: int, before: bytes) -> bytes:
+    """The same for a frame that was made with the bytes `before` in front of it."""
+    lib = library()
+    context = lib.ZSTD_createDStream()
+    if not context:
+        raise MemoryError("zstd: no memory to unpack")
+    out: bytes = _blank_bytes(None, size)
+    try:
+        _checked(lib, lib.ZSTD_DCtx_refPrefix(context, before, len(before)))
+        written = _checked(lib, lib.ZSTD_decompressDCtx(context, out, size, frame, len(frame)))
+    finally:
+        lib.ZSTD_freeDStream(context)
+    if written != size:
+        raise BadInput(f"zstd: {written} bytes came out where {size} were promised")
+    return out
+
+
 def decompress_into(out: Any, frame: bytes, prefix: mmap.mmap) -> None:
     """The same for a frame that was made with `prefix` before it, into a mapping of exactly its size: nothing
     of either has to be held in memory of ours, as a stream would. Both must be writable (private will do).

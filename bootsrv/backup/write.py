@@ -36,7 +36,7 @@ from images.store import ImageStore
 
 FORMAT = 1
 ABOUT, SUMS, CONFIG, DATA = "backup.json", "sums.json", "config/bootsrv.toml", "data"
-_MADE_AGAIN = ("run", "cache", "patches", "netroot", "nbd")
+_MADE_AGAIN = ("run", "cache", "patches", "plain", "netroot", "nbd")
 _OF_NODES = ("layers", "nfs")
 _SPECIAL = ("store", JOURNAL, *_MADE_AGAIN, *_OF_NODES)  # the journal: after the registry
 

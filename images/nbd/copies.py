@@ -35,7 +35,7 @@ def _places(shelf: Shelf, id: bytes) -> Iterator[tuple[Frame, int, int]]:
         except (BadInput, OSError):
             continue
         for row in trailer.chunks:
-            if row.id == id:
+            if row.id == id and row.frame not in trailer.bases:  # a patch is as good as its bases: not here
                 at = trailer.frames[row.frame]
                 frame = Frame(path.stem, at.offset, at.stored, at.raw, at.codec)
                 yield frame, row.inner, row.length

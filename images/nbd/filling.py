@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from images.errors import BadInput, ChunkCorrupt, ChunkMissing
-from images.fetch import unpack
+from images.fetch import read_frame
 from images.locator import Locator
 from images.named_source import damage
 from images.nbd.cache import BLOCK, SEGMENT, SHIFT, Segment
@@ -193,9 +193,8 @@ class _Chunks:
 
     def __init__(self, shelf: Shelf, locator: Locator, number: int) -> None:
         self._shelf, self._locator = shelf, locator
-        frame = locator.frame(number)
         try:
-            self._raw = unpack(frame, shelf.read_range(frame.pack, frame.offset, frame.stored))
+            self._raw = read_frame(locator, number, shelf.read_range)
         except BadInput:
             self._raw = b""  # its chunks are looked for one by one
         self._known: dict[int, bytes] = {}

@@ -203,6 +203,8 @@ class _Maker:
             if id not in known:
                 place = self._locator.find(id)
                 packed = self._locator.frame(place.frame)
+                for base in self._locator.bases(place.frame)[:1]:  # a node fetches it packed as that one is
+                    packed = self._locator.frame(base.frame)
                 cost += packed.stored * place.length / max(packed.raw, 1)
         return int(cost)
 

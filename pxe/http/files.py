@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pxe.catalogue import Entry, entry_of
-from pxe.http.ports import Denied, Site
+from pxe.http.ports import Denied, Site, Wait
 from pxe.http.reply import Extra
 from pxe.http.resolver import BootFile, Mirrored, Public, Route, Stored, TreeFile, type_of
 
@@ -59,7 +59,7 @@ def held(site: Site, route: Route) -> Entry | None:
     return None
 
 
-def asked(site: Site, route: AskedRoute, peer: str, token: str | None) -> Entry | Denied | None:
+def asked(site: Site, route: AskedRoute, peer: str, token: str | None) -> Entry | Denied | Wait | None:
     """The file of a route that the house is asked for. Called in its worker thread."""
     match route:
         case TreeFile(tree, name):
@@ -68,7 +68,7 @@ def asked(site: Site, route: AskedRoute, peer: str, token: str | None) -> Entry 
             return site.mirror(name, path, peer)
         case Stored(kind, ident):
             found = site.store(kind, ident, token)
-            return found if isinstance(found, Denied) else _immutable(found, ident)
+            return found if isinstance(found, (Denied, Wait)) else _immutable(found, ident)
 
 
 def _immutable(found: Path | bytes | None, ident: str) -> Entry | None:

@@ -24,7 +24,7 @@ from pxe.http.connection import Connection
 from pxe.http.files import Dress, FileRoute
 from pxe.http.limits import Limits
 from pxe.http.openfiles import OpenFiles
-from pxe.http.ports import Denied, Site
+from pxe.http.ports import Denied, Site, Wait
 from pxe.http.resolver import BootFile, Mirrored, Public, Stored, TreeFile, bearer, is_boot_program, route
 from pxe.hub import Watch
 from pxe.ports import PeerJournal
@@ -194,8 +194,9 @@ def _means(head: wire.Head) -> tuple[FileRoute, Dress, bool] | None:
     return None
 
 
-def _entry(asked: asyncio.Future[Entry | Denied | None]) -> Entry | None:
-    """None: there is none, it failed, or it is not for everybody: the complete server says which."""
+def _entry(asked: asyncio.Future[Entry | Denied | Wait | None]) -> Entry | None:
+    """None: there is none, it failed, is being made, or is not for everybody: the complete server says
+    which."""
     if asked.cancelled() or asked.exception() is not None:
         return None
     answer = asked.result()

@@ -175,7 +175,11 @@ class Handlers:
 
     async def _asked(self, request: web.BaseRequest, route: AskedRoute) -> Entry | Denied | None:
         peer, token = peer_of(request), bearer(request.headers.get("Authorization"))
-        return await self._ask(lambda: files.asked(self._site, route, peer, token))
+
+        def ask(_: float) -> Entry | Denied | Wait | None:
+            return files.asked(self._site, route, peer, token)
+
+        return await self._until(ask)
 
     async def _send(self, request: web.BaseRequest, route: FileRoute, entry: Entry) -> web.StreamResponse:
         """Send a file, and let the flight recorder know where it is a step of a machine's boot."""

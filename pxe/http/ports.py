@@ -85,9 +85,9 @@ class Site(Protocol):
         """What /mirror/NAME/PATH (still quoted) stands for, for the machine at `peer`; None: ask the process
         that fetches packages."""
 
-    def store(self, kind: str, id: str, token: str | None) -> Path | bytes | Denied | None:
+    def store(self, kind: str, id: str, token: str | None) -> Path | bytes | Denied | Wait | None:
         """What /store/KIND/ID stands for: KIND is `manifests`, `locators`, `packs` or
-        `patches`, ID is [0-9a-zA-Z._-]+.
+        `patches`, ID is [0-9a-zA-Z._-]+. Wait: it is being made.
         What it names never changes: the ID is its ETag."""
 
     def agent(self, server: str) -> bytes:

@@ -13,20 +13,27 @@ from pathlib import Path
 import pytest
 from imagestore import make, noise, publish
 
-from images import session
+from images import packstream
 from images.errors import ChunkCorrupt, ChunkMissing, ImageError
 from images.fetch import PackSource
 from images.locator import Locator
 from images.store import ImageStore
 
-FILES = {f"f{number}": noise(40_000 + number, number) for number in range(12)} | {"text": b"text " * 30_000}
+OLD = {f"f{number}": noise(40_000 + number, number) for number in range(12)} | {"text": b"text " * 30_000}
+FILES = {
+    path: b"".join(data[at : at + 9_000] + b"an edit" for at in range(0, len(data), 9_000))
+    for path, data in OLD.items()
+} | {"f1": OLD["f1"]}
 
 
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ImageStore:
-    monkeypatch.setattr(session, "PACK", 150_000)
+@pytest.fixture(params=["a first version", "patches of an older one"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ImageStore:
+    monkeypatch.setattr(packstream, "PACK", 150_000)
     made = make(tmp_path)
+    if request.param != "a first version":
+        publish(made, "a", OLD)
     publish(made, "a", FILES)
+    assert made.source("a").locator.patched == (request.param != "a first version")
     return made
 
 

@@ -22,7 +22,7 @@ from nastytree import build as build_nasty
 from nastytree import snapshot
 from pyfastcdc import FastCDC
 
-from images import chunker, session
+from images import chunker, packstream
 from images.importing import from_directory
 from images.importing.from_directory import import_directory
 from images.importing.from_disk import import_device
@@ -39,8 +39,8 @@ def small(frame: int) -> Iterator[Path]:
     """A folder, and chunks and frames so small that they end everywhere."""
     folder = Path(tempfile.mkdtemp())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "FRAME", frame * 1000)
-        patch.setattr(session, "PACK", 100_000)
+        patch.setattr(packstream, "FRAME", frame * 1000)
+        patch.setattr(packstream, "PACK", 100_000)
         patch.setattr(chunker, "WHOLE", 4096)
         patch.setattr(chunker, "_cdc", FastCDC(avg_size=4096))
         patch.setattr(chunker, "BUFFER", 50_000)

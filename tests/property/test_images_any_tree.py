@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from nastytree import snapshot
 from pyfastcdc import FastCDC
 
-from images import chunker, session
+from images import chunker, packstream
 from images.importing import from_directory
 from images.importing.from_directory import import_directory
 from images.store import ImageStore
@@ -103,8 +103,8 @@ def adorn(path: bytes, kind: str, traits: dict[str, Any]) -> None:
 def test_any_tree(content: dict[bytes, dict[str, Any]], frame: int) -> None:
     folder = Path(tempfile.mkdtemp())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "FRAME", frame * 1000)
-        patch.setattr(session, "PACK", 100_000)
+        patch.setattr(packstream, "FRAME", frame * 1000)
+        patch.setattr(packstream, "PACK", 100_000)
         patch.setattr(chunker, "WHOLE", 4096)
         patch.setattr(chunker, "_cdc", FastCDC(avg_size=4096))
         patch.setattr(chunker, "BUFFER", 50_000)

@@ -11,8 +11,11 @@ from imagestore import contents, make, noise, publish
 
 from images.store import ImageStore
 
-OLD = {"a": noise(80_000, 1), "b": b"text"}
-NEW = {"a": noise(80_000, 1), "c": noise(150_000, 2), "d": noise(10_000, 3)}
+OLD = {"a": noise(80_000, 1), "b": b"text", "c": noise(150_000, 2)}
+NEW = {  # of "c", patches are kept
+    "a": noise(80_000, 1), "c": b"an edit".join(OLD["c"][at : at + 9000] for at in range(0, 150_000, 9000)),
+    "d": noise(10_000, 3),
+}  # fmt: skip
 
 
 def steps() -> int:

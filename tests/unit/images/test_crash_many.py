@@ -14,7 +14,7 @@ import pytest
 from crashing import Boom, armed, full
 from imagestore import contents, make, noise, publish
 
-from images import session
+from images import packstream
 from images.errors import ImageError
 from images.importing.from_disk import import_disk
 from images.store import ImageStore
@@ -26,8 +26,32 @@ TWO = {**ONE, "f0": noise(50_000, 100), "f9": b"text " * 9000}
 THREE = {"f1": ONE["f1"], "x": noise(90_000, 101)}
 
 
+def edited(files: dict[str, bytes], word: bytes) -> dict[str, bytes]:
+    return {
+        path: b"".join(data[at : at + 7000] + word for at in range(0, len(data), 7000))
+        for path, data in files.items()
+    }
+
+
+BASE = {f"g{number}": noise(30_000, 200 + number) for number in range(8)}
+PATCHED = edited(BASE, b"an edit")
+AGAIN = edited(BASE, b"another")
+
+
 def new_version(store: ImageStore) -> None:
     publish(store, "a", {**THREE, "y": noise(150_000, 102)})
+
+
+def patched_version(store: ImageStore) -> None:
+    publish(store, "b", AGAIN)
+    assert contents(store, "b") == AGAIN
+
+
+def base_removed(store: ImageStore) -> None:
+    if len(store.versions("b")) > 1:
+        store.remove("b@1")
+    store.gc(grace=0)
+    assert not store.source("b").locator.patched
 
 
 def disk_image(store: ImageStore) -> None:
@@ -55,21 +79,25 @@ def lost_locators(store: ImageStore) -> None:
 
 
 WORK: dict[str, Callable[[ImageStore], None]] = {
-    "new version": new_version, "disk image": disk_image, "remove and gc": remove_and_collect, "tags": tags,
+    "new version": new_version, "patched version": patched_version, "disk image": disk_image,
+    "remove and gc": remove_and_collect, "patches made plain": base_removed, "tags": tags,
     "lost locators": lost_locators,
 }  # fmt: skip
 
 
 @pytest.fixture
 def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a store of three versions in several small packs."""
-    monkeypatch.setattr(session, "PACK", 60_000)
-    monkeypatch.setattr(session, "FRAME", 20_000)
+    """A folder with a store of three versions in several small packs, and two of which one is patches."""
+    monkeypatch.setattr(packstream, "PACK", 60_000)
+    monkeypatch.setattr(packstream, "FRAME", 20_000)
     folder = tmp_path / "ready"
     folder.mkdir()
     store = make(folder)
     for files in (ONE, TWO, THREE):
         publish(store, "a", files)
+    for files in (BASE, PATCHED):
+        publish(store, "b", files)
+    assert store.source("b").locator.patched
     return folder
 
 
@@ -88,6 +116,10 @@ def sound(store: ImageStore) -> None:
         if version.number in known:
             assert contents(store, version.ref) == known[version.number]
     assert {2, 3} <= {version.number for version in store.versions("a")}
+    known_b = {1: BASE, 2: PATCHED, 3: AGAIN, 4: AGAIN}
+    for version in store.versions("b"):
+        assert contents(store, version.ref) == known_b[version.number]
+    assert 2 in {version.number for version in store.versions("b")}
 
 
 def count(ready: Path, place: Path, work: Callable[[ImageStore], None], unlinks: bool) -> int:
@@ -140,7 +172,7 @@ def test_disk_full_at_every_write(name: str, ready: Path, tmp_path: Path) -> Non
 def test_flips(ready: Path, tmp_path: Path, seed: int) -> None:
     """Anywhere in any file that readers trust: found by verify, and never read as something else."""
     store = fresh(ready, tmp_path / "place")
-    rng, wanted = random.Random(seed), {"a@1": ONE, "a@2": TWO, "a@3": THREE}
+    rng, wanted = random.Random(seed), {"a@1": ONE, "a@2": TWO, "a@3": THREE, "b@1": BASE, "b@2": PATCHED}
     files = [p for f in (store.packs, store.manifests, store.locators, store.names_dir) for p in f.iterdir()]
     flips = unseen = 0
     for _ in range(1000):

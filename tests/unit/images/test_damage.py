@@ -92,7 +92,7 @@ def test_verify_names_the_file_and_import_mends_it(tmp_path: Path) -> None:
 
 
 def test_repair_keeps_what_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("images.session.FRAME", 50_000)
+    monkeypatch.setattr("images.packstream.FRAME", 50_000)
     store = make(tmp_path)
     files = {f"f{number}": noise(50_000, number) for number in range(10)}
     publish(store, "a", files)

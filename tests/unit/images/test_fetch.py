@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from imagestore import make, noise, publish
 
-from images import session
+from images import packstream
 from images.errors import BadInput, ChunkCorrupt, ChunkMissing, ImageError
 from images.fetch import PackSource
 from images.fetch_plan import plan
@@ -24,8 +24,8 @@ from images.store import ImageStore
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> ImageStore:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "FRAME", 30_000)
-        patch.setattr(session, "PACK", 400_000)
+        patch.setattr(packstream, "FRAME", 30_000)
+        patch.setattr(packstream, "PACK", 400_000)
         made = make(tmp_path_factory.mktemp("fetch"))
         publish(made, "a", {f"f{n:02}": noise(9_000 + n, n) for n in range(90)})
         return made

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from imagestore import contents, make, noise, publish
 
-from images import session
+from images import packstream
 from images.errors import BadInput, ImageConflict, ImageError, ImageNotFound, SignatureInvalid
 from images.store import ImageStore
 
@@ -198,7 +198,7 @@ def test_two_writers_at_once(tmp_path: Path) -> None:
 
 
 def test_many_packs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "PACK", 200_000)
+    monkeypatch.setattr(packstream, "PACK", 200_000)
     store = make(tmp_path)
     files = {f"f{number}": noise(90_000, number) for number in range(30)}
     publish(store, "a", files)
@@ -268,7 +268,7 @@ def test_not_a_store(tmp_path: Path) -> None:
         ImageStore.open(tmp_path / "none", create=False)
     assert not (tmp_path / "none").exists()
     make(tmp_path)
-    (tmp_path / "store/format.json").write_text(json.dumps({"format": 2}))
+    (tmp_path / "store/format.json").write_text(json.dumps({"format": 3}))
     with pytest.raises(ImageError, match="newer"):
         make(tmp_path)
 

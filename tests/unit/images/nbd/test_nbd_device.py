@@ -213,3 +213,44 @@ class TestTrace:
 def test_the_limits_are_sane() -> None:
     assert cache.SEGMENT == 1 << cache.SHIFT and SEGMENT % cache.BLOCK == 0
     assert struct.calcsize("<8s32s32sQQI") == volume._HEAD.size
+
+
+def test_patches_are_the_same_device(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    publish(store, "a", FILES)
+    edited = {
+        name: b"".join(data[at : at + 9000] + b"an edit" for at in range(0, len(data), 9000))
+        for name, data in FILES.items()
+    }
+    publish(store, "a", edited)
+    assert store.source("a@2").locator.patched
+    _, half = opened(store, tmp_path / "half", "a@2")
+    start = read(half, 0, half.size // 2)
+    _, device = opened(store, tmp_path / "patches", "a@2")
+    good = read(device, 0, device.size)
+    assert good.startswith(start) and b"an edit" in good
+    store.remove("a@1")
+    store.gc(grace=0.0)
+    assert not store.source("a@2").locator.patched
+    assert read(half, 0, half.size) == good, "the patches went while it was being read"
+    assert read(opened(store, tmp_path / "plain", "a@2")[1], 0, device.size) == good
+
+
+def test_a_damaged_base_is_never_served(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    publish(store, "a", FILES)
+    publish(store, "a", {name: data[:-5] + b"other" for name, data in FILES.items()})
+    _, device = opened(store, tmp_path / "good", "a@2")
+    good = read(device, 0, device.size)
+    for path, offset, stored in frames(store, "a@1"):
+        flip(path, offset + stored // 2)
+    _, device = opened(store, tmp_path / "bad", "a@2")
+    refused, served = 0, bytearray()
+    for block in range(0, device.size, 4096):
+        try:
+            served += read(device, block, block + 4096)
+        except ChunkCorrupt as error:
+            assert "image verify --repair" in str(error)
+            refused += 1
+            served += good[block : block + 4096]
+    assert refused and bytes(served) == good

@@ -280,6 +280,12 @@ def test_the_store_asks_for_a_token(running, house, tmp_path):
     assert get(running, "/store/packs/none", **good)[0].status == 404
 
 
+def test_what_the_store_is_making_is_waited_for(running, house):
+    house.stored["locators", "l1"], house.waits = b"locator", 4
+    response, body = get(running, "/store/locators/l1", Authorization="Bearer good")
+    assert (response.status, body, house.waits) == (200, b"locator", 0)
+
+
 def test_the_node_api_gets_what_the_node_sent(running, house):
     house.answers = [Reply(200, b'{"a":1}')]
     response, body = ask(running, "POST", "/node/v1/facts?x=1", b"{}", {"Authorization": "Bearer t"})
