@@ -19,6 +19,7 @@ from bootsrv.leasebook.keeper import NAME
 from bootsrv.nodestore import plain_dir
 from bootsrv.privilege import Identity
 from bootsrv.registry.salvage import look_after
+from images import plain
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ def prepare(config: Config, identity: Identity) -> Ground:
     for path in (config.data_dir, *folders):
         path.mkdir(parents=True, exist_ok=True)
         privilege.own(path, identity)
+    plain.tidy(plain_dir(config), time.time())
     config.data_dir.chmod(0o2770 if identity.user else 0o700)
     salvaged = look_after(config.registry_file)
     appliance = Appliance.open(config)

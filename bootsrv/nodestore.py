@@ -1,17 +1,20 @@
 """The store as nodes see it: without patches (images/plain.py makes copies of those, when a node first asks).
 
 Law: a node gets only packs that its version's chunks are in. Where copies cannot be made, or take too long,
-it gets the store's own locator, and patches with what they start from.
+it gets the store's own locator, and patches with what they start from. Copies are checked before a node that
+begins gets them, unless that was done in the last minutes: one damaged is replaced, not served for ever.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bootsrv.config import Config
@@ -24,7 +27,8 @@ from pxe.http.ports import Wait
 log = logging.getLogger(__name__)
 PATIENCE = 45.0  # seconds that a node waits for copies
 AGAIN = 600.0  # seconds after a failure
-_LOOK = 0.3
+CHECKED = 600.0  # seconds that a check of copies counts
+_LOOK, _TOUCH, _TIDY = 0.3, 60.0, 3600.0
 
 
 def plain_dir(config: Config) -> Path:
@@ -32,16 +36,19 @@ def plain_dir(config: Config) -> Path:
     return config.data_dir / "plain"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _View:
-    """`stamp` of the store's locator; what nodes get instead; the packs they may fetch; whether it is what
-    they should get.
+    """Of a version: the store's locator and its stat; whether that has patches; packs nodes may fetch, those
+    that earlier locators named among them; when its copies were last checked and last used.
     """
 
-    stamp: tuple[int, int]
-    locator: Path | bytes
-    packs: frozenset[str]
-    ready: bool
+    own: Path
+    stat: os.stat_result
+    patched: bool
+    packs: set[str]
+    copies: set[str] = field(default_factory=set)
+    checked: float | None = None
+    used: float | None = None
 
 
 @dataclass(slots=True)
@@ -60,49 +67,59 @@ class NodeStore:
         self._store, self._folder, self._clock = store, folder, clock
         self._views: dict[str, _View] = {}  # by the version's manifest id
         self._jobs: dict[str, _Job] = {}
+        self._tidied: float | None = None
 
-    def locator(self, version: str) -> Path | bytes | Wait | None:
+    def locator(self, version: str) -> Path | Wait:
         """For the version with that manifest id. Raises ImageError, OSError."""
-        view = self._look(version)
-        if not view.ready:
-            if self._goes_on(version):
-                return Wait(_LOOK)
-            view = self._look(version)
-        return view.locator
+        view, now = self._look(version), self._clock()
+        if self._tidied is None or now - self._tidied > _TIDY:
+            self._tidied = now
+            with suppress(OSError):  # it is tried again; a folder that is none is told when it is used
+                plain.tidy(self._folder, time.time())
+        if not view.patched:
+            return view.own
+        made = plain.locator_file(self._folder / version, view.stat)
+        sure = view.checked is not None and now - view.checked <= CHECKED and made.is_file()
+        if not sure and self._goes_on(version, view):
+            return Wait(_LOOK)
+        return self._used(version, view, made) if made.is_file() else view.own
 
     def pack(self, version: str, id: str) -> Path | None:
-        """A pack that nodes fetch that version from; None: it is none of those."""
+        """A pack that nodes fetch that version from; None: it is none of those, or it is gone."""
         view = self._views.get(version)
-        if view is None or id not in view.packs:
+        if view is None or (id not in view.copies and id not in view.packs):
             view = self._look(version)
-        if id not in view.packs:
-            return None
-        copy = self._folder / version / (id + SUFFIX)
-        return copy if copy.is_file() else self._store().pack_path(id)
+            view.copies = {path.stem for path in (self._folder / version).glob("*" + SUFFIX)}
+        if id in view.copies:
+            copy = self._folder / version / (id + SUFFIX)
+            return self._used(version, view, copy) if copy.is_file() else None
+        return self._store().pack_path(id) if id in view.packs else None
+
+    def _used(self, version: str, view: _View, path: Path) -> Path:
+        """Note that somebody needs the copies."""
+        now = self._clock()
+        if view.used is None or now - view.used > _TOUCH:
+            view.used = now
+            with suppress(FileNotFoundError):
+                os.utime(self._folder / version)
+        return path
 
     def _look(self, version: str) -> _View:
         store, known = self._store(), self._views.get(version)
-        path = store.locator_path(version)
-        if path is None:
+        own = store.locator_path(version)
+        if own is None:
             store.rebuild_locator(version)
-            path = store.locators / version
-        stat = path.stat()
-        stamp = (stat.st_mtime_ns, stat.st_ino)
-        if known is not None and known.stamp == stamp and known.ready:
+            own = store.locators / version
+        stat = own.stat()
+        if known is not None and plain.stamp(known.stat) == plain.stamp(stat):
             return known
-        locator = Locator.parse(path.read_bytes())
-        packs = frozenset(locator.packs) | (known.packs if known is not None else frozenset())
-        view = _View(stamp, path, packs, True)
-        if locator.patched:
-            made = plain.merged(locator, self._folder)
-            view = _View(stamp, path, packs, False)
-            if made is not None:
-                view = _View(stamp, made, packs | set(Locator.parse(made).packs), True)
+        locator = Locator.parse(own.read_bytes())
+        view = _View(own, stat, locator.patched, set(locator.packs) | (known.packs if known else set()))
         self._views[version] = view
         return view
 
-    def _goes_on(self, version: str) -> bool:
-        """Whether copies are being made and are worth waiting for; begins if nobody has."""
+    def _goes_on(self, version: str, view: _View) -> bool:
+        """Whether copies are being made or checked and are worth waiting for; begins if nobody has."""
         job, now = self._jobs.get(version), self._clock()
         if job is None or (job.failed is not None and now - job.failed > AGAIN):
             self._jobs[version] = _Job(self._begun(version), now)
@@ -118,9 +135,10 @@ class NodeStore:
             job.failed = now
         else:
             del self._jobs[version]
+            view.checked, view.copies = now, set()
         return False
 
     def _begun(self, version: str) -> subprocess.Popen[bytes]:
-        command = ["setpriv", "--pdeathsig", "KILL", "--", sys.executable, "-m", "images.plain"]
-        arguments = [str(self._store().root), version, str(self._folder)]
-        return subprocess.Popen([*command, *arguments], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        command = ["setpriv", "--pdeathsig", "KILL", "--", "nice", "-n", "5", sys.executable]
+        command += ["-m", "images.plain", str(self._store().root), version, str(self._folder)]
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)

@@ -45,19 +45,19 @@ def collect(store: Shelf, progress: Progress, grace: float) -> GcReport:
     """See ImageStore.gc. Raises what reading a manifest raises: with one unreadable, nothing is deleted."""
     with locked(store.lock):
         live = _live(store, progress)
-        resolved = 0
         index = store.open_index()
         try:
             young = sessions.oldest(store.sessions)
             pins = _Pins(store, index, live, young)
-            for pack in pins.costly():
+            costly = pins.costly()
+            for pack in costly:
                 progress(0, None, f"rewriting pack {pack.hex()[:12]}")
-                rewrite(store, index, pack, live, plain=True)
-                condemn(store, index, [pack])
-                resolved += 1
-            pins = _Pins(store, index, live, young)
+                rewrite(store, index, pack, live | pins.bases, plain=True)
+            if costly:
+                condemn(store, index, costly)
+                pins = _Pins(store, index, live, young)
             live |= pins.bases
-            unused, thin = _judge(store, index, live, young)
+            unused, thin = _judge(store, index, live, young, pins.hollow)
             for number, pack in enumerate(thin):
                 progress(number, len(thin), f"rewriting pack {pack.hex()[:12]}")
                 rewrite(store, index, pack, live)
@@ -70,7 +70,8 @@ def collect(store: Shelf, progress: Progress, grace: float) -> GcReport:
         _sweep(store)
         freed = sum(sizes.get(pack.hex(), 0) for pack in gone)
         waiting = sum(sizes.get(pack.hex(), 0) for pack in marked(store.condemned))
-        return GcReport(len(unused) + len(thin) + resolved, len(thin) + resolved, len(gone), freed, waiting)
+        rewritten = len(thin) + len(costly)
+        return GcReport(len(unused) + rewritten, rewritten, len(gone), freed, waiting)
 
 
 def _live(store: Shelf, progress: Progress) -> set[bytes]:
@@ -87,6 +88,7 @@ class _Pins:
 
     def __init__(self, store: Shelf, index: Index, live: set[bytes], young: float | None) -> None:
         self.bases: set[bytes] = set()
+        unused: list[tuple[bytes, list[bytes]]] = []
         self._store, self._index, self._live = store, index, live
         self._over: dict[bytes, set[bytes]] = {}  # pack with patches -> bases that no version names
         self._used: dict[bytes, set[bytes]] = {}  # and the chunks that are used of those patches
@@ -94,12 +96,16 @@ class _Pins:
             used = members & live
             fresh = _young(store, pack, young)
             if not used and not fresh:
+                unused.append((pack, bases))
                 continue
             self.bases.update(bases)
             extra = set(bases) - live
             if extra and not fresh:
                 self._over.setdefault(pack, set()).update(extra)
                 self._used.setdefault(pack, set()).update(used)
+        kept = live | self.bases
+        # Packs with patches that would stay behind without their bases: they are told damaged by `verify`.
+        self.hollow = {pack for pack, bases in unused if not kept.issuperset(bases)}
 
     def costly(self) -> list[bytes]:
         """Packs whose patches keep more bytes from going than they spare: the version that they start from
@@ -119,9 +125,9 @@ def _young(store: Shelf, pack: bytes, young: float | None) -> bool:
 
 
 def _judge(
-    store: Shelf, index: Index, live: set[bytes], young: float | None
+    store: Shelf, index: Index, live: set[bytes], young: float | None, hollow: set[bytes]
 ) -> tuple[list[bytes], list[bytes]]:
-    """(packs nobody needs, packs of which too little is needed)."""
+    """(packs nobody needs, packs to be rewritten: too little of them is needed, or they are `hollow`)."""
     unused: list[bytes] = []
     thin: list[bytes] = []
     for pack in index.packs():
@@ -132,7 +138,7 @@ def _judge(
         used = sum(length for id, length in index.chunks_of(pack) if id in live)
         if not used:
             unused.append(pack)
-        elif used < KEEP * total:
+        elif used < KEEP * total or pack in hollow:
             thin.append(pack)
     return unused, thin
 

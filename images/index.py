@@ -142,6 +142,22 @@ class Index:
         used = {(pack, frame) for _, pack, frame, _, _ in self.spots(sorted(set(ids)))} & frames
         return {id for one in used for id in self.bases(*one)}
 
+    def orphans(self) -> set[bytes]:
+        """Chunks in patches of which a base is in no plain frame: nobody can count on those."""
+        found = self._db.execute(
+            "SELECT DISTINCT b.pack, b.frame FROM bases b LEFT JOIN chunks c ON c.id = b.id"
+            " LEFT JOIN frames f ON f.pack = c.pack AND f.frame = c.frame"
+            " WHERE c.id IS NULL OR f.codec = ?",
+            (PATCH,),
+        )
+        broken = set(found)
+        rows = self._db.execute("SELECT id, pack, frame FROM chunks") if broken else ()
+        return {id for id, pack, frame in rows if (pack, frame) in broken}
+
+    def all_bases(self) -> set[bytes]:
+        """What any patch starts from."""
+        return {id for (id,) in self._db.execute("SELECT DISTINCT id FROM bases")}
+
     def patches(self) -> Iterator[tuple[bytes, set[bytes], list[bytes]]]:
         """Of every patch: its pack's id, the chunks that this index takes from it, and its bases."""
         bases: dict[tuple[int, int], list[bytes]] = {}
@@ -183,9 +199,19 @@ class Index:
         patch and this is none; a plain place is never given up for a patch.
         """
         with self._db:
-            cursor = self._db.execute("INSERT OR IGNORE INTO packs (id) VALUES (?)", (trailer.id,))
-            if not cursor.rowcount:
-                return
+            self._add(trailer, replace)
+
+    def swap(self, old: Iterable[bytes], new: Iterable[Trailer]) -> None:
+        """Forget packs for others that hold the same chunks, in one step."""
+        with self._db:
+            for id in old:
+                self._drop(id)
+            for trailer in new:
+                self._add(trailer)
+
+    def _add(self, trailer: Trailer, replace: bool = False) -> None:
+        cursor = self._db.execute("INSERT OR IGNORE INTO packs (id) VALUES (?)", (trailer.id,))
+        if cursor.rowcount:
             number = int(cursor.lastrowid or 0)
             self._db.executemany(
                 "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?)",
@@ -198,9 +224,10 @@ class Index:
                 "INSERT INTO bases VALUES (?, ?, ?, ?)",
                 ((number, n, at, id) for n, ids in trailer.bases.items() for at, id in enumerate(ids)),
             )
-            self._place(number, trailer, replace)
+        self._place(trailer, replace)  # another process may have found the pack on the disk before
 
-    def _place(self, number: int, trailer: Trailer, replace: bool = False) -> None:
+    def _place(self, trailer: Trailer, replace: bool = False) -> None:
+        (number,) = self._db.execute("SELECT number FROM packs WHERE id = ?", (trailer.id,)).fetchone()
         plain, patches = (_REPLACE, _UNLESS_PLAIN) if replace else (_UNLESS_PLAIN, "NOTHING")
         for patched, how in ((False, plain), (True, patches)):
             self._db.executemany(
@@ -212,24 +239,26 @@ class Index:
                 ),
             )
 
-    def drop(self, packs: Iterable[bytes], refill: bool = True) -> None:
-        """Forget packs. Chunks of theirs that another pack holds as well are found there from now on;
-        `refill` is False where there are none.
-        """
+    def drop(self, packs: Iterable[bytes]) -> None:
+        """Forget packs. Chunks of theirs that another pack holds as well are found there from now on."""
         wanted = list(packs)
-        with self._db:
+        if not wanted:
+            return
+        with self._db:  # in one step: a chunk that is in no place is taken for lost
             for id in wanted:
-                row = self._db.execute("SELECT number FROM packs WHERE id = ?", (id,)).fetchone()
-                if row is None:
-                    continue
-                self._db.execute("DELETE FROM chunks WHERE pack = ?", row)
-                self._db.execute("DELETE FROM frames WHERE pack = ?", row)
-                self._db.execute("DELETE FROM bases WHERE pack = ?", row)
-                self._db.execute("DELETE FROM packs WHERE number = ?", row)
-        for id in self.packs() if wanted and refill else ():
-            trailer = self._read(id)
-            if trailer:
-                self._refill(trailer)
+                self._drop(id)
+            for id in self.packs():
+                trailer = self._read(id)
+                if trailer:
+                    self._place(trailer)
+
+    def _drop(self, id: bytes) -> None:
+        row = self._db.execute("SELECT number FROM packs WHERE id = ?", (id,)).fetchone()
+        if row is not None:
+            self._db.execute("DELETE FROM chunks WHERE pack = ?", row)
+            self._db.execute("DELETE FROM frames WHERE pack = ?", row)
+            self._db.execute("DELETE FROM bases WHERE pack = ?", row)
+            self._db.execute("DELETE FROM packs WHERE number = ?", row)
 
     def refresh(self, skip: Iterable[bytes] = ()) -> None:
         """Bring the cache in line with the packs on disk."""
@@ -256,11 +285,6 @@ class Index:
             self.damaged[path.name] = f"{path}: holds another pack's content"
             return None
         return trailer
-
-    def _refill(self, trailer: Trailer) -> None:
-        with self._db:
-            row = self._db.execute("SELECT number FROM packs WHERE id = ?", (trailer.id,)).fetchone()
-            self._place(row[0], trailer)
 
     def rebuild(self, skip: Iterable[bytes] = ()) -> None:
         """Throw the cache away and read every pack's own index."""

@@ -4,17 +4,20 @@ store's lock, from the packs that its session wrote.
 The new chunks of a file are compressed once more, in groups of a frame, with the old file's bytes before
 them (those around the same place in a large one); push/match.py finds the old file. Laws: a patch is kept
 only where it takes at most half of what its chunks take by themselves; what it starts from lies in plain
-frames (for a file that was patched before, what that patch starts from); where the parent cannot be read,
-the version stays as it is. Nothing of another session is touched, and a pack that anybody may have seen is
-left to gc.
+frames (for a file that was patched before, what that patch starts from), and what others start from becomes
+no patch; where the parent cannot be read, or the disk is full, the version stays as it is. Nothing of another
+session is touched, and a pack that anybody may have seen is left to gc.
 """
 
 from __future__ import annotations
 
+import errno
 import re
 from binascii import unhexlify
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from math import inf
+from pathlib import Path
 from typing import NamedTuple
 
 from images.condemned import mark
@@ -71,18 +74,25 @@ def patch(store: Shelf, index: Index, tree: Spool, parent: str, fresh: Fresh) ->
         pairs = _pairs(store, tree, parent, costs)
     except ImageError:  # `verify` tells of it; without its parent a version is stored as a first one is
         return []
-    trailers = made.write(grouped(pairs, costs, made.plain)) if pairs else []
+    wanted = costs.keys() - index.all_bases()  # what others patched meanwhile stands on those
+    trailers: list[Trailer] = []
+    try:
+        trailers = made.write(grouped(pairs, wanted, made.plain)) if pairs else []
+        taken = {row.id for pack in trailers for row in pack.chunks}
+        replaced = [pack for pack in fresh.packs if any(row.id in taken for row in pack.chunks)]
+        for pack in replaced:
+            rewrite(store, index, pack.id, {row.id for row in pack.chunks} - taken)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        for pack in trailers:  # without them the version needs no more room
+            delete_pack(store.packs / (pack.id.hex() + SUFFIX))
+        return []
     if not trailers:
         return []
-    taken = {row.id for pack in trailers for row in pack.chunks}
-    replaced = [pack for pack in fresh.packs if any(row.id in taken for row in pack.chunks)]
-    for pack in replaced:
-        rewrite(store, index, pack.id, {row.id for row in pack.chunks} - taken)
     old = [pack.id for pack in replaced]
     mark(store, old)
-    index.drop(old, refill=False)
-    for pack in trailers:
-        index.add(pack)
+    index.swap(old, trailers)
     return old
 
 
@@ -92,7 +102,7 @@ def discard(store: Shelf, packs: Iterable[bytes], locator: Locator, own: str, fr
     """
     began = fresh.marker.began
     if not fresh.marker.alone() or any(
-        path.name != own and path.stat().st_mtime > began for path in store.locators.iterdir()
+        path.name != own and _written(path) > began for path in store.locators.iterdir()
     ):
         return
     used = set(locator.packs)
@@ -100,6 +110,13 @@ def discard(store: Shelf, packs: Iterable[bytes], locator: Locator, own: str, fr
         if pack.hex() not in used:
             delete_pack(store.packs / (pack.hex() + SUFFIX))
             (store.condemned / pack.hex()).unlink(missing_ok=True)
+
+
+def _written(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # `verify` makes it anew just now
+        return inf
 
 
 class _Patcher:
@@ -159,6 +176,9 @@ class _Patcher:
         try:
             self._encode(stream, wanted, olds, news)
             stream.flush()
+        except OSError:
+            stream.abandon()
+            raise
         finally:
             stream.close()
         return stream.finished
@@ -181,9 +201,7 @@ class _Patcher:
             stream.patch(b"".join(parts), members, before, bases, most)
 
 
-def _pairs(
-    store: Shelf, tree: Spool, parent: str, fresh: dict[bytes, float]
-) -> list[tuple[_File, _File]]:
+def _pairs(store: Shelf, tree: Spool, parent: str, fresh: dict[bytes, float]) -> list[tuple[_File, _File]]:
     """(old, new) of each file with new chunks for which there is an old one. Raises ImageError."""
     news = list(_new(tree, fresh))
     paths = {one.path for one in news}

@@ -46,7 +46,8 @@ def written(
     places: tuple[list[int], list[int], list[int]], bases: list[tuple[int, int, int, int]],
 ) -> bytes:  # fmt: skip
     """The columns as a locator: raw ids of packs; per frame (pack, offset, stored, raw, codec); sorted chunk
-    ids; of the chunks their frames, offsets inside, lengths; per base (frame, its frame, offset inside, length).
+    ids; of the chunks their frames, offsets inside, lengths; per base (frame, its frame, offset inside,
+    length).
     """
     body = b"".join(packs)
     for number, kind in enumerate((U32, U64, U32, U32, U8)):

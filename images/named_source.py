@@ -45,8 +45,15 @@ class NamedSource(PackSource):
             yield from super().stream(ids)
         except ChunkCorrupt as error:
             where = self._place(error.pack) if error.pack else ""
+            if where and (starts := self._starts(error.chunk)):
+                where += f" or in what that is a patch of ({', '.join(starts)})"
             text = damage(self._manifest(), error.chunk, where)
             raise ChunkCorrupt(text, error.chunk, error.pack) from error
+
+    def _starts(self, chunk: bytes) -> list[str]:
+        """The packs with what that chunk is a patch of, if it is one."""
+        bases = self.locator.bases(self.locator.find(chunk).frame)
+        return [self._place(pack) for pack in sorted({self.locator.frame(one.frame).pack for one in bases})]
 
 
 def damage(manifest: SealedManifest, chunk: bytes, pack: str = "") -> str:

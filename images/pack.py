@@ -122,9 +122,7 @@ class PackWriter:
             self._fd = -1
 
 
-def _trailer(
-    frames: list[FrameRow], chunks: list[ChunkRow], bases: dict[int, tuple[bytes, ...]]
-) -> bytes:
+def _trailer(frames: list[FrameRow], chunks: list[ChunkRow], bases: dict[int, tuple[bytes, ...]]) -> bytes:
     # Salted, so that a pack made again never takes the name of a damaged one that waits to be deleted.
     magic = WITH_BASES if bases else INDEX
     parts = [_COUNTS.pack(magic, len(frames), len(chunks), secrets.token_bytes(16))]

@@ -10,7 +10,7 @@ from pathlib import Path
 from images.ahead import Data
 from images.compress import compress, compress_after
 from images.locator import PATCH
-from images.pack import PackWriter, Trailer
+from images.pack import SUFFIX, PackWriter, Trailer, delete_pack
 
 # Unpacked bytes per frame. 1 MiB stores 2% less, but a later version that shares half a frame fetches more.
 FRAME = 512 << 10
@@ -83,6 +83,13 @@ class PackStream:
         if self._pack:
             self._pack.abort()
             self._pack = None
+
+    def abandon(self) -> None:
+        """Drop finished packs, too: nobody was told of them."""
+        self.close()
+        done = [job.result() for job in self._closing if job.exception() is None]
+        for pack in (*self.finished, *done):
+            delete_pack(self._folder / (pack.id.hex() + SUFFIX))
 
     def _submit(self) -> None:
         job = self._threads.submit(_compressed, b"".join(self._parts))

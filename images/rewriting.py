@@ -1,7 +1,8 @@
 """Copies what is wanted of a pack into new ones, for those who tidy: gc, repair, a session that patches.
 
 Law: only what was checked is copied, chunk by chunk by its hash. A frame that is wanted as a whole stays as
-it is; so does a patch, whose other chunks come along, unless it is to be made plain.
+it is; so does a patch, whose other chunks come along, unless it is to be made plain. A patch that is whole
+but for what it starts from is copied too: that may come back.
 """
 
 from __future__ import annotations
@@ -51,10 +52,11 @@ def rewrite(store: Shelf, index: Index, pack: bytes, wanted: Collection[bytes], 
         index.add(new, replace=True)
 
 
-def _copy(
-    stream: PackStream, frame: Opened, bases: tuple[bytes, ...], mine: set[bytes], plain: bool
-) -> None:
+def _copy(stream: PackStream, frame: Opened, bases: tuple[bytes, ...], mine: set[bytes], plain: bool) -> None:
     ids = {id for id, _, _ in frame.members}
+    if frame.lost and ids & mine:
+        stream.copy(frame.row.codec, frame.stored, frame.row.raw, frame.members, bases)
+        return
     good = frame.whole & mine
     if not good:
         return

@@ -55,7 +55,10 @@ class Session:
         self._marker = Marker(store.sessions)
         self._index = store.open_index()
         self._packs = PackStream(store.packs, store.temp)
+        self._orphans = self._index.orphans()  # patches of what is lost: stored anew when they come again
         self._known = self._index.ids(KNOWN)  # asked before the index; what others add later costs only room
+        if self._known is not None:
+            self._known -= self._orphans
         self._pending: set[bytes] = set()  # taken, but in no indexed pack yet
         self._mine: list[Trailer] = []  # packs that this session wrote
         self.tree = Spool(store.temp)
@@ -79,7 +82,9 @@ class Session:
         """Whether the store, or this session, has the chunk."""
         if id in self._pending:
             return True
-        return self._index.has(id) if self._known is None else id in self._known
+        if self._known is not None:
+            return id in self._known
+        return id not in self._orphans and self._index.has(id)
 
     def keep(self) -> None:
         """Make every chunk taken so far durable, whatever becomes of this session. Raises OSError."""
@@ -130,6 +135,7 @@ class Session:
             self._index.add(trailer)
             ids = {row.id for row in trailer.chunks}
             self._pending -= ids
+            self._orphans -= ids
             if self._known is not None:
                 self._known |= ids
 

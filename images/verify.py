@@ -62,6 +62,7 @@ class _Check:
         self._progress = progress
         self._bad: set[bytes] = set()  # chunks whose indexed copy is damaged
         self._bad_packs: set[bytes] = set()
+        self._orphans = False  # patches of what is lost: they stay, since that may come back
         self._cache_wrong = False
         self._seen = 0
         self._offered = set(index.packs())
@@ -119,8 +120,9 @@ class _Check:
                     self._cache_wrong |= where[1:] != expected
                 elif where is None and pack in self._offered:
                     self._cache_wrong = True
-        if bad or orphans:
+        if bad:
             self._bad_packs.add(pack)
+        self._orphans |= bool(orphans)
         count = len(trailer.chunks)
         if bad:
             yield Problem(str(path), f"{len(bad)} of its {count} chunks are damaged", self._lost)
@@ -157,7 +159,7 @@ class _Check:
                 whole = {id for id, _ in self._index.chunks_of(pack)}
                 try:
                     if read_trailer(self._store.packs / (pack.hex() + SUFFIX)).id == pack:
-                        rewrite(self._store, self._index, pack, whole if patches else whole - self._bad)
+                        rewrite(self._store, self._index, pack, whole)
                 except (BadInput, FileNotFoundError):
                     pass  # nothing in it can be told apart any more: all its chunks are lost
             condemn(self._store, self._index, batch, damaged=True)
@@ -190,7 +192,7 @@ class _Check:
         reason = self._locator(id)
         if reason:
             yield Problem(str(self._store.locators / id), f"{ref}: {reason}", _mended(repair))
-        if repair and (reason or self._bad_packs):
+        if repair and (reason or self._bad_packs or self._orphans):
             (self._store.locators / id).unlink(missing_ok=True)
             if not hurt:
                 self._store.rebuild_locator(id)

@@ -88,7 +88,7 @@ def decompress_after(frame: bytes, size: int, before: bytes) -> bytes:
     out: bytes = _blank_bytes(None, size)
     try:
         _checked(lib, lib.ZSTD_DCtx_refPrefix(context, before, len(before)))
-        written = _checked(lib, lib.ZSTD_decompressDCtx(context, out, size, frame, len(frame)))
+        written = _checked(lib, lib.ZSTD_decompressDCtx(context, out, size, bytes(frame), len(frame)))
     finally:
         lib.ZSTD_freeDStream(context)
     if written != size:

@@ -176,8 +176,11 @@ class Handlers:
     async def _asked(self, request: web.BaseRequest, route: AskedRoute) -> Entry | Denied | None:
         peer, token = peer_of(request), bearer(request.headers.get("Authorization"))
 
-        def ask(_: float) -> Entry | Denied | Wait | None:
-            return files.asked(self._site, route, peer, token)
+        def ask(waited: float) -> Entry | Denied | Wait | None:
+            found = files.asked(self._site, route, peer, token)
+            if isinstance(found, Wait) and waited >= self._limits.making:
+                return Denied(503, "it is being made; ask again")  # before a client takes us for dead
+            return found
 
         return await self._until(ask)
 
