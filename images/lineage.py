@@ -76,23 +76,25 @@ def patch(store: Shelf, index: Index, tree: Spool, parent: str, fresh: Fresh) ->
         return []
     wanted = costs.keys() - index.all_bases()  # what others patched meanwhile stands on those
     trailers: list[Trailer] = []
+    old: list[bytes] = []
     try:
         trailers = made.write(grouped(pairs, wanted, made.plain)) if pairs else []
         taken = {row.id for pack in trailers for row in pack.chunks}
         replaced = [pack for pack in fresh.packs if any(row.id in taken for row in pack.chunks)]
         for pack in replaced:
             rewrite(store, index, pack.id, {row.id for row in pack.chunks} - taken)
+        old = [pack.id for pack in replaced]
+        mark(store, old)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
+        for id in old:
+            (store.condemned / id.hex()).unlink(missing_ok=True)
         for pack in trailers:  # without them the version needs no more room
             delete_pack(store.packs / (pack.id.hex() + SUFFIX))
         return []
-    if not trailers:
-        return []
-    old = [pack.id for pack in replaced]
-    mark(store, old)
-    index.swap(old, trailers)
+    if trailers:
+        index.swap(old, trailers)
     return old
 
 

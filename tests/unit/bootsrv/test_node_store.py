@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import random
+import shutil
 import time
 from pathlib import Path
 
 import pytest
+from crashing import Boom, armed, full
 from imagestore import make, noise, publish
 
-from bootsrv.nodestore import AGAIN, PATIENCE, NodeStore
-from images import lineage, plain
+from bootsrv.nodestore import AGAIN, CHECKED, PATIENCE, NodeStore
+from images import lineage, packstream, plain
 from images.fetch import PackSource
 from images.locator import Locator
 from images.store import ImageStore
@@ -45,18 +47,17 @@ def store(tmp_path: Path) -> ImageStore:
     return made
 
 
-def waited(nodes: NodeStore, version: str) -> Path | bytes:
+def waited(nodes: NodeStore, version: str) -> Path:
     """What a node gets in the end."""
     until = time.monotonic() + 60
     while isinstance(found := nodes.locator(version), Wait):
         assert time.monotonic() < until
         time.sleep(0.05)
-    assert found is not None
     return found
 
 
 def fetched(
-    nodes: NodeStore, store: ImageStore, ref: str, data: Path | bytes
+    nodes: NodeStore, store: ImageStore, ref: str, data: Path
 ) -> tuple[dict[str, bytes], int]:
     """A whole version as a node fetches it, and how many bytes of packs that took."""
     version = store.resolve(ref).id
@@ -66,7 +67,7 @@ def fetched(
         assert path is not None, "that is refused"
         return path.read_bytes()[start : start + length]
 
-    locator = Locator.parse(data if isinstance(data, bytes) else data.read_bytes())
+    locator = Locator.parse(data.read_bytes())
     source, manifest = PackSource(locator, get, gap=0), store.manifest(ref)
     stream = source.stream(chunk.id for chunk in manifest.chunks())
     whole = (entry for entry in manifest.entries() if entry.chunks)
@@ -87,7 +88,7 @@ def test_a_new_machine_fetches_no_more_than_without_patches(
     nodes, version = NodeStore(lambda: store, tmp_path / "plain"), store.resolve("a@2").id
     assert isinstance(nodes.locator(version), Wait)
     made = waited(nodes, version)
-    assert isinstance(made, bytes) and not Locator.parse(made).patched
+    assert not Locator.parse(made.read_bytes()).patched
     files, bytes_ = fetched(nodes, store, "a@2", made)
     assert files == TWO
     with monkeypatch.context() as patch:
@@ -99,7 +100,7 @@ def test_a_new_machine_fetches_no_more_than_without_patches(
     files, before = fetched(own, other, "a@2", waited(own, other.resolve("a@2").id))
     assert files == TWO and bytes_ <= before * 1.01
     again = NodeStore(lambda: store, tmp_path / "plain")  # another start of the service
-    assert again.locator(version) == made
+    assert waited(again, version) == made
     assert not list((tmp_path / "plain").rglob("*.tmp"))
 
 
@@ -128,7 +129,7 @@ def test_where_copies_fail_nodes_resolve_patches(
     (tmp_path / "plain").unlink()
     assert nodes.locator(version) == store.locators / version, "not tried again at once"
     clock.now = AGAIN + 1
-    assert isinstance(waited(nodes, version), bytes)
+    assert waited(nodes, version).parent == tmp_path / "plain" / version
 
 
 def test_nobody_waits_for_ever(store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,8 +148,7 @@ class Slow:
 
 def test_what_gc_moves_is_found_again(store: ImageStore, tmp_path: Path) -> None:
     nodes, version = NodeStore(lambda: store, tmp_path / "plain"), store.resolve("a@2").id
-    first = waited(nodes, version)
-    held = set(Locator.parse(first).packs) if isinstance(first, bytes) else set()
+    held = set(Locator.parse(waited(nodes, version).read_bytes()).packs)
     store.remove("a@1")
     store.gc(grace=0)
     second = waited(nodes, version)
@@ -157,21 +157,77 @@ def test_what_gc_moves_is_found_again(store: ImageStore, tmp_path: Path) -> None
     assert held & copies and all(nodes.pack(version, pack) for pack in held & copies), "a node is at it"
 
 
-def test_copies_are_checked_and_unused_ones_go(store: ImageStore, tmp_path: Path) -> None:
+def damage(path: Path, place: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+
+
+def packs_in(home: Path) -> list[Path]:
+    return sorted(home.glob("*.pack"))
+
+
+@pytest.mark.parametrize("place", [-60, 2000])
+def test_damaged_copies_are_made_again(store: ImageStore, tmp_path: Path, place: int) -> None:
+    clock, version = Clock(), store.resolve("a@2").id
+    nodes, home = NodeStore(lambda: store, tmp_path / "plain", clock), tmp_path / "plain" / version
+    waited(nodes, version)
+    before = packs_in(home)
+    damage(before[0], place)
+    clock.now = CHECKED + 1
+    assert fetched(nodes, store, "a@2", waited(nodes, version))[0] == TWO
+    assert before[0] not in packs_in(home), "the damaged one is gone"
+    damage(waited(nodes, version), 60)
+    clock.now += CHECKED + 1
+    assert fetched(nodes, store, "a@2", waited(nodes, version))[0] == TWO
+
+
+def test_copies_that_somebody_removed_are_made_again(store: ImageStore, tmp_path: Path) -> None:
+    nodes, version = NodeStore(lambda: store, tmp_path / "plain"), store.resolve("a@2").id
+    waited(nodes, version)
+    shutil.rmtree(tmp_path / "plain" / version)
+    assert fetched(nodes, store, "a@2", waited(nodes, version))[0] == TWO
+
+
+def test_unused_copies_go_and_used_ones_stay(store: ImageStore, tmp_path: Path) -> None:
+    folder, version, clock = tmp_path / "plain", store.resolve("a@2").id, Clock()
+    nodes = NodeStore(lambda: store, folder, clock)
+    made = waited(nodes, version)
+    assert fetched(nodes, store, "a@2", made)[0] == TWO
+    unused = folder / ("0" * 64)
+    unused.mkdir()
+    for home in (unused, folder / version):
+        os.utime(home, (1, 1))
+    clock.now = 4000
+    nodes.pack(version, packs_in(folder / version)[0].stem)  # a machine is still at it
+    assert nodes.locator(store.resolve("a@1").id) == store.locators / store.resolve("a@1").id
+    assert not unused.exists() and made.exists()
+    plain.tidy(folder, time.time() + plain.UNUSED + 1)
+    assert not list(folder.iterdir())
+
+
+def test_nothing_is_made_twice(store: ImageStore, tmp_path: Path) -> None:
     folder, version = tmp_path / "plain", store.resolve("a@2").id
-    old = folder / ("0" * 64)
-    old.mkdir(parents=True)
-    os.utime(old, (1, 1))
     plain.make(store, version, folder)
-    assert not old.exists()
-    locator = Locator.parse(store.locator(version))
-    made = plain.merged(locator, folder)
+    made = {path: path.stat().st_mtime_ns for path in (folder / version).iterdir()}
     plain.make(store, version, folder)
-    assert plain.merged(locator, folder) == made, "nothing is made twice"
-    pack = next((folder / version).glob("*.pack"))
-    data = bytearray(pack.read_bytes())
-    data[-60] ^= 1
-    pack.write_bytes(data)
-    assert plain.merged(locator, folder) is None, "damaged: made again"
+    assert {path: path.stat().st_mtime_ns for path in (folder / version).iterdir()} == made
+
+
+def test_the_last_of_the_room_is_not_taken(
+    store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, version = tmp_path / "plain", store.resolve("a@2").id
+    free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
+    with monkeypatch.context() as patch:
+        patch.setattr(plain, "RESERVE", free)
+        patch.setattr(plain, "SHARE", 1.0)
+        with pytest.raises(OSError, match="has not to spare"):
+            plain.make(store, version, folder)
+    assert not list(folder.iterdir())
+    with monkeypatch.context() as patch, armed(Boom(9, full)), pytest.raises(OSError, match="No space"):
+        patch.setattr(packstream, "PACK", 100_000)
+        plain.make(store, version, folder)
+    assert not list(folder.iterdir()), "what was made so far is given back"
     plain.make(store, version, folder)
-    assert plain.merged(locator, folder) is not None
+    assert packs_in(folder / version)

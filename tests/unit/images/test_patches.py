@@ -7,15 +7,21 @@ import json
 import random
 import shutil
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from crashing import Boom, armed, full
 from imagestore import contents, make, noise, publish
 
-from images import packstream
+from images import lineage, packstream
 from images.condemned import condemn
 from images.errors import ChunkCorrupt, ChunkMissing, ImageError
+from images.fetch import PackSource
+from images.index import Index
 from images.locator import PATCH, Locator
+from images.manifest import Entry
 from images.pack import read_trailer
 from images.snapshot import snapshot
 from images.store import ImageStore
@@ -226,8 +232,6 @@ def test_another_writer_counts_on_what_becomes_a_patch(tmp_path: Path) -> None:
     publish(store, "a", ONE)
     with store.writer() as other:
         publish(store, "a", TWO)
-        from images.manifest import Entry
-
         other.tree.add(Entry(b"", "dir", mode=0o755))
         chunks = other.put_whole(TWO["big"])
         other.tree.add(Entry(b"big", "file", size=len(BIG), chunks=chunks))
@@ -276,8 +280,6 @@ def test_a_locator_with_wrong_bases_is_refused_or_found(store: ImageStore) -> No
 
 
 def test_small_memory_reads_the_same(store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    from images.fetch import PackSource
-
     locator = Locator.parse(store.locator(store.resolve("a@2").id))
     ids = [chunk.id for chunk in store.manifest("a@2").chunks()]
     whole = list(store.source("a@2").stream(ids))
@@ -297,3 +299,106 @@ def test_packs_of_patches_are_read_by_their_form(store: ImageStore, tmp_path: Pa
         assert set(one.bases) == {n for n, row in enumerate(one.frames) if row.codec == PATCH}
         assert all(sum(row.raw for row in one.frames if row.codec == PATCH) for _ in one.bases)
     assert max(row.raw for one in with_patches for row in one.frames) <= packstream.FRAME
+
+
+def test_patches_that_nobody_uses_go_with_their_bases(store: ImageStore) -> None:
+    """Most of a pack with patches is used still, but what the rest of it starts from is not."""
+    publish(store, "a", {**TWO, "m/3": noise(20_000, 200)})
+    store.remove("a@1")
+    store.remove("a@2")
+    wanted = {**TWO, "m/3": noise(20_000, 200)}
+    for _ in range(2):
+        store.gc(grace=0)
+        assert not list(store.verify()) and contents(store, "a@3") == wanted
+    publish(store, "b", {"m/3": TWO["m/3"], "old": ONE["m/3"]})
+    assert contents(store, "b") == {"m/3": TWO["m/3"], "old": ONE["m/3"]}
+
+
+def test_what_others_start_from_stays_plain(tmp_path: Path) -> None:
+    """A chunk is new to two writers at once; the first publishes it, and a child of that starts from it."""
+    store, shared = make(tmp_path), noise(400_000, 7)
+    publish(store, "y", {"f": edited(shared, 1)})
+    with store.writer() as slow:
+        chunks = slow.put_whole(shared)
+        slow.keep()
+        publish(store, "p", {"f": shared})
+        publish(store, "p", {"f": edited(shared, 2)})
+        assert patched(store, "p@2")
+        slow.tree.add(Entry(b"", "dir", mode=0o755))
+        slow.tree.add(Entry(b"f", "file", size=len(shared), chunks=chunks))
+        slow.publish("y")
+    wanted = {"y@1": edited(shared, 1), "y@2": shared, "p@1": shared, "p@2": edited(shared, 2)}
+    for _ in range(2):
+        for path in store.locators.iterdir():
+            path.unlink()
+        assert {ref: contents(store, ref)["f"] for ref in wanted} == wanted
+        store.gc(grace=0)
+        assert not list(store.verify())
+
+
+def test_a_base_that_comes_back_makes_its_patches_whole(store: ImageStore) -> None:
+    """Its patches are kept by a repair, and are offered to nobody until then."""
+    damage(*a_base(store))
+    list(store.verify(repair=True))
+    publish(store, "a", ONE, "again")
+    list(store.verify(repair=True))
+    assert not list(store.verify())
+    assert contents(store, "a@1") == ONE and contents(store, "a@2") == TWO
+
+
+def test_patches_of_what_is_lost_are_stored_anew(store: ImageStore) -> None:
+    damage(*a_base(store))
+    list(store.verify(repair=True))
+    publish(store, "b", TWO)
+    assert contents(store, "b") == TWO == contents(store, "a@2")
+    hurt = [one.text for one in store.verify() if "lost chunks" in one.text]
+    assert hurt and all(text.startswith("a@1") for text in hurt)
+
+
+def test_another_process_may_see_the_packs_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = make(tmp_path)
+    publish(store, "a", ONE)
+    swap = Index.swap
+
+    def seen(self: Index, *arguments: object) -> None:
+        store.open_index().close()
+        swap(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Index, "swap", seen)
+    publish(store, "a", TWO)
+    assert contents(store, "a@2") == TWO and patched(store, "a@2") and not list(store.verify())
+
+
+def full_inside(boom: Boom) -> Callable[..., list[bytes]]:
+    def run(*arguments: Any) -> list[bytes]:
+        with armed(boom):
+            return lineage.patch(*arguments)
+
+    return run
+
+
+def test_a_full_disk_only_costs_the_patches(tmp_path: Path) -> None:
+    """Wherever patching finds it full, the version is stored as a first one is."""
+    place = tmp_path / "place"
+    publish(make(tmp_path), "a", ONE)
+    outcomes = set()
+    for at in range(1, 200):
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(tmp_path / "store", place / "store")
+        store, boom = make(place), Boom(at, full)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("images.publish.patch", full_inside(boom))
+            publish(store, "a", TWO)
+        outcomes.add(bool(patched(store, "a@2")))
+        assert contents(store, "a@1") == ONE and contents(store, "a@2") == TWO
+        assert not list(store.verify())
+        if boom.count < at:
+            break
+    assert outcomes == {True, False}
+
+
+def test_readers_are_told_of_both_packs(store: ImageStore) -> None:
+    pack, place = a_base(store)
+    damage(pack, place)
+    with pytest.raises(ChunkCorrupt, match=f"a patch of .*{pack.name}"):
+        contents(store, "a@2")

@@ -286,6 +286,18 @@ def test_what_the_store_is_making_is_waited_for(running, house):
     assert (response.status, body, house.waits) == (200, b"locator", 0)
 
 
+def test_what_takes_long_to_make_is_to_be_asked_for_again(house):
+    """A node takes a server that says nothing for so long for dead; 503 lets it ask again."""
+    house.stored["locators", "l1"], house.waits = b"locator", 10_000
+    running = Running(house, making=0.1)
+    try:
+        assert get(running, "/store/locators/l1", Authorization="Bearer good")[0].status == 503
+        house.waits = 0
+        assert get(running, "/store/locators/l1", Authorization="Bearer good")[0].status == 200
+    finally:
+        running.close()
+
+
 def test_the_node_api_gets_what_the_node_sent(running, house):
     house.answers = [Reply(200, b'{"a":1}')]
     response, body = ask(running, "POST", "/node/v1/facts?x=1", b"{}", {"Authorization": "Bearer t"})
