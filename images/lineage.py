@@ -82,7 +82,7 @@ def patch(store: Shelf, index: Index, tree: Spool, parent: str, fresh: Fresh) ->
         taken = {row.id for pack in trailers for row in pack.chunks}
         replaced = [pack for pack in fresh.packs if any(row.id in taken for row in pack.chunks)]
         for pack in replaced:
-            rewrite(store, index, pack.id, {row.id for row in pack.chunks} - taken)
+            rewrite(store, index, pack.id, {row.id for row in pack.chunks} - taken, ours=True)
         old = [pack.id for pack in replaced]
         mark(store, old)
     except OSError as error:

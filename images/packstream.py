@@ -11,6 +11,7 @@ from images.ahead import Data
 from images.compress import compress, compress_after
 from images.locator import PATCH
 from images.pack import SUFFIX, PackWriter, Trailer, delete_pack
+from images.zstd import decompress_after
 
 # Unpacked bytes per frame. 1 MiB stores 2% less, but a later version that shares half a frame fetches more.
 FRAME = 512 << 10
@@ -126,7 +127,9 @@ def _compressed(data: bytes) -> Made:
 
 def _patched(data: bytes, before: bytes, bases: tuple[bytes, ...], most: int) -> Made:
     stored = compress_after(before, data)
-    return PATCH, stored if len(stored) <= most else b"", bases
+    # It takes the place of what is durable already, so it is held against that.
+    good = len(stored) <= most and decompress_after(stored, len(data), before) == data
+    return PATCH, stored if good else b"", bases
 
 
 def _finished(pack: PackWriter) -> Trailer:

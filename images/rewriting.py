@@ -1,7 +1,8 @@
 """Copies what is wanted of a pack into new ones, for those who tidy: gc, repair, a session that patches.
 
 Law: only what was checked is copied, chunk by chunk by its hash. A frame that is wanted as a whole stays as
-it is; so does a patch, whose other chunks come along, unless it is to be made plain. A patch that is whole
+it is (its own sum is enough for who wrote it just now); so does a patch, whose other chunks come along,
+unless it is to be made plain. A patch that is whole
 but for what it starts from is copied too: that may come back.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from images.bases import Bases
@@ -35,15 +37,18 @@ class Opened(NamedTuple):
     lost: bool = False  # what it is a patch of cannot be read
 
 
-def rewrite(store: Shelf, index: Index, pack: bytes, wanted: Collection[bytes], plain: bool = False) -> None:
+def rewrite(
+    store: Shelf, index: Index, pack: bytes, wanted: Collection[bytes], plain: bool = False,
+    ours: bool = False,
+) -> None:  # fmt: skip
     """Copy those chunks of a pack that the index takes from it into new packs, and point the index there.
-    `plain`: patches are resolved.
+    `plain`: patches are resolved; `ours`: the caller wrote the pack itself.
     """
     trailer = read_trailer(store.packs / (pack.hex() + SUFFIX))
     mine = {id for id, _ in index.chunks_of(pack) if id in wanted}
     stream = PackStream(store.packs, store.temp)
     try:
-        for frame in opened(store, index, pack, trailer, mine):
+        for frame in opened(store, index, pack, trailer, mine, mine if ours else set()):
             _copy(stream, frame, trailer.bases.get(frame.number, ()), mine, plain)
         stream.flush()
     finally:
@@ -70,9 +75,12 @@ def _copy(stream: PackStream, frame: Opened, bases: tuple[bytes, ...], mine: set
 
 
 def opened(
-    store: Shelf, index: Index, pack: bytes, trailer: Trailer, only: Collection[bytes] | None = None
-) -> Iterator[Opened]:
-    """Every frame of the pack in order, checked; or every one that holds one of `only`. Raises OSError."""
+    store: Shelf, index: Index, pack: bytes, trailer: Trailer, only: Collection[bytes] | None = None,
+    as_is: AbstractSet[bytes] = frozenset(),
+) -> Iterator[Opened]:  # fmt: skip
+    """Every frame of the pack in order, checked; or every one that holds one of `only`. One that holds
+    nothing but `as_is` is not unpacked. Raises OSError.
+    """
     by_frame: dict[int, list[Member]] = {}
     for each in trailer.chunks:
         by_frame.setdefault(each.frame, []).append((each.id, each.inner, each.length))
@@ -83,6 +91,9 @@ def opened(
             continue
         raw, lost, whole = b"", False, set[bytes]()
         if hashlib.sha256(stored).digest() == row.digest:
+            if as_is.issuperset(id for id, _, _ in members):
+                yield Opened(number, row, stored, b"", members, {id for id, _, _ in members})
+                continue
             try:
                 before = bases.join(trailer.bases.get(number, ()))
                 raw = unpack(Frame(pack.hex(), *row[:4]), stored, before)
