@@ -157,7 +157,7 @@ def a_base(store: ImageStore, number: int = 0) -> tuple[Path, int]:
 def test_a_damaged_base_is_found_and_named_with_all_that_needs_it(store: ImageStore) -> None:
     pack, place = a_base(store)
     damage(pack, place)
-    with pytest.raises(ChunkCorrupt, match="chunk"):
+    with pytest.raises(ChunkCorrupt, match="is damaged in"):
         contents(store, "a@2")
     problems = list(store.verify())
     assert {one.path for one in problems if "chunks are damaged" in one.text} == {str(pack)}
