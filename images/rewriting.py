@@ -91,8 +91,9 @@ def opened(
             continue
         raw, lost, whole = b"", False, set[bytes]()
         if hashlib.sha256(stored).digest() == row.digest:
-            if as_is.issuperset(id for id, _, _ in members):
-                yield Opened(number, row, stored, b"", members, {id for id, _, _ in members})
+            ids = {id for id, _, _ in members}
+            if ids <= as_is:
+                yield Opened(number, row, stored, b"", members, ids)
                 continue
             try:
                 before = bases.join(trailer.bases.get(number, ()))
