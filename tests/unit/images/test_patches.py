@@ -15,11 +15,10 @@ import pytest
 from crashing import Boom, armed, full
 from imagestore import contents, make, noise, publish
 
-from images import lineage, packstream
+from images import condemned, groups, lineage, packstream
 from images.condemned import condemn
 from images.errors import ChunkCorrupt, ChunkMissing, ImageError
 from images.fetch import PackSource
-from images.index import Index
 from images.locator import PATCH, Locator
 from images.manifest import Entry
 from images.pack import read_trailer
@@ -301,17 +300,29 @@ def test_packs_of_patches_are_read_by_their_form(store: ImageStore, tmp_path: Pa
     assert max(row.raw for one in with_patches for row in one.frames) <= packstream.FRAME
 
 
-def test_patches_that_nobody_uses_go_with_their_bases(store: ImageStore) -> None:
+def test_patches_that_nobody_uses_go_with_their_bases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Most of a pack with patches is used still, but what the rest of it starts from is not."""
-    publish(store, "a", {**TWO, "m/3": noise(20_000, 200)})
+    monkeypatch.setattr(groups, "FRAME", 60_000)
+    monkeypatch.setattr(packstream, "PACK", 150_000)
+    store = make(tmp_path)
+    publish(store, "a", ONE)
+    publish(store, "a", TWO)
+    third = {path: noise(20_000, 200 + at) for at, path in enumerate(SMALL)}
+    wanted = [{**TWO, **third, "new": noise(10, seed)} for seed in range(4)]
+    for files in wanted:
+        publish(store, "a", files)
+    for seed in range(4):  # so many stand on the first that patches stay
+        publish(store, "a", {**TWO, **third, "big": edited(BIG, 30 + seed)})
     store.remove("a@1")
     store.remove("a@2")
-    wanted = {**TWO, "m/3": noise(20_000, 200)}
     for _ in range(2):
         store.gc(grace=0)
-        assert not list(store.verify()) and contents(store, "a@3") == wanted
-    publish(store, "b", {"m/3": TWO["m/3"], "old": ONE["m/3"]})
-    assert contents(store, "b") == {"m/3": TWO["m/3"], "old": ONE["m/3"]}
+        assert not list(store.verify()) and patched(store, "a@3")
+        assert [contents(store, f"a@{number}") for number in range(3, 7)] == wanted
+    publish(store, "b", {"m/4": TWO["m/4"], "old": ONE["m/4"]})
+    assert contents(store, "b") == {"m/4": TWO["m/4"], "old": ONE["m/4"]}
 
 
 def test_what_others_start_from_stays_plain(tmp_path: Path) -> None:
@@ -358,13 +369,13 @@ def test_patches_of_what_is_lost_are_stored_anew(store: ImageStore) -> None:
 def test_another_process_may_see_the_packs_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = make(tmp_path)
     publish(store, "a", ONE)
-    swap = Index.swap
+    mark = condemned.mark
 
-    def seen(self: Index, *arguments: object) -> None:
+    def seen(*arguments: Any) -> None:
         store.open_index().close()
-        swap(self, *arguments)  # type: ignore[arg-type]
+        mark(*arguments)
 
-    monkeypatch.setattr(Index, "swap", seen)
+    monkeypatch.setattr(lineage, "mark", seen)
     publish(store, "a", TWO)
     assert contents(store, "a@2") == TWO and patched(store, "a@2") and not list(store.verify())
 
