@@ -16,7 +16,7 @@ from images.manifest import Chunk
 FRAME = 512 << 10  # bytes of new chunks
 BASE = 2 << 20  # bytes before them
 SMALL = 512 << 10  # an old file up to here is a base as a whole
-AROUND = 192 << 10  # bytes of a larger one before and behind the same place
+AROUND = 64 << 10  # bytes of a larger one before and behind the same place
 
 
 class Group(NamedTuple):

@@ -3,10 +3,11 @@ store's lock, from the packs that its session wrote.
 
 The new chunks of a file are compressed once more, in groups of a frame, with the old file's bytes before
 them (those around the same place in a large one); push/match.py finds the old file. Laws: a patch is kept
-only where it takes at most half of what its chunks take by themselves; what it starts from lies in plain
-frames (for a file that was patched before, what that patch starts from), and what others start from becomes
-no patch; where the parent cannot be read, or the disk is full, the version stays as it is. Nothing of another
-session is touched, and a pack that anybody may have seen is left to gc.
+only where it takes at most half of what its chunks take by themselves, and tried only where that is not
+little; what it starts from lies in plain frames (for a file that was patched before, what that patch starts
+from), and what others start from becomes no patch; where the parent cannot be read, or the disk is full, the
+version stays as it is. Nothing of another session is touched, and a pack that anybody may have seen is left
+to gc.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from images.shelf import Shelf
 from images.spool import Spool
 
 WORTH = 0.5  # of what the chunks take by themselves
+TINY = 0.2  # of their bytes: where they take no more by themselves, a patch is work for little
 LEAST = 64 << 10  # bytes of new chunks; fewer are not worth looking at the parent
 MOST = 200_000  # files; those after are not patched
 NEAR = 256 << 10  # bytes of an older patch's bases before and behind the place of a chunk
@@ -165,7 +167,7 @@ class _Patcher:
 
     def write(self, groups: Iterable[Group]) -> list[Trailer]:
         """Durable packs with the patches that were worth it. Raises OSError."""
-        wanted = list(groups)
+        wanted = [group for group in groups if not self._tiny(group)]
         ids = set(chain.from_iterable((c.id for c in (*one.bases, *one.chunks)) for one in wanted))
         if not ids:
             return []
@@ -184,6 +186,10 @@ class _Patcher:
         finally:
             stream.close()
         return stream.finished
+
+    def _tiny(self, group: Group) -> bool:
+        alone = sum(self._costs[chunk.id] for chunk in group.chunks)
+        return alone < TINY * sum(chunk.length for chunk in group.chunks)
 
     def _encode(
         self, stream: PackStream, groups: list[Group], olds: Iterator[bytes], news: Iterator[bytes]

@@ -12,6 +12,7 @@ import re
 import tempfile
 from binascii import unhexlify
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -75,7 +76,8 @@ def publish(
             book.next += 1
             catalogue.save(store.names_dir, store.temp, book)
             if retired:
-                discard(store, retired, Locator.parse(data), id, fresh)
+                with suppress(OSError):  # it is published, and they are marked: gc takes what is left
+                    discard(store, retired, Locator.parse(data), id, fresh)
             return book.get(version.number)
 
 
