@@ -139,7 +139,7 @@ def test_damage_never_gets_through(backend: Backend, store: ImageStore) -> None:
         for place in range(30, len(data) - 5000, 997):
             data[place] ^= 4
         path.write_bytes(data)
-    with pytest.raises(ChunkCorrupt, match=r"a@1: /.* is damaged in|chunk"):
+    with pytest.raises(ChunkCorrupt, match=r"a@[12]: /.* is damaged in|chunk"):
         list(source.stream(wanted(store)))
 
 

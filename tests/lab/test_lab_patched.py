@@ -43,7 +43,8 @@ class House:
         self.cluster = Cluster(lab)
         self.farm = Farm(lab)
         self.service = lab.service
-        self.store = ImageStore.open(load(lab.service.config).store_dir, create=False)
+        config = load(lab.service.config)
+        self.store = ImageStore.open(config.store_dir, create=False, keys=lab.service.data / "keys")
 
     def sums(self, ref: str) -> dict[str, str]:
         """Path and sha256 of every program of that version of which a part is in a patch."""
