@@ -413,3 +413,16 @@ def test_readers_are_told_of_both_packs(store: ImageStore) -> None:
     damage(pack, place)
     with pytest.raises(ChunkCorrupt, match=f"a patch of .*{pack.name}"):
         contents(store, "a@2")
+
+
+def test_a_store_of_an_older_program_is_used_as_it_is(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    publish(store, "a", ONE)
+    with sqlite3.connect(store.root / "index.db") as db:
+        db.execute("DROP TABLE bases")
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    assert contents(store, "a@1") == ONE and not list(store.verify())
+    publish(store, "a", TWO)
+    assert contents(store, "a@1") == ONE and contents(store, "a@2") == TWO
+    assert patched(store, "a@2") and not list(store.verify())
