@@ -11,7 +11,7 @@ Law: what comes out obeys manifest.py: sorted, each parent a directory, the firs
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from images.errors import BadInput
@@ -123,10 +123,10 @@ class Spool:
         """The records that a name points to now."""
         return set(self._names.values())
 
-    def amend(self, entries: Mapping[int, Entry]) -> None:
+    def amend(self, entries: Iterable[tuple[int, Entry]]) -> None:
         """Give records another content, for all their names."""
         places: dict[int, int] = {}
-        for record, entry in entries.items():
+        for record, entry in entries:
             places[record] = self._append(entry)
             if record in self._shared:
                 self._shared.add(places[record])

@@ -77,7 +77,7 @@ class AclNames:
             except BadInput as err:
                 raise BadInput(f"archive member {name!r}: {err}") from err
             amended[record] = entry._replace(xattrs={**entry.xattrs, **found})
-        tree.amend(amended)
+        tree.amend(amended.items())
         self._open.clear()
 
     def _table(self, path: bytes) -> dict[str, int]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 from images.errors import BadInput
+from images.importing import owner_names
 from images.importing.acl_names import AclNames
 from images.importing.intake import Intake
 from images.importing.streams import DAMAGED, TRIPS, Peeked, Tail, decompressed
@@ -69,6 +70,7 @@ class TarReader:
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
         self._acls = AclNames(intake)
+        self._nameless = False  # a member gave no name of its owner
 
     def read(self, stream: Peeked, what: str) -> None:
         """Take one whole archive. Raises BadInput for one that is damaged or none."""
@@ -76,8 +78,10 @@ class TarReader:
         self.settle()
 
     def settle(self) -> None:
-        """To be called when all archives were taken. Raises BadInput when an ACL means nobody."""
+        """To be called when all archives were taken. Raises BadInput when an ACL means nobody, OSError."""
         self._acls.settle()
+        if self._nameless:
+            owner_names.fill(self._intake)
 
     def take(self, stream: Peeked, what: str) -> None:
         """Take all members of one of several archives. Raises BadInput."""
@@ -101,6 +105,7 @@ class TarReader:
             tree.link(path, clean(member.linkname), through_links=True)
             return
         entry = self._entry(path, member)
+        self._nameless |= not (entry.user and entry.group)
         if entry.type == "file":
             data = _Data(tar, member)
             entry = entry._replace(chunks=self._intake.data(entry, data.read))

@@ -79,6 +79,21 @@ def test_pax_details(tmp_path: Path) -> None:
     assert entry.xattrs["system.posix_acl_access"][4 + 8 : 4 + 16] == struct.pack("<HHI", 2, 4, 1001)
 
 
+def test_owners_without_names_have_those_of_the_image(tmp_path: Path) -> None:
+    """tar --numeric-owner, package tools, containers; what reads a disk would say the same."""
+    tables = b"root:x:0:0::/:/bin/sh\nada:x:1000:100::/:/bin/sh\n", b"users:x:100:\nstaff:x:50:\n"
+    path = archive(
+        tmp_path / "a.tar", ETC, member("home/a", b"1", uid=1000, gid=100), member("home/b", uid=77, gid=50),
+        member("home/c", uid=1000, gid=50, uname="own"), member("etc/passwd", tables[0]),
+        member("etc/group", tables[1]),
+    )  # fmt: skip
+    store = make(tmp_path)
+    import_image(store, "a", path)
+    found = {path: (entry.user, entry.group) for path, entry in entries(store, "a").items()}
+    assert found[b"home/a"] == ("ada", "users") and found[b"home/b"] == ("", "staff")
+    assert found[b"home/c"] == ("own", "staff") and found[b"etc/passwd"] == ("root", "")
+
+
 def test_later_members_replace_and_links_follow(tmp_path: Path) -> None:
     store = make(tmp_path)
     made = archive(
