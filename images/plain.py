@@ -22,8 +22,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from images.alone import ended
 from images.disk import write_file
-from images.errors import BadInput, ImageError
+from images.errors import BadInput
 from images.fetch import PackSource
 from images.locator import PATCH, Locator
 from images.locator_writer import written
@@ -164,13 +165,7 @@ def _copies(home: Path) -> dict[bytes, _There]:
 def main() -> int:
     """Exit code 1 with one line on stderr when it cannot be made."""
     root, id, folder = sys.argv[1:]
-    os.umask(0o007)
-    try:
-        make(Shelf.open(Path(root), create=False), id, Path(folder))
-    except (ImageError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
+    return ended(lambda: make(Shelf.open(Path(root), create=False), id, Path(folder)))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from images.alone import ended
 from images.blocks import regions
 from images.erofs.layout import Run, lay_out, runs_of
 from images.errors import BadInput, ImageError
@@ -80,13 +81,7 @@ def _disk(manifest: SealedManifest) -> Iterator[Run]:
 def main() -> int:
     """Exit code 1 with one line on stderr when it cannot be made."""
     root, id, path = sys.argv[1:]
-    os.umask(0o007)
-    try:
-        build(Shelf.open(Path(root), create=False), id, Path(path))
-    except (ImageError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
+    return ended(lambda: build(Shelf.open(Path(root), create=False), id, Path(path)))
 
 
 if __name__ == "__main__":

@@ -54,14 +54,7 @@ class Aside:
     def take(self, path: bytes, parent: int) -> None:
         """Moves what has that path in the file system out of the way; `parent` is its open directory."""
         folder, _, name = path.rpartition(b"/")
-        target = self._into(folder)
-        try:
-            os.rename(name, name, src_dir_fd=parent, dst_dir_fd=target)
-        except OSError as error:
-            if error.errno not in _DENIED:
-                raise
-            loosen(name, parent)
-            os.rename(name, name, src_dir_fd=parent, dst_dir_fd=target)
+        _renamed(name, parent, name, self._into(folder))
 
     def _into(self, folder: bytes) -> int:
         """This run's copy of that directory. Valid until the next call."""

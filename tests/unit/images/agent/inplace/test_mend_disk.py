@@ -242,13 +242,18 @@ def test_a_thousand_small_files_leave_descriptors_for_others(
     assert 0 < most - before < 50
 
 
-def test_a_device_that_cannot_be_read_costs_only_time(machine: Machine, tmp_path: Path) -> None:
+def install(machine: Machine, random: random.Random) -> None:
+    """Some files, as a version and on the machine's disk."""
     (machine.tree / "etc").mkdir()
-    files(machine.tree, random.Random(3))
+    files(machine.tree, random)
     machine.publish()
     machine.add("", "ext4")
     write_tree(machine.store.manifest("os@1"), machine.store.source("os@1"), machine.mount(""))
     machine.unmount()
+
+
+def test_a_device_that_cannot_be_read_costs_only_time(machine: Machine, tmp_path: Path) -> None:
+    install(machine, random.Random(3))
     (tmp_path / "short").write_bytes(bytes(4096))
     places = {b"": Place(machine.mount(""), b"", str(tmp_path / "short"))}
     manifest = machine.store.manifest("os@1")
@@ -260,12 +265,7 @@ def test_a_device_that_cannot_be_read_costs_only_time(machine: Machine, tmp_path
 def test_a_reader_that_is_killed_is_a_fault_and_leaves_nothing_wrong(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (machine.tree / "etc").mkdir()
-    files(machine.tree, random.Random(4))
-    machine.publish()
-    machine.add("", "ext4")
-    write_tree(machine.store.manifest("os@1"), machine.store.source("os@1"), machine.mount(""))
-    machine.unmount()
+    install(machine, random.Random(4))
     made: list[subprocess.Popen[bytes]] = []
     real = content.Content.__init__
 
