@@ -2,6 +2,8 @@
 
 A frame that does not get smaller is kept as it is. Measured on a Debian root of 874 MB against level 3:
 level 1 stores 6% more for a quarter less work, levels 6 and 9 store 5% and 6% less for twice the work.
+Packs are made at level 3 with smaller tables, which stay in a processor's own cache: 0.5% more for a sixth
+less work.
 """
 
 from __future__ import annotations
@@ -13,12 +15,23 @@ import zstandard
 from images.locator import RAW, ZSTD
 
 LEVEL = 3
+# Unpacked bytes of a frame, at most. 1 MiB stores 2% less, but a later version that shares half a frame
+# fetches more.
+FRAME = 512 << 10
+_HASH, _CHAIN = 16, 14  # log2 of the tables' entries, of four bytes each: level 3 would take 17 and 16
 _local = threading.local()
 
 
-def compress(data: bytes, level: int = LEVEL) -> tuple[int, bytes]:
-    """(codec, stored bytes) for one frame, whichever is smaller."""
-    packed = zstd_frame(data, level)
+def compress(data: bytes) -> tuple[int, bytes]:
+    """(codec, stored bytes) for one frame of a pack, whichever is smaller."""
+    compressor: zstandard.ZstdCompressor | None = _local.__dict__.get("frames")
+    if compressor is None:
+        parameters = zstandard.ZstdCompressionParameters.from_level(
+            LEVEL, source_size=FRAME, hash_log=_HASH, chain_log=_CHAIN, write_checksum=False,
+            write_content_size=True,
+        )  # fmt: skip
+        compressor = _local.frames = zstandard.ZstdCompressor(compression_params=parameters)
+    packed = compressor.compress(data)
     return (ZSTD, packed) if len(packed) < len(data) else (RAW, data)
 
 

@@ -8,14 +8,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from images.ahead import Data
-from images.compress import compress, compress_after
+from images.compress import FRAME, compress, compress_after
 from images.locator import PATCH
 from images.pack import SUFFIX, PackWriter, Trailer, delete_pack
 from images.zstd import decompress_after
 
-# Unpacked bytes per frame. 1 MiB stores 2% less, but a later version that shares half a frame fetches more.
-FRAME = 512 << 10
 PACK = 64 << 20  # stored bytes per pack
+WAITING = 12  # frames beside two for each thread: what comes is not even
 
 Member = tuple[bytes, int, int]  # chunk id, offset in its frame, length
 Made = tuple[int, bytes, tuple[bytes, ...]]  # codec, stored bytes (none: left out), bases of a patch
@@ -99,7 +98,7 @@ class PackStream:
 
     def _queue(self, job: Future[Made], raw: int, members: list[Member]) -> None:
         self._jobs.append((job, raw, members))
-        while len(self._jobs) > 2 * self._workers or (self._jobs and self._jobs[0][0].done()):
+        while len(self._jobs) > 2 * self._workers + WAITING or (self._jobs and self._jobs[0][0].done()):
             self._store()
 
     def _store(self) -> None:

@@ -85,6 +85,7 @@ def measure(tool: str, first: Path, second: Path, folder: Path) -> Result:
     store, wall, cpu, sizes = folder / tool, [], [], []
     for source in (first, second):
         command = TOOLS[tool](store, source)
+        os.sync()  # what the one before left to write is not this one's
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
         done = subprocess.run(command, capture_output=True, text=True)
         wall.append(time.monotonic() - began)
