@@ -219,8 +219,9 @@ def _pairs(store: Shelf, tree: Spool, parent: str, fresh: dict[bytes, float]) ->
     for line in store.manifest(parent).lines():
         known = _PATH.match(line)
         path = known[1] if known else None
-        form = shape(path) if path is not None else None
-        if path is not None and path not in paths and form not in shapes:
+        if path is not None and path not in paths and (
+            shape(path) not in shapes or tree.record(path) is not None
+        ):
             continue
         one = _slim(parse_entry(line))
         if one is not None:
