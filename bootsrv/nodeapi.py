@@ -30,6 +30,7 @@ from bootsrv.nfsroot.places import NfsPlaces
 from bootsrv.recognition import by_inventory
 from bootsrv.registry.registry import Registry
 from bootsrv.registry.tokens import Token
+from images.layout_parse import layout_to_json
 from images.versions import Version
 from pxe.http.ports import NodeRequest, Reply, Wait
 
@@ -139,7 +140,18 @@ class NodeApi:
         made = Captures(self._registry, self._images, self._clock).token(
             node.armed.image, order.comment, node=node, kind=order.kind, arming=tasks.deploy_id(node)
         )
-        return tasks.capture(node, made.text)
+        task = tasks.capture(node, made.text)
+        if order.kind == "tree" and self._encrypted(node):
+            task["disk_key"] = {"passphrase": diskkeys.passphrase(self._registry, node)}
+        return task
+
+    def _encrypted(self, node: Node) -> bool:
+        """Whether the layout that it was imaged with, as far as we know, encrypts anything."""
+        try:
+            layout = tasks.layout_of(node, (node.running or "").partition("@")[0], self._config)
+        except Invalid:  # the capture says what it finds encrypted
+            return False
+        return diskkeys.sealed(layout_to_json(layout))
 
     def _deploy(self, node: Node, token: Token, ref: str) -> dict[str, Any]:
         try:

@@ -5,6 +5,7 @@ Knows nothing of what is done to a node. A node that was not started counts as l
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Generic, TypeVar
 
 from bootsrv.errors import BootsrvError
 
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -42,7 +44,9 @@ def run(
                 return
         try:
             act(item)
-        except (BootsrvError, OSError) as error:
+        except Exception as error:
+            if not isinstance(error, BootsrvError | OSError):  # ours; it costs no other node its result
+                _log.exception("one of %d failed in a way that nobody foresaw", len(items))
             with lock:
                 outcome.failed.append((item, error))
         else:

@@ -67,7 +67,7 @@ def edit(context: Context, ref: str, command: tuple[str, ...], comment: str, jso
     """
     from bootsrv.records import version_record
 
-    with progress_of(f"preparing {ref}") as told:
+    with progress_of(f"editing {ref}") as told:
         made = context.appliance.images.edit(ref, command, comment, told)
     if json_:
         show_json(version_record(made) if made else None)

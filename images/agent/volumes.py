@@ -72,9 +72,11 @@ def assemble(storage: Storage, key: str | None) -> None:
                 raise CommandFailed(f"volume {volume.name} has {size} bytes, not what the layout says")
 
 
-def find(say: Say) -> None:
-    """Opens what arrays and groups are there, for somebody who only reads: an array that nobody writes to
-    neither synchronises nor changes its members."""
+def find(say: Say, key: str | None = None) -> list[str]:
+    """Opens what arrays, encrypted devices and groups are there, for somebody who only reads: an array that
+    nobody writes to neither synchronises nor changes its members. Encrypted devices that `key` did not open.
+    """
+    shut: list[str] = []
     try:
         prepare()
         START_RO.write_text("1")
@@ -82,9 +84,26 @@ def find(say: Say) -> None:
             run(["mdadm", "--assemble", "--scan", "--run"], good=(0, 1, 2))  # 1, 2: none, or one is broken
         finally:
             START_RO.write_text("0")
+        shut += _unlock(say, key)
         lvm("vgchange", "--activate", "y")
     except (CommandFailed, OSError) as error:
-        say(f"arrays and volume groups: {error}")
+        say(f"arrays, encrypted devices and volume groups: {error}")
+    return shut
+
+
+def _unlock(say: Say, key: str | None) -> list[str]:
+    shut = []
+    found = run(["blkid", "-o", "device", "-t", "TYPE=crypto_LUKS"], good=(0, 2)).split()
+    for number, device in enumerate(found, 1):
+        try:
+            command = ["cryptsetup", "open", "--readonly", "--key-file", "-", device, f"capture-{number}"]
+            run(command, _key(key))
+        except BadInput:
+            shut.append(device)
+        except CommandFailed as error:
+            shut.append(device)
+            say(f"{device} stays encrypted: {error}")
+    return shut
 
 
 def release() -> None:

@@ -87,6 +87,7 @@ class StorageRig(Rig):
         self.server.captures = lambda asked: worker.submit(uploads.handle, asked).result()
         task = {"kind": "capture", "id": "1-2", "what": "tree", "name": "golden", "node": "n1", "words": []}
         task |= {"token": house.captures.token("golden").text, "disk": None, "made_from": ""}
+        task["disk_key"] = {"passphrase": DISK_KEY}
         before = len(self.server.events)
         self.server.tasks.append(task)
         self.start(imager=True)

@@ -169,14 +169,16 @@ def test_a_reimage_that_was_cut_goes_on_with_what_is_there(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_a_typed_passphrase_opens_the_root(tmp_path: Path) -> None:
+def test_a_typed_passphrase_opens_the_root_and_its_key_a_capture(tmp_path: Path) -> None:
     rows = [BIOS, BOOT, {"role": "root", "size": "grow", "luks": "passphrase", "fs": "xfs"}]
-    steps = [{"image": {"partitions": rows}}, {"run": None, "typed": True}]
+    steps = [{"image": {"partitions": rows}}, {"run": None, "typed": True}, {"capture": None}]
     said = told(tmp_path, "typed", "bios", "3G", steps)
-    imaged, system = said["found"]
+    imaged, system, made = said["found"]
     assert imaged["kind"] == "deploy.done", imaged["text"]
     assert system.startswith("/dev/mapper/crypt-root") and " xfs" in system.splitlines()[0]
     assert said["keys"] == 0, "nobody asked the server"
+    assert made["ref"] == "golden@1" and not made["warnings"], made
+    assert "etc/debian_version" in made["names"] and any("vmlinuz" in name for name in made["names"])
 
 
 @pytest.mark.slow

@@ -55,7 +55,9 @@ class Capture:
         words = [f"--token={self.task['token']}", f"--made-from={self.task['made_from']}", "--give-up=0"]
         words.append(f"--host={self.task['node']}")
         if what == "tree":
-            root = roots.mount_root(self._console.say)
+            key = (self.task.get("disk_key") or {}).get("passphrase")
+            wanted = str(self._disk()) if self.task.get("disk") else None
+            root = roots.mount_root(self._console.say, key, wanted)
             words += ["--root", str(root), *map(str, self.task.get("words") or ())]
         disk = self._disk() if what == "disk" else None
         options = parse(words, self._client.base)

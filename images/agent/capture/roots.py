@@ -1,15 +1,17 @@
-"""Finds the system on this machine's disks and mounts it read-only, with what its fstab adds.
+"""Finds the system on this machine's disks and mounts it read-only, with what its fstab adds. Of several that
+on the node's own disk is it.
 
 The law: nothing is written, save that a journal which a crash left is replayed, as the next boot would do.
 What fstab(5) lists is mounted here as that machine mounts it; what of it belongs to a capture is decided
 where running machines are captured too (mounts.py). Python 3.8, standard library only; uses blkid, mount,
-mdadm and LVM.
+mdadm, cryptsetup and LVM.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from images.agent.capture.mounts import LOCAL, OCTAL, is_system
 from images.agent.disk import unmount_all
@@ -18,6 +20,7 @@ from images.agent.volumes import find
 from images.errors import BadInput
 
 TARGET = Path("/mnt/capture")
+SYS_DEV = Path("/sys/dev/block")
 SIGNS = ("etc/fstab", "etc/os-release", "etc/passwd")  # a root has all of them
 # Where installers put the root of a btrfs, where its default subvolume is not it: Ubuntu and Arch, Fedora,
 # Debian.
@@ -51,13 +54,20 @@ def candidates() -> List[Tuple[str, str]]:
     return list(found.values())
 
 
-def mount_root(say: Say) -> Path:
-    """The machine's system below TARGET. Raises BadInput when there is none, or more than one."""
-    find(say)
+def mount_root(say: Say, key: Optional[str] = None, disk: Optional[str] = None) -> Path:
+    """The machine's system below TARGET. `key` opens what is encrypted; of several systems that on `disk` (a
+    path) is meant. Raises BadInput when there is none, or still more than one.
+    """
+    shut = find(say, key)
     roots = [root for device, kind in candidates() for root in _root_on(device, kind, say)]
+    if len(roots) > 1 and disk is not None:
+        roots = [root for root in roots if Path(disk).name in below(Path(root.source))] or roots
     if len(roots) != 1:
         names = ", ".join(root.source for root in roots) or "none"
-        raise BadInput(f"one system is needed on this machine's disks; found on: {names}")
+        more = f"; encrypted with a key that this server has not: {', '.join(shut)}" if shut else ""
+        if len(roots) > 1:
+            more += "; `bootsrv node set --disk` tells which disk is the node's"
+        raise BadInput(f"one system is needed on this machine's disks; found on: {names}{more}")
     (root,) = roots
     root.mount(TARGET)
     for part in parts((TARGET / "etc/fstab").read_text("utf-8", "replace")):
@@ -69,6 +79,21 @@ def mount_root(say: Say) -> Path:
             say(f"without {part.where}, which cannot be mounted: {error}")
     say(f"{root.source} ({root.kind}{root.subvolume and ', ' + root.subvolume}) is this machine's system")
     return TARGET
+
+
+def below(device: Path) -> Set[str]:
+    """The kernel's names of a device and of all that it lies on: partitions, disks, members of arrays."""
+    number = device.stat().st_rdev
+    found: Set[str] = set()
+    more = [SYS_DEV / f"{os.major(number)}:{os.minor(number)}"]
+    while more:
+        path = more.pop().resolve()
+        if path.name not in found:
+            found.add(path.name)
+            more += path.glob("slaves/*")
+            if (path / "partition").exists():
+                more.append(path.parent)
+    return found
 
 
 def _root_on(device: str, kind: str, say: Say) -> List[Part]:

@@ -97,6 +97,20 @@ def test_the_key_goes_to_its_own_machine_until_the_node_is_removed(
     assert call(api, "diskkey", key["token"]).status in (401, 403)
 
 
+@pytest.mark.parametrize(("layout", "kind"), [("sealed", "tree"), ("sealed", "disk"), ("plain", "tree")])
+def test_a_capture_of_its_files_gets_the_key_of_what_is_encrypted(
+    api: NodeApi, house: Appliance, clock: Any, layout: str, kind: str
+) -> None:
+    node = house.nodes.add(Wanted(name="n1", macs=[MAC], layout=layout))
+    house.captures.offline([node], "golden", kind)
+    told = task(api, house, clock)
+    assert told["kind"] == "capture"
+    if (layout, kind) == ("sealed", "tree"):
+        assert told["disk_key"] == {"passphrase": diskkeys.passphrase(house.registry, node)}
+    else:
+        assert "disk_key" not in told, "a whole disk is read as it is"
+
+
 def test_every_node_has_another_key(house: Appliance) -> None:
     nodes = [house.nodes.add(Wanted(name=f"n{n}", macs=[MAC[:-1] + str(n)])) for n in (1, 2)]
     first, second = (diskkeys.passphrase(house.registry, node) for node in nodes)

@@ -226,6 +226,16 @@ def test_canaries_first_and_stop_at_too_many_failures() -> None:
     assert len(waves.run([0, 3, 4, 5], act, jobs=4, max_fail=2).done) == 2
 
 
+def test_what_nobody_foresaw_costs_no_other_node_its_result(caplog: pytest.LogCaptureFixture) -> None:
+    def act(item: int) -> None:
+        if item == 1:
+            raise KeyError("a fault of ours")
+
+    outcome = waves.run(range(4), act, jobs=1, max_fail=1)
+    assert outcome.done == [0, 2, 3] and [item for item, _ in outcome.failed] == [1]
+    assert "a fault of ours" in caplog.text, "its traceback is in the log"
+
+
 def on_the_command_line(monkeypatch: pytest.MonkeyPatch, verbs: Appliance, *words: str) -> Result:
     monkeypatch.setattr(Context, "appliance", verbs)
     return CliRunner().invoke(cli, list(words))

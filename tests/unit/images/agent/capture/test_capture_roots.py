@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from images.agent.capture import roots
 from images.agent.capture.roots import Part, parts
 
 REPOSITORY = Path(__file__).parents[5]
@@ -23,7 +24,7 @@ from images.blocks.loop import Loop
 from images.errors import BadInput
 home = Path(sys.argv[1])
 roots.TARGET = home / "capture"
-roots.find = lambda say: None
+roots.find = lambda say, key: []
 def disk(name):
     file = (home / name).open("r+b")
     return Loop(file.fileno(), 0, (home / name).stat().st_size)
@@ -63,6 +64,54 @@ server:/x /opt    nfs   defaults 0 0
         Part("UUID=f", "/opt/our tools", "auto"),
         Part("UUID=g", "/usr/local", "btrfs", "subvol=@/usr/local"), Part("LABEL=v", "/var", "xfs"),
     ]  # fmt: skip
+
+
+def test_what_a_device_lies_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A volume on an encrypted array of two disks' partitions, as sysfs shows it."""
+    numbers, block = tmp_path / "dev", tmp_path / "block"
+    for name in ("vda/vda2", "vdb/vdb2"):
+        (block / name).mkdir(parents=True)
+        (block / name / "partition").touch()
+    above: tuple[tuple[str, tuple[str, ...]], ...] = (
+        ("md0", ("vda/vda2", "vdb/vdb2")), ("dm-0", ("md0",)), ("dm-1", ("dm-0",)), ("vdc", ()),
+    )  # fmt: skip
+    for name, lower in above:
+        (block / name / "slaves").mkdir(parents=True)
+        for one in lower:
+            (block / name / "slaves" / one.rpartition("/")[2]).symlink_to(block / one)
+    numbers.mkdir()
+    (numbers / "1:3").symlink_to(block / "dm-1")
+    (numbers / "1:5").symlink_to(block / "vda/vda2")
+    monkeypatch.setattr(roots, "SYS_DEV", numbers)
+    assert roots.below(Path("/dev/null")) == {"dm-1", "dm-0", "md0", "vda2", "vdb2", "vda", "vdb"}
+    assert roots.below(Path("/dev/zero")) == {"vda2", "vda"}
+
+
+@pytest.mark.netns
+def test_of_two_systems_that_on_the_nodes_disk_is_meant(tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        system(tmp_path / name, "")
+        (tmp_path / name / "etc/which").write_text(name)
+        command = ["mke2fs", "-q", "-t", "ext4", "-d", tmp_path / name, tmp_path / f"{name}.raw", "16M"]
+        subprocess.run(command, check=True)
+    said = inside(
+        tmp_path,
+        """
+        with disk("old.raw") as old, disk("new.raw") as new:
+            roots.candidates = lambda: [(old.path, "ext4"), (new.path, "ext4")]
+            roots.find = lambda say, key: ["/dev/vda3"]
+            for wanted in (None, "/dev/vdz", new.path):
+                try:
+                    print((roots.mount_root(lambda text: None, None, wanted) / "etc/which").read_text())
+                except BadInput as error:
+                    print("refused:", error)
+            unmount_all(roots.TARGET)
+        """,
+    )
+    first, second, found = said.splitlines()
+    assert first == second and first.startswith("refused: one system is needed on this")
+    assert "/dev/vda3" in first and "`bootsrv node set --disk`" in first
+    assert found == "new"
 
 
 @pytest.mark.netns
