@@ -8,7 +8,6 @@ off is forgotten after a while, its chunks stay in the store for the next try.
 
 from __future__ import annotations
 
-import base64
 import logging
 import re
 import secrets
@@ -28,10 +27,8 @@ from bootsrv.registry.registry import Registry
 from bootsrv.registry.tokens import Token
 from images import zstd
 from images.capture import wire
-from images.capture.receiver import Receiver
+from images.capture.receiver import Early, Receiver, Torn
 from images.errors import ChunkMissing, ImageError
-from images.manifest import to_bytes
-from images.telling import LOOK
 from images.versions import Version
 from pxe.http.ports import NodeRequest, Reply
 
@@ -39,7 +36,12 @@ log = logging.getLogger(__name__)
 IDLE_SECONDS = 1800.0
 USED_SECONDS = 900.0  # how long a used token still tells what became of it
 MAX_OPEN = 16
+EARLY = 425  # a body of the stream overtook the one before it
 MAX_TEXT, MAX_ITEMS, MAX_JSON = 4000, 2000, wire.LIMIT
+OTHER = (
+    "this agent is of another version of bootsrv than its server: fetch it there again (SERVER/agent);"
+    " an imager comes with `./run setup` there"
+)
 _UNPACK = {wire.ZLIB: lambda packed, length: _inflate(packed, length), wire.ZSTD: zstd.decompress}
 
 
@@ -65,8 +67,7 @@ class Uploads:
             ("GET", "base"): self._base,
             ("POST", "have"): self._have,
             ("POST", "chunks"): self._chunks,
-            ("POST", "cut"): self._cut,
-            ("POST", "entries"): self._entries,
+            ("POST", "stream"): self._stream,
             ("POST", "progress"): self._progress,
             ("POST", "publish"): self._publish,
             ("POST", "fail"): self._fail,
@@ -134,6 +135,8 @@ class Uploads:
 
     def _begin(self, request: NodeRequest, token: Token) -> Reply:
         said = object_of(request.body, MAX_JSON)
+        if said.get("wire") != wire.VERSION:
+            raise Refused(400, OTHER)
         name, kind = str(token.data["name"]), str(token.data.get("kind") or "tree")
         if said.get("name") not in (None, "", name):
             raise Refused(403, f"this token is for an image named {name}, not {_text(said, 'name')!r}")
@@ -154,6 +157,7 @@ class Uploads:
         return json_reply(
             {
                 "session": one.session,
+                "wire": wire.VERSION,
                 "name": name,
                 "blank": not self._images.list(),
                 "base": base.id if base is not None else None,
@@ -196,20 +200,16 @@ class Uploads:
         self._current(request, token).receiver.chunks(chunks)
         return json_reply({})
 
-    def _cut(self, request: NodeRequest, token: Token) -> Reply:
-        one = self._current(request, token)
-        made = one.receiver.cut(wire.unseal(request.body, _UNPACK), request.query.get("last") == "1")
-        return json_reply([[chunk.id.hex(), chunk.length] for chunk in made])
-
-    def _entries(self, request: NodeRequest, token: Token) -> Reply:
-        one = self._current(request, token)
-        first, *lines = wire.unseal(request.body, _UNPACK).split(b"\n")
-        head = object_of(first, MAX_JSON)
-        number, looks = head.get("number"), head.get("looks")
-        if not isinstance(number, int) or number < 0 or not isinstance(looks, dict):
-            raise Refused(400, "entries begin with their number and what was looked at")
-        starts = {to_bytes(str(path)): _start(text) for path, text in list(looks.items())[:MAX_ITEMS]}
-        one.receiver.entries(number, lines, starts)
+    def _stream(self, request: NodeRequest, token: Token) -> Reply:
+        one, number = self._current(request, token), request.query.get("number", "")
+        if not re.fullmatch(r"[0-9]{1,9}", number):
+            raise Refused(400, "each body of the stream has its number")
+        try:
+            one.receiver.stream(int(number), wire.unseal(request.body, _UNPACK))
+        except Early as early:
+            raise Refused(EARLY, str(early)) from early
+        except Torn as torn:
+            raise Refused(410, str(torn)) from torn
         return json_reply({})
 
     def _progress(self, request: NodeRequest, token: Token) -> Reply:
@@ -281,14 +281,7 @@ def _strings(value: object) -> list[str]:
     return [item[:MAX_TEXT] for item in items[:MAX_ITEMS] if isinstance(item, str)]
 
 
-def _start(text: object) -> bytes:
-    try:
-        return base64.b64decode(str(text)[: 2 * LOOK], validate=True)
-    except ValueError as error:
-        raise Refused(400, "what was looked at is not base64") from error
-
-
-def _inflate(packed: bytes, length: int) -> bytes:
+def _inflate(packed: wire.Bytes, length: int) -> bytes:
     try:
         return zlib.decompressobj().decompress(packed, length + 1)
     except zlib.error as error:

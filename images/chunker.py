@@ -18,6 +18,7 @@ from images.ahead import Data
 WHOLE = 64 << 10  # files up to here are one chunk
 AVERAGE = 64 << 10
 BUFFER = 8 << 20  # bytes cut at once
+_SURE = 512 << 10  # bytes that have a cut in them: no chunk has more than four times the average
 _cdc = FastCDC(avg_size=AVERAGE)
 
 
@@ -40,6 +41,40 @@ def cut(read: Read) -> Iterator[Data]:
             place = end
         buffer = fill(read, view[place:])
     yield from cut_whole(buffer)
+
+
+class Cutting:
+    """The chunks of bytes that come piece by piece: as `cut` finds them, but pushed.
+
+    What it answers may be views of the last piece.
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[Data] = []  # after the last sure cut
+        self._held = 0
+        self._cut = False
+
+    def feed(self, piece: Data) -> list[Data]:
+        """The chunks that are sure with these bytes."""
+        self._parts.append(piece)
+        self._held += len(piece)
+        if self._held < _SURE:
+            return []
+        made = list(_cdc.cut_buf(self._taken()))
+        self._parts, self._cut = [bytes(made.pop().data)], True  # its end is no cut; copied, lest all stays
+        self._held = len(self._parts[0])
+        return [chunk.data for chunk in made]
+
+    def end(self) -> list[Data]:
+        """What is left. The next piece begins anew."""
+        rest, cut = self._taken(), self._cut
+        self._parts, self._held, self._cut = [], 0, False
+        if len(rest) > WHOLE or (cut and rest):
+            return [chunk.data for chunk in _cdc.cut_buf(rest)]
+        return [rest] if rest else []
+
+    def _taken(self) -> Data:
+        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
 
 
 def cut_whole(data: bytes) -> Iterator[Data]:

@@ -199,13 +199,17 @@ def read_entries(lines: Iterable[bytes]) -> Iterator[Entry]:
         raise BadInput("manifest: holds no entries")
 
 
-def parse_entry(line: bytes) -> Entry:
-    """One line to an entry, checked by itself (order is the business of `read_entries`). Raises BadInput."""
+def parse_entry(line: bytes, chunks: tuple[Chunk, ...] = ()) -> Entry:
+    """One line to an entry, checked by itself (order is the business of `read_entries`). `chunks`: its, where
+    the line does not tell them. Raises BadInput.
+    """
     row = _parse(line, "entry")
     try:
         entry = _entry(row)
     except (KeyError, TypeError, ValueError, AttributeError) as err:
         raise BadInput(f"manifest: entry {str(row.get('path'))!r}: {err!r}") from err
+    if chunks:
+        entry = entry._replace(chunks=chunks)
     _check(entry)
     return entry
 

@@ -23,6 +23,7 @@ class Running:
         self.uploads = Uploads(house.registry, house.images)
         self.calls: list[str] = []
         self.taken = 0  # bytes of bodies
+        self.late: dict[str, float] = {}  # seconds by which bodies of a stream come later
         self.cut_after: str | None = None  # break the connection of the next call of that name
         self._loop = asyncio.new_event_loop()
         self._worker = ThreadPoolExecutor(1)
@@ -41,6 +42,7 @@ class Running:
         call = request.path.rpartition("/")[2]
         self.calls.append(call)
         self.taken += request.content_length or 0
+        await asyncio.sleep(self.late.get(request.query.get("number", ""), 0))
         answer = await self._intake.handle(request)
         if self.cut_after == call:
             self.cut_after = None

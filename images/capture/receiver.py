@@ -1,5 +1,5 @@
-"""The server's side of one capture: takes chunks and entries in any order and any number of times, publishes
-once.
+"""The server's side of one capture: takes chunks in any order and any number of times, names and data as a
+stream in the order of its numbers, and publishes once.
 
 Law: what a sender says is checked like an import: ids are worked out here, entries obey manifest.py, and a
 version whose chunks are not all in the store is not published. Every call may come twice (a broken
@@ -9,19 +9,30 @@ connection repeats its last one) and changes nothing the second time. Belongs to
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from images.chunker import cut
-from images.errors import BadInput
+from images.ahead import Data
+from images.capture import wire
+from images.chunker import Cutting
+from images.errors import BadInput, ImageError
 from images.importing.intake import Intake
 from images.manifest import Chunk, parse_entry
 from images.progress import silent
 from images.store import ImageStore
+from images.telling import LOOK
 from images.versions import Version
 
 _KERNEL = re.compile(rb"boot/vmlinu[xz]-")
+
+
+class Early(ImageError):
+    """A body of the stream overtook the one before it: to be given again after that."""
+
+
+class Torn(ImageError):
+    """A body of the stream was taken in part, so that nothing can follow it."""
 
 
 class Receiver:
@@ -30,7 +41,11 @@ class Receiver:
     def __init__(self, store: ImageStore) -> None:
         self._intake = Intake(store, silent)
         self._session = self._intake.session
-        self._lines = 0
+        self._bodies = 0  # of the stream, that were taken
+        self._torn = False  # one was taken in part
+        self._cutting = Cutting()
+        self._chunks: list[Chunk] = []  # of the file at hand, so far
+        self._look = b""
 
     @property
     def added(self) -> int:
@@ -41,48 +56,59 @@ class Receiver:
         """For each id whether the store, or this capture, has the chunk."""
         return [self._session.has(id) for id in ids]
 
-    def chunks(self, chunks: Sequence[bytes]) -> None:
+    def chunks(self, chunks: Sequence[Data]) -> None:
         """Take chunks. Raises OSError (disk full)."""
         for chunk in chunks:
             self._session.put(chunk)
 
-    def cut(self, data: bytes, last: bool) -> list[Chunk]:
-        """Cut a stretch of a file by content, as an import does, and take the chunks.
+    def stream(self, number: int, body: memoryview) -> None:
+        """Take the records of the stream's body `number`, counted from 0; one that came before is left out.
 
-        Unless it is the `last` stretch, its end is no cut: the bytes after the last chunk told are to be sent
-        again at the start of the next stretch. Raises BadInput for one too short.
+        Raises Early when one is missing before it, BadInput for what breaks the format, OSError (disk full);
+        after either of those, Torn.
         """
-        place = 0
+        if number < self._bodies:
+            return
+        if self._torn:
+            raise Torn("this capture broke off on the server: begin again")
+        if number > self._bodies:
+            raise Early(f"body {number} came, but {self._bodies} did not yet")
+        self._torn = True
+        for kind, payload in wire.records(body):
+            self._record(kind, payload)
+        self._torn = False
+        self._bodies += 1
 
-        def read(size: int) -> bytes:
-            nonlocal place
-            piece = data[place : place + size]
-            place += len(piece)
-            return piece
+    def _record(self, kind: int, payload: memoryview) -> None:
+        if kind == wire.DATA:
+            self._put(self._cutting.feed(payload))
+        elif kind == wire.ENTRY:
+            self._put(self._cutting.end())
+            self._entry(bytes(payload))
+            self._chunks, self._look = [], b""
+        elif kind == wire.KNOWN:
+            self._put(self._cutting.end())
+            self._chunks += wire.unpack_known_chunks(payload)
+        elif kind == wire.LOOK:
+            self._look = bytes(payload[:LOOK])
+        elif kind == wire.DROP:
+            self._cutting, self._chunks, self._look = Cutting(), [], b""
+        else:
+            raise BadInput(f"a record of kind {kind}, which this server does not know")
 
-        pieces = list(cut(read))
-        if not last:
-            if len(pieces) < 2:
-                raise BadInput(f"a stretch of {len(data)} bytes that is not the last one is too short to cut")
-            pieces.pop()
-        return [self._session.put(piece) for piece in pieces]
+    def _put(self, pieces: Iterable[Data]) -> None:
+        self._chunks += [self._session.put(piece) for piece in pieces]
 
-    def entries(self, number: int, lines: Sequence[bytes], looks: Mapping[bytes, bytes]) -> None:
-        """Take manifest lines. `number` counts the lines sent before; `looks` are starts of telling files.
-
-        Raises BadInput for what breaks the format, or when lines in between are missing.
-        """
-        if number > self._lines:
-            raise BadInput(f"entries from {number} on, but only {self._lines} came before")
-        for line in lines[self._lines - number :]:
-            entry = parse_entry(line)
-            if entry.type == "hardlink":
-                self._intake.tree.link(entry.path, entry.target)
-            else:
-                self._intake.tree.add(entry)
-            if _KERNEL.match(entry.path) or entry.path in looks:
-                self._intake.look(entry.path, looks.get(entry.path, b""))
-            self._lines += 1
+    def _entry(self, line: bytes) -> None:
+        entry = parse_entry(line, tuple(self._chunks))
+        if entry.chunks and entry.type != "file":
+            raise BadInput(f"{entry.name}: data of what is no file")
+        if entry.type == "hardlink":
+            self._intake.tree.link(entry.path, entry.target)
+        else:
+            self._intake.tree.add(entry)
+        if _KERNEL.match(entry.path) or self._look:
+            self._intake.look(entry.path, self._look)
 
     def publish(
         self, name: str, comment: str, parent: str | None, meta: Mapping[str, Any], warnings: Sequence[str],

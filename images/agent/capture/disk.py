@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Tuple
 
-from images.agent.capture.matching import Changed, Data, chunks_of
+from images.agent.capture.matching import Changed, Data, hand_over
 from images.agent.capture.tree import Beside, Told
 from images.agent.capture.upload import Upload
 from images.blocks import regions
@@ -45,11 +45,11 @@ def upload_disk(
                 entry = regions.region(offset, end - offset, ranges)
                 data = Data(handle, entry, offset)
                 try:
-                    chunks = chunks_of(data, before.chunks(entry.path), upload, _told_by(told, done, end))
+                    hand_over(data, before.chunks(entry.path), upload, _told_by(told, done, end))
                 except Changed as error:
                     raise BadInput(f"{path} became smaller while it was read") from error
                 done += data.size
-                upload.entry(entry._replace(chunks=chunks))
+                upload.entry(entry)
                 told(done, end >> 20, f"{end >> 20} MiB of the disk")
         finally:
             os.close(handle)

@@ -10,12 +10,11 @@ from __future__ import annotations
 import hashlib
 import os
 from bisect import bisect_right
-from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, List, NamedTuple, Optional, Sequence
 
 from images.agent.capture import cutter
-from images.agent.capture.upload import NEVER, Upload
+from images.agent.capture.upload import Upload
 from images.capture.wire import BATCH
-from images.errors import BadInput
 from images.manifest import Chunk, Entry
 
 PROBES = 3  # places of a large stretch where the server is asked
@@ -66,6 +65,20 @@ class Data:
             self.read_bytes += len(piece)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def read_into(self, room: memoryview, start: int) -> None:
+        """Exactly as many bytes as there is room for. Raises Changed."""
+        place = 0
+        while place < len(room):
+            number = bisect_right(self._starts, start) - 1
+            inner = start - self._starts[number]
+            offset, size = self._ranges[number]
+            most = min(len(room) - place, size - inner)
+            got = os.preadv(self._fd, [room[place : place + most]], self._shift + offset + inner)
+            if not got:
+                raise Changed
+            start, place = start + got, place + got
+        self.read_bytes += place
+
 
 def stretches(data: Data, base: Sequence[Chunk]) -> List[Stretch]:
     """The file as chunks that the base has and stretches in between that it may not have."""
@@ -103,31 +116,39 @@ def _from_behind(data: Data, base: Sequence[Chunk], least: int) -> List[Stretch]
     return tail[::-1]
 
 
-def chunks_of(
+def hand_over(
     data: Data, base: Sequence[Chunk], upload: Upload, told: Callable[[int], None] = lambda done: None
-) -> Tuple[Chunk, ...]:
-    """The file's chunks, all of them with the server or on their way. `told` hears how far it is.
+) -> None:
+    """Gives all of the file to the upload, as its file at hand. `told` hears how far it is.
 
-    Raises Changed, BadInput, OSError.
+    Raises Changed, BadInput, OSError; then the upload holds a part of it.
     """
+    if upload.blank and not base:
+        _cut_there(data, Stretch(0, data.size), upload, told)
+        return
     if data.size <= cutter.WHOLE:
         if not data.size:
-            return ()
+            return
         whole = data.read(0, data.size)
         id = hashlib.sha256(whole).digest()
         if len(base) == 1 and base[0].id == id:
-            return (base[0],)
-        return (upload.put(whole, id),)
-    chunks: List[Chunk] = []
+            upload.known(base)
+        else:
+            upload.put(whole, id)
+        return
+    same: List[Chunk] = []
     for stretch in stretches(data, base) if base else [Stretch(0, data.size)]:
         if stretch.chunk is not None:
-            chunks.append(stretch.chunk)
-        elif _seems_known(data, stretch, upload):
-            chunks += _cut_here(data, stretch, upload)
+            same.append(stretch.chunk)
+            continue
+        upload.known(same)
+        same = []
+        if _seems_known(data, stretch, upload):
+            _cut_here(data, stretch, upload)
         else:
-            chunks += _cut_there(data, stretch, upload, told)
+            _cut_there(data, stretch, upload, told)
         told(stretch.end)
-    return tuple(chunks)
+    upload.known(same)
 
 
 def _seems_known(data: Data, stretch: Stretch, upload: Upload) -> bool:
@@ -135,7 +156,7 @@ def _seems_known(data: Data, stretch: Stretch, upload: Upload) -> bool:
 
     Finding chunks to ask about is slow, so where all was new for long it is done less often.
     """
-    if upload.strangers >= NEVER:
+    if upload.blank:
         return False
     if upload.strangers >= PATIENCE and upload.strangers % SELDOM:
         upload.strangers += 1
@@ -153,33 +174,24 @@ def _seems_known(data: Data, stretch: Stretch, upload: Upload) -> bool:
                 start = cutter.cut_at(piece, start)
         if start < len(piece):
             ids.append(hashlib.sha256(piece[start : cutter.cut_at(piece, start)]).digest())
-    known = any(upload.known(ids))
+    known = any(upload.has(ids))
     upload.strangers = 0 if known else upload.strangers + 1
     return known
 
 
-def _cut_here(data: Data, stretch: Stretch, upload: Upload) -> List[Chunk]:
-    chunks: List[Chunk] = []
+def _cut_here(data: Data, stretch: Stretch, upload: Upload) -> None:
     place, held, start = stretch.start, b"", 0
     while place < stretch.end or start < len(held):
         if len(held) - start < cutter.MAX and place < stretch.end:
             more = data.read(place, min(SMALL, stretch.end - place))
             held, start, place = held[start:] + more, 0, place + len(more)
         end = cutter.cut_at(held, start)
-        chunks.append(upload.put(held[start:end]))
+        upload.put(held[start:end])
         start = end
-    return chunks
 
 
-def _cut_there(data: Data, stretch: Stretch, upload: Upload, told: Callable[[int], None]) -> List[Chunk]:
-    chunks: List[Chunk] = []
-    place = stretch.start
-    while place < stretch.end:
-        piece = data.read(place, min(BATCH, stretch.end - place))
-        made = upload.cut(piece, place + len(piece) == stretch.end)
-        if not made:
-            raise BadInput("the server cut nothing")
-        chunks += made
-        place += sum(chunk.length for chunk in made)
-        told(place)
-    return chunks
+def _cut_there(data: Data, stretch: Stretch, upload: Upload, told: Callable[[int], None]) -> None:
+    for place in range(stretch.start, stretch.end, BATCH):
+        end = min(place + BATCH, stretch.end)
+        upload.data(data.read_into, place, end)
+        told(end)

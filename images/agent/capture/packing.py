@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from images import zstd
-from images.capture.wire import RAW, ZLIB, ZSTD, seal
+from images.capture.wire import RAW, ZLIB, ZSTD, Bytes, seal
 from images.errors import ImageError
 
 _LEVEL = 1
@@ -32,9 +32,9 @@ def _library() -> Any:
     return lib
 
 
-def packed(data: bytes) -> bytes:
+def packed(data: Bytes) -> bytes:
     """The sealed body of `data`, as small as level 1 makes it."""
-    lib = _library()
+    lib, data = _library(), bytes(data)
     codec, small = (ZLIB, zlib.compress(data, _LEVEL)) if lib is None else (ZSTD, _zstd(lib, data))
     return seal(codec, small, len(data)) if small and len(small) < len(data) else seal(RAW, data, len(data))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Callable, Dict, List, Optional, Tuple
 
 from images.agent.capture.excludes import Excludes
-from images.agent.capture.matching import Changed, Data, chunks_of
+from images.agent.capture.matching import Changed, Data, hand_over
 from images.agent.capture.upload import Upload
 from images.manifest import Chunk, Entry, order
 from images.telling import LOOK, RELEASES, SHELLS
@@ -49,6 +49,7 @@ class Walk:
             except ConnectionError:  # the server's, not the file's
                 raise
             except OSError as error:
+                self._upload.drop()
                 self._trouble(entry.path, error)
                 continue
             self.files += 1
@@ -73,20 +74,23 @@ class Walk:
     def _file(self, entry: Entry, fd: int, base: Tuple[Chunk, ...]) -> Entry:
         for left in reversed(range(TRIES)):
             data = Data(fd, entry)
-            chunks: Optional[Tuple[Chunk, ...]] = None
+            whole = False
             with contextlib.suppress(Changed):
-                chunks = chunks_of(data, base, self._upload)
+                hand_over(data, base, self._upload)
+                whole = True
             self.read += data.size
-            if chunks is not None and stable(fd, entry):
-                return entry._replace(chunks=chunks)
+            if whole and stable(fd, entry):
+                return entry
+            if left or not whole:
+                self._upload.drop()
             if left:
                 entry = reread(fd, entry)
                 if left == 1:  # the last try: no map of holes that may be wrong by the time it is used
                     entry = entry._replace(extents=None)
         self.changed.append(entry.name)
-        if chunks is None:  # it shrinks faster than we read: its name is all that can be kept
-            return entry._replace(chunks=(), size=0, extents=None)
-        return entry._replace(chunks=chunks)
+        if not whole:  # it shrinks faster than we read: its name is all that can be kept
+            return entry._replace(size=0, extents=None)
+        return entry
 
     def _trouble(self, path: bytes, error: OSError) -> None:
         name = "/" + path.decode("utf-8", "backslashreplace")

@@ -15,7 +15,7 @@ from capturehouse import Running
 from bootsrv.appliance.appliance import Appliance
 from bootsrv.config import Config
 from bootsrv.registry.registry import Registry
-from images.agent.capture import tree
+from images.agent.capture import pace, packing, tree
 from images.errors import BadInput, ImageError
 from images.importing.from_directory import import_directory
 
@@ -89,14 +89,41 @@ def test_what_an_older_image_has_is_not_sent(running: Running, machine: Path) ->
     assert running.house.watch.events(0, 500)[-1].data["added"] == 0
 
 
-@pytest.mark.parametrize("call", ["begin", "have", "chunks", "cut", "entries", "publish"])
+@pytest.mark.parametrize("call", ["begin", "have", "chunks", "stream", "publish"])
 def test_a_broken_connection_repeats_its_last_call(running: Running, machine: Path, call: str) -> None:
+    if call in ("have", "chunks"):  # in an empty store nothing is looked for
+        other = machine.parent / "other"
+        (other / "etc").mkdir(parents=True)
+        (other / "etc/x").write_text("x")
+        import_directory(running.house.images.store(), "other", other)
     running.cut_after = call
     assert running.capture(machine, token(running)) == 0
     assert running.cut_after is None and running.calls.count(call) >= 2, "it was broken"
     import_directory(running.house.images.store(), "imported", machine)
     assert entries(running, "golden") == entries(running, "imported")
     assert len(running.house.images.list("golden")) == 1, "published once, though it was asked twice"
+
+
+def test_a_body_that_overtakes_the_one_before_it_waits(running: Running, machine: Path) -> None:
+    (machine / "noise").write_bytes(random.Random(2).randbytes(20 << 20))
+    running.late = {"0": 0.4, "2": 0.4}  # the second of two connections is faster
+    assert running.capture(machine, token(running)) == 0
+    import_directory(running.house.images.store(), "imported", machine)
+    assert entries(running, "golden") == entries(running, "imported")
+
+
+@pytest.mark.parametrize("zstd", [True, False])
+def test_over_a_slow_way_it_is_packed(
+    running: Running, machine: Path, zstd: bool, monkeypatch: Any, capsys: Any
+) -> None:
+    (machine / "text").write_bytes(b"the same again and again\n" * 800_000)
+    monkeypatch.setattr(pace, "FAST", 1e18)
+    if not zstd:
+        monkeypatch.setattr(packing, "_library", lambda: None)
+    assert running.capture(machine, token(running)) == 0
+    assert running.taken < 21 << 20, "the first bodies, for trying; the tree has 25 MB"
+    import_directory(running.house.images.store(), "imported", machine)
+    assert entries(running, "golden") == entries(running, "imported")
 
 
 def test_a_server_that_was_restarted_is_begun_with_again(
@@ -119,19 +146,18 @@ def test_a_server_that_was_restarted_is_begun_with_again(
 def test_a_file_that_changes_is_read_again_and_named_when_it_never_rests(
     running: Running, machine: Path, monkeypatch: Any, capsys: Any
 ) -> None:
-    real, left = tree.chunks_of, {"boot/vmlinuz-6.1": 1, "etc/hostname": 99}
+    real, left = tree.hand_over, {"boot/vmlinuz-6.1": 1, "etc/hostname": 99}
     inodes = {(machine / name).stat().st_ino: name for name in left}
 
-    def chunks_of(data: Any, *rest: Any) -> Any:
-        made = real(data, *rest)
+    def hand_over(data: Any, *rest: Any) -> None:
+        real(data, *rest)
         name = inodes.get(os.fstat(data._fd).st_ino)
         if name and left[name]:
             left[name] -= 1
             with (machine / name).open("ab") as file:
                 file.write(b"more\n")
-        return made
 
-    monkeypatch.setattr(tree, "chunks_of", chunks_of)
+    monkeypatch.setattr(tree, "hand_over", hand_over)
     assert running.capture(machine, token(running)) == 0
     said = capsys.readouterr().err
     assert "changed while it was read: /etc/hostname" in said and "vmlinuz" not in said
@@ -144,14 +170,14 @@ def test_a_file_that_changes_is_read_again_and_named_when_it_never_rests(
 def test_nothing_is_published_when_something_cannot_be_read(
     running: Running, machine: Path, monkeypatch: Any, capsys: Any
 ) -> None:
-    real = os.pread
+    real = os.preadv
 
-    def pread(fd: int, length: int, offset: int) -> bytes:
+    def preadv(fd: int, room: Any, offset: int) -> int:
         if os.fstat(fd).st_ino == (machine / "etc/hostname").stat().st_ino:
             raise OSError(5, "Input/output error")
-        return real(fd, length, offset)
+        return real(fd, room, offset)
 
-    monkeypatch.setattr(os, "pread", pread)
+    monkeypatch.setattr(os, "preadv", preadv)
     text = token(running)
     with pytest.raises(BadInput, match="1 names cannot be read, so nothing was published"):
         running.capture(machine, text)
