@@ -23,6 +23,10 @@ SERVER = IPv4Address("10.77.0.1")
 MAC = "52:54:00:00:00:01"
 OTHER = "52:54:00:00:00:02"
 START = 1_700_000_000.0
+FIRST = IPv4Address("10.77.0.100")  # of the pool
+RESERVED = IPv4Address("10.77.0.11")  # of the network, and of no pool
+FAR = IPv4Address("10.99.0.1")  # of another network
+HOST = Host("n1", RESERVED)
 
 
 @dataclass

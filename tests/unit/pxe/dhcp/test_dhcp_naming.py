@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
-from dhcp_house import MAC, OTHER, House, Net, discover, select
+from dhcp_house import FIRST, MAC, OTHER, House, Net, discover, select
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +19,7 @@ from pxe.dhcp.subnet import build_subnet
 from pxe.errors import SettingError
 
 LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)\Z")
-FIRST, SECOND = IPv4Address("10.77.0.100"), IPv4Address("10.77.0.101")
+SECOND = FIRST + 1
 
 
 def called(text: bytes, **more: bytes) -> dict[int, bytes]:
