@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
+import random
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,8 @@ from pxe.catalogue import Catalogue, Entry, entry_of
 from pxe.http.ports import Denied, NodeRequest, Reply, Wait
 from pxe.http.server import HttpServer, Limits
 from pxe.hub import HotSelector
+
+KERNEL = random.Random(1).randbytes(3_000_000)
 
 
 class House:
@@ -123,3 +128,28 @@ class Running:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(5)
         self.loop.close()
+
+
+def ask(
+    running: Running, method: str, path: str, body: bytes | None = None,
+    headers: Mapping[str, str] | None = None, address: str = "127.0.0.1",
+) -> tuple[http.client.HTTPResponse, bytes]:  # fmt: skip
+    """One request on a connection of its own: the answer, and its body."""
+    port = dict(running.server.bound)[address]
+    connection = http.client.HTTPConnection(address, port, timeout=10)
+    connection.request(method, path, body, headers or {})
+    response = connection.getresponse()
+    content = response.read()
+    connection.close()
+    return response, content
+
+
+def get(running: Running, path: str, **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
+    return ask(running, "GET", path, headers={n.replace("_", "-"): v for n, v in headers.items()})
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 5) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)

@@ -2,29 +2,19 @@
 
 import errno
 import os
-import random
 import socket
 import threading
 import time
 
 import pytest
-from http_house import House, Running
+from http_house import KERNEL, Running, wait_for
 
 from pxe.http.front import Front
 from pxe.http.openfiles import REST, OpenFiles
 from pxe.http.ports import Denied, Reply
 
-KERNEL = random.Random(7).randbytes(3_000_000)
 GET = b"GET /boot/imager/vmlinuz HTTP/1.1\r\nHost: x\r\n\r\n"
 SMALL = b"GET /boot/small HTTP/1.1\r\nHost: x\r\n\r\n"
-
-
-@pytest.fixture
-def house(tmp_path):
-    house = House(tmp_path)
-    (tmp_path / "vmlinuz").write_bytes(KERNEL)
-    house.files = {"imager/vmlinuz": tmp_path / "vmlinuz", "small": b"in memory"}
-    return house
 
 
 @pytest.fixture(params=[True, False], ids=["hot", "plain"])
@@ -88,13 +78,6 @@ def client(running):
     client = Client(running)
     yield client
     client.close()
-
-
-def wait_for(condition, seconds=5):
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.01)
 
 
 def test_files_are_answered_here(client, moved):
