@@ -144,4 +144,9 @@ def add(
         name=name, macs=[f"52:54:00:00:01:{number:02x}"], address=f"10.77.0.{number}", image=image
     )
     node = house.appliance.nodes.add(wanted, arm=False)
-    return house.appliance.registry.nodes.save(replace(node, state=state, **changes))  # type: ignore[arg-type]
+    return put(house, node, state=state, **changes)
+
+
+def put(house: House, node: Node, **changes: object) -> Node:
+    """The same node in another state."""
+    return house.appliance.registry.nodes.save(replace(node, **changes))  # type: ignore[arg-type]
