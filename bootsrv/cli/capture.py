@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bootsrv.cli.context import Context, as_json, pass_context, show_json
 from bootsrv.cli.progress import progress_of
+
+if TYPE_CHECKING:
+    from images.versions import Version
 
 LISTS = {  # of ours to the agent's options
     "excludes": "--exclude", "includes": "--include", "untouched": "--exclude-update", "wanted": "--with",
@@ -64,7 +67,7 @@ def capture(
             ref = verbs.captures.live(
                 verbs.nodes.show(node), name, comment, words, lambda said: _hear(said, told)
             )
-        _made(context, ref, json_)
+        show_made(context.appliance.images.resolve(ref), json_)
 
 
 def _hear(said: Mapping[str, Any], told: Any) -> None:
@@ -116,15 +119,15 @@ def _offline(
                 elif event.kind in ("deploy.failed", "node.disarmed", "node.removed"):
                     raise BootsrvError(f"{armed.name}: {event.text}")
                 elif event.kind == "capture.done":
-                    _made(context, str(event.data["ref"]), json_)
+                    show_made(context.appliance.images.resolve(str(event.data["ref"])), json_)
                     return
 
 
-def _made(context: Context, ref: str, json_: bool) -> None:
+def show_made(made: Version, json_: bool) -> None:
+    """What a version that was just made is called, and holds."""
     from bootsrv.records import version_record
     from images.sizes import human
 
-    made = context.appliance.images.resolve(ref)
     if json_:
         show_json(version_record(made))
         return

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bootsrv.cli import image_work
-from bootsrv.cli.capture import capture
+from bootsrv.cli.capture import capture, show_made
 from bootsrv.cli.context import Context, as_json, pass_context, said, show_fields, show_json, show_table
 from bootsrv.cli.progress import progress_of
 from bootsrv.errors import BootsrvError
@@ -62,9 +62,6 @@ def import_(
     SOURCE is a directory, a tar, a container image, a squashfs, an ISO, or a disk: a block device, raw,
     qcow2, vmdk, vhdx, vdi.
     """
-    from bootsrv.records import version_record
-    from images.sizes import human
-
     if (source is None) == (recipe is None):
         raise click.UsageError("give a SOURCE or a --recipe")
     verbs = context.appliance.images
@@ -74,13 +71,7 @@ def import_(
         else:
             assert source is not None
             made = verbs.import_source(name, source, comment, excludes, told, disk, untouched)
-    if json_:
-        show_json(version_record(made))
-        return
-    room = f"{human(made.bytes)}, {human(made.stored_bytes)} in the store"
-    click.echo(f"{made.ref}: {made.files} files, {room}")
-    for warning in made.meta.get("warnings", ()):
-        click.echo(f"warning: {warning}", err=True)
+    show_made(made, json_)
 
 
 @image.command()

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import lzma
 import zlib
-from collections.abc import Iterator, Mapping
-from pathlib import PurePosixPath
+from collections.abc import Mapping
 
 from images.errors import BadInput
-from images.imager.cpio import Entry, archive, directory, file
+from images.imager.cpio import archive, contained
 from images.zstd import decompress_stream
 
 CPIO, GZIP, XZ, ZSTD = b"070701", b"\x1f\x8b", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"
@@ -69,17 +68,7 @@ def _unpack(packed: bytes) -> bytes:
 
 def addition(files: Mapping[str, tuple[bytes, int]]) -> bytes:
     """An archive with these files: path without leading slash -> content, mode."""
-    return b"".join(archive(_entries(files)))
-
-
-def _entries(files: Mapping[str, tuple[bytes, int]]) -> Iterator[Entry]:
-    folders: set[str] = set()
-    for name, (data, mode) in sorted(files.items()):
-        for parent in reversed(PurePosixPath(name).parents):
-            if str(parent) not in (".", *folders):
-                folders.add(str(parent))
-                yield directory(str(parent))
-        yield file(name, data, mode)
+    return b"".join(archive(contained(files)))
 
 
 def joined(initrd: bytes, extra: bytes) -> bytes:

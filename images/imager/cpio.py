@@ -9,9 +9,9 @@ owner root).
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 PIECE = 1 << 20  # bytes read from a file at a time
 
@@ -40,6 +40,18 @@ def file(name: str, data: bytes, mode: int = 0o644) -> Entry:
 def symlink(name: str, target: str) -> Entry:
     """A symbolic link."""
     return Entry(name, stat.S_IFLNK | 0o777, target.encode())
+
+
+def contained(files: Mapping[str, tuple[bytes, int]], there: Iterable[str] = ()) -> Iterator[Entry]:
+    """Files (name: content, mode) in the order of their names, each after the folders that it lies in;
+    folders of `there` are in the archive already."""
+    folders = set(there)
+    for name, (data, mode) in sorted(files.items()):
+        for parent in reversed(PurePosixPath(name).parents):
+            if str(parent) not in (".", *folders):
+                folders.add(str(parent))
+                yield directory(str(parent))
+        yield file(name, data, mode)
 
 
 def archive(entries: Iterable[Entry]) -> Iterator[bytes]:

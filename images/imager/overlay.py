@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from images.agent.sources import agent_files
 from images.errors import BadInput
-from images.imager.cpio import Entry, archive, directory, file
+from images.imager.cpio import archive, contained
 
 START = "images.agent.__main__"
 HOME = "usr/lib/bootsrv/agent"  # /init runs this directory
@@ -37,7 +37,7 @@ def overlay(public_key: bytes, extra: Mapping[str, bytes] | None = None) -> byte
     """The overlay's bytes. `extra`: more files, by path without leading slash."""
     sources = {f"{HOME}/{name}": source for name, source in agent_files(START).items()}
     contents = {KEY: public_key, **sources, f"{HOME}/__main__.py": MAIN, **(extra or {})}
-    return b"".join(archive(_entries(contents)))
+    return b"".join(archive(contained({name: (data, 0o644) for name, data in contents.items()})))
 
 
 def combine(base: Path, addition: bytes, out: Path) -> None:
@@ -52,13 +52,3 @@ def combine(base: Path, addition: bytes, out: Path) -> None:
         target.flush()
         os.fsync(target.fileno())
     temporary.replace(out)
-
-
-def _entries(contents: Mapping[str, bytes]) -> Iterator[Entry]:
-    folders: set[str] = set()
-    for name, data in sorted(contents.items()):
-        for parent in reversed(Path(name).parents):
-            if str(parent) not in (".", *folders):
-                folders.add(str(parent))
-                yield directory(str(parent))
-        yield file(name, data)

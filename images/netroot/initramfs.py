@@ -14,7 +14,7 @@ from pathlib import Path
 import zstandard
 
 from images.agent.sources import agent_files
-from images.imager.cpio import Entry, archive, directory, file
+from images.imager.cpio import Entry, archive, contained, directory
 from images.imager.overlay import HOME, KEY
 from images.netroot.kernel import Kernel
 
@@ -52,12 +52,7 @@ def _entries(base: list[Entry], modules: Path, own: Mapping[str, bytes]) -> Iter
         if name not in seen:
             seen.add(name)
             yield directory(name)
-    for name, (data, mode) in sorted(made.items()):
-        for parent in reversed(Path(name).parents):
-            if str(parent) not in (".", *seen):
-                seen.add(str(parent))
-                yield directory(str(parent))
-        yield file(name, data, mode)
+    yield from contained(made, seen)
 
 
 def _files(folder: Path) -> list[Path]:

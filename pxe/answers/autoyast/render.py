@@ -12,6 +12,7 @@ from pxe.answers.errors import Finding, Unfit
 from pxe.answers.profile import Profile, User, When
 from pxe.answers.shell import first_boot_script, key_script, step_script
 from pxe.answers.targets import Target
+from pxe.answers.unanswered import Unanswered, unanswered
 
 Say = Callable[[Finding], None]
 Values = dict[str, Any]
@@ -21,7 +22,7 @@ _KEYMAPS = {
     "pt": "portugese", "br": "portugese-br", "ru": "russian", "se": "swedish", "no": "norwegian",
     "dk": "danish", "fi": "finnish", "nl": "dutch", "hu": "hungarian", "jp": "japanese", "tr": "turkish",
 }  # fmt: skip
-_NOT_HERE: tuple[tuple[str, Callable[[Profile], object], str], ...] = (
+_NOT_HERE: tuple[Unanswered, ...] = (
     ("selinux", lambda p: p.selinux, "leave it out"),
     ("packages.environment", lambda p: p.packages.environment, "name patterns as groups"),
     ("kexec", lambda p: p.kexec, "leave it out"),
@@ -31,11 +32,8 @@ _NOT_HERE: tuple[tuple[str, Callable[[Profile], object], str], ...] = (
 
 def render(profile: Profile, target: Target, secrets: Mapping[str, str] | None = None) -> str:
     """The file's text. Raises Unfit with every finding."""
-    findings: list[Finding] = []
+    findings = unanswered(profile, _NOT_HERE, "AutoYaST")
     say = findings.append
-    for field, given, instead in _NOT_HERE:
-        if given(profile):
-            say(Finding(f"AutoYaST has no answer for this; {instead}", field))
     values = _values(profile, target, secrets or {}, say)
     try:
         text = document(values)

@@ -28,10 +28,11 @@ from pxe.answers.shell import (
     time_script,
 )
 from pxe.answers.targets import Target
+from pxe.answers.unanswered import Unanswered, unanswered
 
 Say = Callable[[Finding], None]
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-_NOT_HERE: tuple[tuple[str, Callable[[Profile], object], str], ...] = (
+_NOT_HERE: tuple[Unanswered, ...] = (
     ("selinux", lambda p: p.selinux, "leave it out"),
     ("firewall", lambda p: p.firewall and p.firewall.enabled is not False, "enable ufw in a script"),
     ("packages.environment", lambda p: p.packages.environment, "name packages"),
@@ -43,11 +44,8 @@ _NOT_HERE: tuple[tuple[str, Callable[[Profile], object], str], ...] = (
 
 def render(profile: Profile, target: Target, secrets: Mapping[str, str] | None = None) -> str:
     """The user-data. Raises Unfit with every finding."""
-    findings: list[Finding] = []
+    findings = unanswered(profile, _NOT_HERE, "Ubuntu's installer")
     say = findings.append
-    for field, given, instead in _NOT_HERE:
-        if given(profile):
-            say(Finding(f"Ubuntu's installer has no answer for this; {instead}", field))
     values = _values(profile, secrets or {}, say)
     if findings:
         raise Unfit(findings)

@@ -17,11 +17,12 @@ from pxe.answers.ignition.network import keyfiles
 from pxe.answers.ignition.spec import WRITTEN
 from pxe.answers.profile import Profile, Step, User, When
 from pxe.answers.targets import Target
+from pxe.answers.unanswered import Unanswered, unanswered
 
 Say = Callable[[Finding], None]
 Values = dict[str, Any]
 _PLACE = "/etc/bootsrv"
-_NOT_HERE: tuple[tuple[str, Callable[[Profile], object], str], ...] = (
+_NOT_HERE: tuple[Unanswered, ...] = (
     ("packages", lambda p: p.packages.names or p.packages.groups or p.packages.environment,
      "layer packages by rpm-ostree in a script"),
     ("selinux", lambda p: p.selinux, "leave it out"),
@@ -34,11 +35,8 @@ _NOT_HERE: tuple[tuple[str, Callable[[Profile], object], str], ...] = (
 
 def render(profile: Profile, target: Target, secrets: Mapping[str, str] | None = None) -> str:
     """The config. Raises Unfit with every finding."""
-    findings: list[Finding] = []
+    findings = unanswered(profile, _NOT_HERE, "Ignition")
     say = findings.append
-    for field, given, instead in _NOT_HERE:
-        if given(profile):
-            say(Finding(f"Ignition has no answer for this; {instead}", field))
     plan = Plan(profile.disks, secrets or {}, say)
     text = as_json(_config(profile, plan, say))
     if findings:

@@ -20,6 +20,7 @@ from pxe.answers.preseed.disks import disk_answers
 from pxe.answers.preseed.late import error_script, late_script, outside_scripts, takes_as_it_is
 from pxe.answers.profile import Profile, When
 from pxe.answers.targets import Target
+from pxe.answers.unanswered import Unanswered, unanswered
 
 Answer = tuple[str, str, str]  # question, type, value
 Say = Callable[[Finding], None]
@@ -27,13 +28,26 @@ _LINE = 60_000  # bytes of one value
 _PRE = "/run/answers-pre"
 _OUTSIDE = "/run/answers-post"
 _LATE = "/root/.answers-late"
+_NOT_HERE: tuple[Unanswered, ...] = (
+    ("firewall", lambda p: p.firewall and p.firewall.enabled is not False,
+     "install nftables, rules by script"),
+    ("selinux", lambda p: p.selinux, "leave it out"),
+    ("packages.environment", lambda p: p.packages.environment, "use groups"),
+    ("packages.without_groups", lambda p: p.packages.without_groups, "name what is wanted"),
+    ("packages.all", lambda p: p.packages.all, "name what is wanted"),
+    ("packages.without", lambda p: p.packages.without, "remove them in a script"),
+    ("bootloader.location", lambda p: p.bootloader and p.bootloader.location not in (None, "mbr"),
+     "leave it out"),
+    ("bootloader.disabled", lambda p: p.bootloader and p.bootloader.disabled, "leave it out"),
+    ("kexec", lambda p: p.kexec, "leave it out"),
+)  # fmt: skip
 
 
 def render(profile: Profile, target: Target, secrets: Mapping[str, str] | None = None) -> str:
     """The file's text. Raises Unfit with every finding."""
-    findings: list[Finding] = []
+    findings = unanswered(profile, _NOT_HERE, "Debian's installer")
     say = findings.append
-    _refuse(profile, say)
+    _refuse_steps(profile, say)
     lines = []
     for name, kind, value in _answers(profile, target, secrets or {}, say):
         if value.endswith("\\"):
@@ -47,29 +61,7 @@ def render(profile: Profile, target: Target, secrets: Mapping[str, str] | None =
     return "\n".join(lines) + "\n"
 
 
-def _refuse(profile: Profile, say: Say) -> None:
-    """Fields that Debian's installer has no answer for."""
-    for field, given, instead in (
-        (
-            "firewall",
-            profile.firewall and profile.firewall.enabled is not False,
-            "install nftables, rules by script",
-        ),
-        ("selinux", profile.selinux, "leave it out"),
-        ("packages.environment", profile.packages.environment, "use groups"),
-        ("packages.without_groups", profile.packages.without_groups, "name what is wanted"),
-        ("packages.all", profile.packages.all, "name what is wanted"),
-        ("packages.without", profile.packages.without, "remove them in a script"),
-        (
-            "bootloader.location",
-            profile.bootloader and profile.bootloader.location not in (None, "mbr"),
-            "leave it out",
-        ),
-        ("bootloader.disabled", profile.bootloader and profile.bootloader.disabled, "leave it out"),
-        ("kexec", profile.kexec, "leave it out"),
-    ):
-        if given:
-            say(Finding(f"Debian's installer has no answer for this; {instead}", field))
+def _refuse_steps(profile: Profile, say: Say) -> None:
     for number, step in enumerate(profile.scripts):
         if step.when is When.PRE_INSTALL:
             say(Finding(f"Debian's installer has no {step.when} step; use pre or post", f"scripts[{number}]"))

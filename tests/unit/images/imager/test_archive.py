@@ -32,6 +32,13 @@ def test_same_in_same_out():
     assert b"".join(cpio.archive(entries)) == b"".join(cpio.archive(entries))
 
 
+def test_folders_come_before_what_they_hold_and_those_that_are_there_not_again():
+    files = {"usr/lib/x/two": (b"2", 0o644), "init": (b"1", 0o755), "usr/lib/y": (b"3", 0o600)}
+    made = list(cpio.contained(files, ["usr"]))
+    assert [entry.name for entry in made] == ["init", "usr/lib", "usr/lib/x", "usr/lib/x/two", "usr/lib/y"]
+    assert [oct(entry.mode) for entry in made] == ["0o100755", "0o40755", "0o40755", "0o100644", "0o100600"]
+
+
 @pytest.mark.parametrize("name", ["/etc/x", "a/../../x"])
 def test_names_that_leave_are_refused(name):
     with pytest.raises(ValueError, match="bad or repeated name"):
