@@ -20,20 +20,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from aiohttp import web
-
 from bootsrv import child
 from bootsrv.appliance.images import Images
+from bootsrv.calls import json_reply
 from bootsrv.config import Config
 from bootsrv.privilege import USER
 from bootsrv.registry.registry import Registry
-from bootsrv.uploads import EARLY, Uploads
+from bootsrv.uploads import EARLY, Asked, Uploads
 from images.capture import wire
-from pxe.http.ports import NodeRequest, Reply
+from pxe.http.inflow import Call, Read, Server
+from pxe.http.ports import Reply
 from pxe.http.resolver import bearer, query_of
 
 log = logging.getLogger(__name__)
-Asked = TypeVar("Asked")
+Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 SOCKET = "intake.sock"
 PREFIX = "/capture/v1/"
@@ -56,33 +56,27 @@ class Intake:
         self._admitted: dict[str, float] = {}  # tokens, and until when their bodies are read unasked
         self._moved = asyncio.Event()  # set, and another, after each answer
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, call: Call, read: Read) -> Reply:
         """One call."""
-        path, _, query = request.raw_path.partition("?")
+        path, _, query = call.target.partition("?")
         if not path.startswith(PREFIX):
-            return web.json_response({"error": "no such call"}, status=404)
-        token = bearer(request.headers.get("Authorization"))
-        asked = NodeRequest(
-            request.method, path[len(PREFIX) :], query_of(query), {}, b"",
-            request.headers.get("X-Forwarded-For", ""), token,
-        )  # fmt: skip
+            return json_reply({"error": "no such call"}, 404)
+        token = bearer(call.headers.get("authorization"))
+        asked = Asked(call.method, path[len(PREFIX) :], query_of(query), b"", token)
         if not await self._admits(token):
-            return _answer(await self._ask(self._uploads.handle, asked))  # says why, whatever it sends
+            return await self._ask(self._uploads.handle, asked)  # says why, whatever it sends
+        if call.length > MAX_BODY:
+            return json_reply({"error": f"more than {MAX_BODY} bytes at once"}, 413)
         async with self._held:
-            return await self._read_and_answer(request, asked)
-
-    async def _read_and_answer(self, request: web.BaseRequest, asked: NodeRequest) -> web.Response:
-        try:
-            async with self._room, asyncio.timeout(BODY_SECONDS):
-                body = await _body(request)
-        except TimeoutError:
-            return web.json_response({"error": f"not sent within {BODY_SECONDS:.0f} s"}, status=408)
-        if body is None:
-            return web.json_response({"error": f"more than {MAX_BODY} bytes at once"}, status=413)
-        started = time.monotonic()
-        answer = _answer(await self._in_turn(replace(asked, body=body)))
-        answer.headers[TIMING] = f"all;dur={1000 * (time.monotonic() - started):.1f}"
-        return answer
+            try:
+                async with self._room, asyncio.timeout(BODY_SECONDS):
+                    body = await read()
+            except TimeoutError:
+                return json_reply({"error": f"not sent within {BODY_SECONDS:.0f} s"}, 408)
+            started = time.monotonic()
+            reply = await self._in_turn(replace(asked, body=body))
+        took = f"all;dur={1000 * (time.monotonic() - started):.1f}"
+        return replace(reply, headers={**reply.headers, TIMING: took})
 
     async def _admits(self, token: str | None) -> bool:
         """The thread may be busy with this sender's last body, and would hold up the next one's way."""
@@ -95,7 +89,7 @@ class Intake:
             self._admitted[token] = now + ADMITTED_SECONDS
         return admitted
 
-    async def _in_turn(self, asked: NodeRequest) -> Reply:
+    async def _in_turn(self, asked: Asked) -> Reply:
         """What overtook the one before it is answered after that one; if that never comes, it is refused."""
         ends = time.monotonic() + TURN_SECONDS
         while True:
@@ -108,23 +102,8 @@ class Intake:
             with suppress(TimeoutError):
                 await asyncio.wait_for(moved.wait(), ends - time.monotonic())
 
-    async def _ask(self, question: Callable[[Asked], Answer], asked: Asked) -> Answer:
+    async def _ask(self, question: Callable[[Question], Answer], asked: Question) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._worker, question, asked)
-
-
-async def _body(request: web.BaseRequest) -> bytes | None:
-    """All of it; None when that is more than we take."""
-    parts, size = list[bytes](), 0
-    async for piece in request.content.iter_any():
-        parts.append(piece)
-        size += len(piece)
-        if size > MAX_BODY:
-            return None
-    return b"".join(parts)
-
-
-def _answer(reply: Reply) -> web.Response:
-    return web.Response(status=reply.status, body=reply.body, content_type=reply.type)
 
 
 async def serve(config: Config, stop: asyncio.Event) -> int:
@@ -132,15 +111,11 @@ async def serve(config: Config, stop: asyncio.Event) -> int:
     registry = Registry.open(config.registry_file)
     uploads = Uploads(registry, Images(config, registry))
     worker = ThreadPoolExecutor(1, thread_name_prefix="uploads")
-    runner = web.ServerRunner(
-        web.Server(Intake(uploads, worker).handle, access_log=None, auto_decompress=False),
-        shutdown_timeout=2.0,
-    )
+    server = Server(Intake(uploads, worker).handle)
     path = config.run_dir / SOCKET
     try:
-        await runner.setup()
         path.unlink(missing_ok=True)
-        await web.UnixSite(runner, path).start()
+        await server.listen(path)
         _hand_over(path)
         child.ready()
         while not stop.is_set():
@@ -148,7 +123,7 @@ async def serve(config: Config, stop: asyncio.Event) -> int:
                 await asyncio.wait_for(stop.wait(), TIDY_SECONDS)
             await asyncio.get_running_loop().run_in_executor(worker, uploads.tidy)
     finally:
-        await runner.cleanup()
+        await server.close()
         await asyncio.get_running_loop().run_in_executor(worker, uploads.close)
         worker.shutdown()
         path.unlink(missing_ok=True)

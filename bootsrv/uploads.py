@@ -30,7 +30,7 @@ from images.capture import wire
 from images.capture.receiver import Early, Receiver, Torn
 from images.errors import ChunkMissing, ImageError
 from images.versions import Version
-from pxe.http.ports import NodeRequest, Reply
+from pxe.http.ports import Reply
 
 log = logging.getLogger(__name__)
 IDLE_SECONDS = 1800.0
@@ -43,6 +43,17 @@ OTHER = (
     " an imager comes with `./run setup` there"
 )
 _UNPACK = {wire.ZLIB: lambda packed, length: _inflate(packed, length), wire.ZSTD: zstd.decompress}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One call, its body read. `path` is what comes after /capture/v1/."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    body: wire.Bytes
+    token: str | None
 
 
 @dataclass
@@ -62,7 +73,7 @@ class Uploads:
     def __init__(self, registry: Registry, images: Images, clock: Callable[[], float] = time.time) -> None:
         self._registry, self._images, self._clock = registry, images, clock
         self._open: dict[str, _Open] = {}  # by the token's subject
-        self._routes: Mapping[tuple[str, str], Callable[[NodeRequest, Token], Reply]] = {
+        self._routes: Mapping[tuple[str, str], Callable[[Asked, Token], Reply]] = {
             ("POST", "begin"): self._begin,
             ("GET", "base"): self._base,
             ("POST", "have"): self._have,
@@ -73,7 +84,7 @@ class Uploads:
             ("POST", "fail"): self._fail,
         }
 
-    def handle(self, request: NodeRequest) -> Reply:
+    def handle(self, request: Asked) -> Reply:
         """The answer; refusals and errors of the sender as one line of JSON."""
         call = self._routes.get((request.method, request.path))
         try:
@@ -114,7 +125,7 @@ class Uploads:
         except (OSError, ImageError):
             log.exception("what a capture had sent could not be kept")
 
-    def _token(self, request: NodeRequest) -> Token:
+    def _token(self, request: Asked) -> Token:
         found = self._registry.tokens.check(request.token, self._clock()) if request.token else None
         if found is None:
             raise Refused(401, "unknown or expired token: `bootsrv image capture --token` makes a new one")
@@ -124,7 +135,7 @@ class Uploads:
             raise Refused(403, f"this token was used already: it made {found.data['published']['ref']}")
         return found
 
-    def _current(self, request: NodeRequest, token: Token) -> _Open:
+    def _current(self, request: Asked, token: Token) -> _Open:
         one = self._open.get(token.subject)
         if one is None or one.session != request.query.get("session"):
             raise Refused(410, "this capture was interrupted on the server: begin again")
@@ -133,8 +144,8 @@ class Uploads:
 
     # --- one capture
 
-    def _begin(self, request: NodeRequest, token: Token) -> Reply:
-        said = object_of(request.body, MAX_JSON)
+    def _begin(self, request: Asked, token: Token) -> Reply:
+        said = object_of(bytes(request.body), MAX_JSON)
         if said.get("wire") != wire.VERSION:
             raise Refused(400, OTHER)
         name, kind = str(token.data["name"]), str(token.data.get("kind") or "tree")
@@ -184,23 +195,23 @@ class Uploads:
         except NotFound:
             return None
 
-    def _base(self, request: NodeRequest, token: Token) -> Reply:
+    def _base(self, request: Asked, token: Token) -> Reply:
         one = self._current(request, token)
         path = self._images.store().manifest_path(one.parent.id) if one.parent is not None else None
         if path is None:
             raise Refused(404, "there is no version to start from")
         return Reply(200, path.read_bytes(), "application/octet-stream")
 
-    def _have(self, request: NodeRequest, token: Token) -> Reply:
-        known = self._current(request, token).receiver.known(wire.unpack_ids(request.body))
+    def _have(self, request: Asked, token: Token) -> Reply:
+        known = self._current(request, token).receiver.known(wire.unpack_ids(bytes(request.body)))
         return Reply(200, wire.pack_known(known), "application/octet-stream")
 
-    def _chunks(self, request: NodeRequest, token: Token) -> Reply:
+    def _chunks(self, request: Asked, token: Token) -> Reply:
         chunks = wire.unpack_chunks(wire.unseal(request.body, _UNPACK))
         self._current(request, token).receiver.chunks(chunks)
         return json_reply({})
 
-    def _stream(self, request: NodeRequest, token: Token) -> Reply:
+    def _stream(self, request: Asked, token: Token) -> Reply:
         one, number = self._current(request, token), request.query.get("number", "")
         if not re.fullmatch(r"[0-9]{1,9}", number):
             raise Refused(400, "each body of the stream has its number")
@@ -212,18 +223,18 @@ class Uploads:
             raise Refused(410, str(torn)) from torn
         return json_reply({})
 
-    def _progress(self, request: NodeRequest, token: Token) -> Reply:
-        one, said = self._current(request, token), object_of(request.body, MAX_JSON)
+    def _progress(self, request: Asked, token: Token) -> Reply:
+        one, said = self._current(request, token), object_of(bytes(request.body), MAX_JSON)
         numbers = ("done", "total", "files", "sent", "rate")
         data = {key: said[key] for key in numbers if _number(said.get(key))}
         text = f"{one.host}: {_text(said, 'text')}"
         self._event(token, "capture.progress", text, {**data, "name": token.data["name"]})
         return json_reply({})
 
-    def _publish(self, request: NodeRequest, token: Token) -> Reply:
+    def _publish(self, request: Asked, token: Token) -> Reply:
         if token.data.get("published"):
             return json_reply(token.data["published"])
-        one, said = self._current(request, token), object_of(request.body, MAX_JSON)
+        one, said = self._current(request, token), object_of(bytes(request.body), MAX_JSON)
         name = str(token.data["name"])
         comment = str(token.data.get("comment") or "") or _text(said, "comment")
         meta = {key: _strings(said.get(key)) for key in ("capture_excludes", "update_excludes")}
@@ -248,8 +259,8 @@ class Uploads:
         self._drop(token.subject)
         return json_reply(result)
 
-    def _fail(self, request: NodeRequest, token: Token) -> Reply:
-        said = object_of(request.body, MAX_JSON)
+    def _fail(self, request: Asked, token: Token) -> Reply:
+        said = object_of(bytes(request.body), MAX_JSON)
         self._event(token, "capture.failed", _text(said, "error") or "the capture failed", {})
         if token.subject in self._open:
             self._drop(token.subject)

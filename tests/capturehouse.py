@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-from aiohttp import web
 
 from bootsrv.appliance.appliance import Appliance
 from bootsrv.intake import Intake
 from bootsrv.uploads import Uploads
 from images.agent.capture import cli
+from pxe.http.inflow import Call, Read, Server
+from pxe.http.ports import Reply
+from pxe.http.resolver import query_of
 
 
 class Running:
@@ -27,27 +29,23 @@ class Running:
         self.cut_after: str | None = None  # break the connection of the next call of that name
         self._loop = asyncio.new_event_loop()
         self._worker = ThreadPoolExecutor(1)
-        self._intake = Intake(self.uploads, self._worker)
+        self._intake, self._server = Intake(self.uploads, self._worker), Server(self._handle)
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self.port = asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(30)
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(listener.getsockname()[1])
+        asyncio.run_coroutine_threadsafe(self._server.listen(listener), self._loop).result(30)
 
-    async def _start(self) -> int:
-        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        return int(self._runner.addresses[0][1])
-
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        call = request.path.rpartition("/")[2]
-        self.calls.append(call)
-        self.taken += request.content_length or 0
-        await asyncio.sleep(self.late.get(request.query.get("number", ""), 0))
-        answer = await self._intake.handle(request)
-        if self.cut_after == call:
+    async def _handle(self, call: Call, read: Read) -> Reply:
+        path, _, query = call.target.partition("?")
+        name = path.rpartition("/")[2]
+        self.calls.append(name)
+        self.taken += call.length
+        await asyncio.sleep(self.late.get(query_of(query).get("number", ""), 0))
+        answer = await self._intake.handle(call, read)
+        if self.cut_after == name:
             self.cut_after = None
-            assert request.transport is not None
-            request.transport.abort()  # it was done, but the machine never hears of it
+            raise ConnectionAbortedError  # it was done, but the machine never hears of it
         return answer
 
     @property
@@ -63,7 +61,7 @@ class Running:
 
     def close(self) -> None:
         self._worker.submit(self.uploads.close).result(30)
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(30)
+        asyncio.run_coroutine_threadsafe(self._server.close(), self._loop).result(30)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(30)
         self._worker.shutdown()

@@ -20,10 +20,11 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from bootsrv.lab.firmware import Firmware, arguments
+from bootsrv.uploads import Asked
 from images.imager.overlay import prepare
 from images.layout_parse import default_layout, layout_to_json
 from images.store import ImageStore
-from pxe.http.ports import NodeRequest, Reply
+from pxe.http.ports import Reply
 
 MAC = "52:54:00:00:00:01"
 URL = "http://10.0.2.2:8080"
@@ -47,7 +48,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.tasks: list[dict[str, Any]] = []
         self.refused: list[str] = []
         self.keys_given = 0
-        self.captures: Callable[[NodeRequest], Reply] | None = None
+        self.captures: Callable[[Asked], Reply] | None = None
         self.damage = self.away = False
         self.outage_at = 0  # bytes of packs after which to be away for a while, once
         self.sent = 0
@@ -82,7 +83,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         assert self.server.captures is not None
         path, _, query = self.path.removeprefix("/capture/v1/").partition("?")
         token = str(self.headers["Authorization"]).removeprefix("Bearer ")
-        asked = NodeRequest(self.command, path, dict(parse_qsl(query)), {}, body, "10.0.2.15", token)
+        asked = Asked(self.command, path, dict(parse_qsl(query)), body, token)
         reply = self.server.captures(asked)
         self.answer(reply.status, reply.body)
 

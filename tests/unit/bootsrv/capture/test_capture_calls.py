@@ -11,10 +11,10 @@ import pytest
 from bootsrv.appliance.appliance import Appliance
 from bootsrv.config import Config
 from bootsrv.registry.registry import Registry
-from bootsrv.uploads import IDLE_SECONDS, Uploads
+from bootsrv.uploads import IDLE_SECONDS, Asked, Uploads
 from images.capture import wire
 from images.manifest import Chunk, Entry, write_entry
-from pxe.http.ports import NodeRequest, Reply
+from pxe.http.ports import Reply
 
 
 class Caller:
@@ -28,7 +28,7 @@ class Caller:
 
     def call(self, path: str, body: bytes = b"", method: str = "POST", **query: str) -> Reply:
         query = {"session": self.session, **query}
-        return self.uploads.handle(NodeRequest(method, path, query, {}, body, "10.0.0.1", self.token))
+        return self.uploads.handle(Asked(method, path, query, body, self.token))
 
     def begin(self, **said: Any) -> Reply:
         said.setdefault("wire", wire.VERSION)
@@ -96,7 +96,7 @@ def test_without_a_token_nothing_is_heard(caller: Caller) -> None:
         caller.token = token
         assert not caller.uploads.admits(token)
         assert caller.error("begin", b"{}")[0] == 401
-    assert caller.uploads.handle(NodeRequest("PUT", "begin", {}, {}, b"", "", None)).status == 404
+    assert caller.uploads.handle(Asked("PUT", "begin", {}, b"", None)).status == 404
 
 
 def test_another_session_is_told_to_begin_again(caller: Caller) -> None:
