@@ -82,9 +82,7 @@ class House:
         )
 
     def update(self, ref: str = "a@2", **more: Any) -> run.Update:
-        made = run.Update(self.root, self.task(ref, **more), self.said.append)
-        made._client = made._store._client = self.line  # type: ignore[assignment]
-        return made
+        return run.Update(self.root, self.task(ref, **more), self.said.append, self.line)  # type: ignore[arg-type]
 
     def push(self, ref: str = "a@2", **more: Any) -> dict[str, Any]:
         return self.update(ref, **more).run()

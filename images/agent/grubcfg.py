@@ -23,7 +23,6 @@ FOR = {"raid": ("diskfilter", "mdraid1x", "raid5rec"), "lvm": ("diskfilter", "lv
 ONLY_BIOS = ("biosdisk", "vga")
 ONLY_EFI = ("efi_gop", "efi_uga", "efifwsetup")
 TIMEOUT = 1  # seconds; long enough to press a key
-KEPT = "/etc/bootsrv/initramfs-extra.cpio"  # what this machine's initramfs needs beside the image's own
 
 
 class Kernel(NamedTuple):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any, Mapping, NamedTuple
 
-from images.agent.netstyle import enable
 from images.agent.rootfs import Root
 
 CONF = "/etc/bootsrv/home.conf"
@@ -179,6 +178,8 @@ def install(root: Root, server: Server, image: str) -> str:
     renew(root, server, image)
     root.write(SCRIPT, SCRIPT_TEXT, 0o755)
     if root.exists("/usr/lib/systemd/systemd") or root.exists("/lib/systemd/systemd"):
+        from images.agent.netstyle import enable  # only here: an update, which reads alone, starts sooner
+
         root.write(f"/etc/systemd/system/{UNIT}", UNIT_TEXT, 0o644)
         enable(root, UNIT)
         return "systemd"

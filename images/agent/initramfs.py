@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from images.agent import initrd
-from images.agent.grubcfg import KEPT, find_kernel
+from images.agent.grubcfg import find_kernel
 from images.agent.rootfs import Root
 from images.agent.run import run
+from images.agent.update.initrds import KEPT
 from images.errors import BadInput, ImageError
 from images.mounts_table import KEY_SCRIPT, crypttab, mdadm_conf
 from images.storage import Storage

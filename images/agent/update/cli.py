@@ -12,8 +12,6 @@ from typing import Any, Dict, List
 
 from images.agent import home
 from images.agent.rootfs import Root
-from images.agent.service import running
-from images.agent.update.resume import resume
 from images.agent.update.run import Update
 from images.agent.update.task import Task, from_environment
 from images.errors import BadInput, ImageError
@@ -44,9 +42,13 @@ def _run(drift: bool) -> int:
         say({"step": "failed", "error": str(error) or type(error).__name__})
         return 1
     changed = not drift and any(report[kind] for kind in ("made", "attributes", "removed"))
-    if changed and task.reboot:
+    if not changed:
+        return 0
+    from images.agent.service import running  # only here, as what an update needs: most find nothing to do
+
+    if task.reboot:
         running.systemctl("--no-block", "reboot")
-    elif changed:
+    else:
         running.follow()
     return 0
 
@@ -85,5 +87,7 @@ def run_drift(arguments: List[str], server: str) -> int:
 
 def run_resume(arguments: List[str], server: str) -> int:
     """`resume`: complete, confirm or take back; what the update unit runs."""
+    from images.agent.update.resume import resume
+
     say({"step": "resumed", "text": resume()})
     return 0

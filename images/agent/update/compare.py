@@ -18,7 +18,7 @@ from images.agent.update.content import holds
 from images.agent.update.folders import Folders
 from images.agent.update.fresh import Fresh
 from images.agent.update.lines import is_kind, path_of
-from images.agent.update.state import BITS, STAMP, Known, line_hash, stamp
+from images.agent.update.state import STAMP, Known, line_hash, stamp
 from images.manifest import Entry, parse_entry
 from images.tree_reader import xattrs
 from images.tree_writer import UNOWNED
@@ -247,20 +247,3 @@ class Compare:
             info = self._tree.stat(path)
             if info is not None and stat.S_ISDIR(info.st_mode):
                 yield from self._foreign(path, replaced)
-
-
-def unchanged(tree: Folders, known: Known) -> bool:
-    """Whether every name still has its stamp: the whole answer when nothing has happened since."""
-    folder, handle, pack = None, -1, STAMP.pack
-    try:
-        for path, row in known.items():  # no calls of ours: there are many names
-            above, _, name = path.rpartition(b"/")
-            if above != folder:
-                folder, handle = above, tree.open(above)
-            info = os.stat(name or b".", dir_fd=handle, follow_symlinks=False)
-            now = pack(info.st_ino, info.st_size, info.st_mtime_ns & BITS, info.st_ctime_ns)
-            if not row.startswith(now):
-                return False
-    except OSError:  # gone, or not a directory any more
-        return False
-    return True

@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import List
 
-from images.agent.grubcfg import KEPT, find_kernel
 from images.agent.rootfs import Root
 from images.agent.update.lines import path_of
 from images.agent.update.overlay import Overlay
@@ -24,6 +23,7 @@ from images.manifest import Chunk, line_start, parse_entry, write_entry
 LINES = line_start(b"boot/initr")[:-2]  # how the line of every initramfs begins
 PATTERN = "/boot/initr*"
 DEVICES = Path("/sys/dev/block")
+KEPT = "/etc/bootsrv/initramfs-extra.cpio"  # what this machine's initramfs needs beside the image's own
 
 
 def lay_over(made: Overlay, root: Root, lines: Iterable[bytes]) -> List[str]:
@@ -62,6 +62,8 @@ def layered(root: Path) -> bool:
 
 def complete(root: Path) -> None:
     """Has an initramfs made for the newest kernel, where this machine must have its own and has none."""
+    from images.agent.grubcfg import find_kernel  # only here, as below: the agent starts sooner without
+
     inside = Root(root)
     try:
         if str(root) != "/" or not layered(root) or inside.exists(KEPT):
@@ -74,7 +76,7 @@ def complete(root: Path) -> None:
     finally:
         inside.close()
     if kernel.initrd is None:
-        from images.agent.initramfs import LIMIT  # only here: the agent starts sooner without
+        from images.agent.initramfs import LIMIT
         from images.agent.run import run
 
         made = (

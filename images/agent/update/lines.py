@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import mmap
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Dict, Optional
@@ -36,6 +35,8 @@ class Lines(Mapping):  # type: ignore[type-arg]  # Python 3.8 has no parameters 
         """`folder` holds the scratch file, which has no name. Raises OSError."""
         self._places: Dict[bytes, int] = {}
         self._map: Optional[mmap.mmap] = None
+        import tempfile  # only here: others want but a line's path, and start sooner without
+
         with tempfile.TemporaryFile(dir=str(folder)) as file:
             end = 0
             for line in lines:

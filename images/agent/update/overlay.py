@@ -10,14 +10,15 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple
+from typing import TYPE_CHECKING, Callable, Dict, List, NamedTuple
 
 from images.agent.rootfs import Root
 from images.agent.update.lists import EXCLUDE_FILE, OVERRIDES, OWN, RUNTIME, merge_shadow, parse_patterns
-from images.agent.update.seeds import Seeds
-from images.fetch import ChunkSource
 from images.manifest import Chunk, Entry, Header, order, parse_entry, write_entry
-from images.tree_reader import DataReader, read_tree
+
+if TYPE_CHECKING:
+    from images.agent.update.seeds import Seeds
+    from images.fetch import ChunkSource
 
 PIECE = 1 << 20
 SHADOWS = (b"etc/shadow", b"etc/gshadow")
@@ -59,6 +60,8 @@ def overrides(root: Path) -> Overlay:
     top = root / OVERRIDES.strip("/")
     if not top.is_dir():
         return made
+    from images.tree_reader import read_tree  # only here: few machines have any
+
     for found in read_tree(top, excludes=()):
         entry = found.entry
         if found.fd is not None:
@@ -70,6 +73,8 @@ def overrides(root: Path) -> Overlay:
 
 
 def _chunks(fd: int, entry: Entry) -> Iterator[Chunk]:
+    from images.tree_reader import DataReader
+
     reader = DataReader(fd, entry)
     while piece := reader.read(PIECE):
         yield Chunk(hashlib.sha256(piece).digest(), len(piece))

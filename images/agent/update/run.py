@@ -1,13 +1,11 @@
 """One update of this machine, from the task to the report; and its comparison alone, for the drift report.
 
     recover    a switch that was broken off is completed first
-    compare    what differs
-    stage      all new files, whole and checked, beside their places
-    switch     journal, then name by name
-    settle     what was replaced goes away, at once or when the new version has been confirmed
+    glance     whether nothing has happened since this machine was found to be that version
+    change     what differs, and becomes equal (change.py)
 
-Law: until the journal is on disk nothing has changed; from then on the switch is completed, by this run, by
-the next, or by the machine's next boot. Python 3.8, standard library only.
+Most pushes find nothing to do, and that should take no longer than to look: what only a change needs is
+imported then. Python 3.8, standard library only.
 """
 
 from __future__ import annotations
@@ -15,63 +13,40 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import time
-from collections.abc import Iterator, Mapping
-from itertools import chain, islice
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Optional
 
-from images.agent.client import Client
 from images.agent.rootfs import Root
-from images.agent.update import initrds, overlay
-from images.agent.update.compare import Compare, Difference, unchanged
+from images.agent.update import overlay
 from images.agent.update.folders import Folders
-from images.agent.update.fresh import Fresh
-from images.agent.update.journal import write
-from images.agent.update.lines import Lines, path_of
-from images.agent.update.lists import matcher
-from images.agent.update.patching import PatchSet
-from images.agent.update.resume import BOOT_ID, failed_units
-from images.agent.update.seeds import Seeds
-from images.agent.update.settle import Settling, current_ref
-from images.agent.update.stage import Stage
-from images.agent.update.state import Cache, Known, State
-from images.agent.update.steps import adjustments, moves
-from images.agent.update.supply import Supply
+from images.agent.update.initrds import own_part
+from images.agent.update.state import State, unchanged
 from images.agent.update.task import Say, Task
-from images.agent.update.version import Store
-from images.ahead import ahead
 from images.errors import BadInput
-from images.manifest import Entry, line_start, parse_entry
-from images.sealed import SealedManifest, ids_of
 
-LISTED = 10_000  # names in one drift report
-SHADOW_LINES = tuple(line_start(path) for path in overlay.SHADOWS)
-GIVE_UP = 60.0  # seconds without the server, while nothing has been changed yet
+if TYPE_CHECKING:
+    from images.agent.client import Client
+    from images.agent.update.change import Change
+
+NOTHING = {"made": 0, "attributes": 0, "removed": 0, "fetched": 0, "drift": 0}
 
 
 class Update:
     """`root` is the machine's /. `run` and `drift` are the commands."""
 
-    def __init__(self, root: Path, task: Task, say: Say) -> None:
-        self.root, self.task, self._say = root, task, say
+    def __init__(self, root: Path, task: Task, say: Say, client: Optional[Client] = None) -> None:
+        """`client`: who fetches, if not one for the task."""
+        self.root, self.task, self._say, self._client = root, task, say, client
         self.state = State(root)
-        self._client = Client(
-            task.url, task.token, lambda text: say({"step": "wait", "text": text}), GIVE_UP, task.certificate
-        )
-        self._store = Store(task, self.state, self._client)
         self._tree = Folders(root)
         self._began = time.monotonic()
-        self._taken = 0
-        self._written: Dict[bytes, int] = {}  # inodes of what was staged, by the path it goes to
 
     def drift(self) -> Dict[str, Any]:
         """What differs from the wanted version; nothing is changed."""
         with self._alone():
             self._recover()
-            manifest = self._store.wanted()
-            over = self._overlay(manifest, self._own())
-            found, _ = self._compare(manifest, {}, over, self.state.load_cache().known)
-        return {"step": "drift", "drift": found.total, "files": _listed(found), "blocked": found.blocked}
+            return {"step": "drift", **self._change(*self._own()).drift()}
 
     def run(self) -> Dict[str, Any]:
         """Becomes the wanted version; the report. Raises ImageError, OSError: then nothing has changed, or
@@ -79,36 +54,12 @@ class Update:
         """
         with self._alone():
             completed = self._recover()
-            made = self._own()
-            if self._is_already():
-                return self._report(self._nothing().numbers(), 0, completed)
-            manifest = self._store.wanted()
-            over = self._overlay(manifest, made)
-            old = self._store.base()
-            base = Lines(old.lines() if old is not None else (), self.state.home)
-            source = self._store.source()
-            self._share(over, base, manifest, source)
-            found, dirs = self._compare(manifest, base, over, self.state.load_cache().known)
-            if found.blocked:
-                raise BadInput("; ".join(found.blocked[:5]))
-            self._say({"step": "compared", "differ": found.total, "read": found.read})
-            if not found.total:
-                self._unchanged(manifest, found, over)
-                return self._report(found.numbers(), 0, completed)
-            numbers = found.numbers()
-            settling = Settling(self.root, self._tree, self.state)
-            settling.arm()
-            about = self._stage_and_write(manifest, found, base, over, source, dirs)
-            del source
-            self._say({"step": "switch", **about})
-            about.update(settling.switch())
-            self._remember(over, found.known)
-            return self._report(numbers, about["fetched"], completed, about)
-
-    # --- the parts
-
-    def _nothing(self) -> Difference:
-        return Difference(Fresh(self.state.home), [], [], [], {}, 0)
+            made, lists = self._own()
+            done = {} if self._is_already(lists) else self._change(made, lists).run()
+        return {
+            **NOTHING, "left": [], **done, "step": "done", "ref": self.task.ref, "completed": completed,
+            "seconds": round(time.monotonic() - self._began, 2),
+        }  # fmt: skip
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -124,176 +75,35 @@ class Update:
                 self._tree.close()
 
     def _recover(self) -> str:
-        settling = Settling(self.root, self._tree, self.state)
-        completed = settling.recover()
+        if not self.state.journal.exists():
+            return ""
+        from images.agent.update.settle import Settling
+
+        completed = Settling(self.root, self._tree, self.state).recover()
         if completed:
             self._say({"step": "recovered", "text": completed})
         return completed
 
-    def _own(self) -> overlay.Overlay:
-        """The machine's overrides."""
+    def _own(self) -> tuple[overlay.Overlay, bytes]:
+        """The machine's overrides; what changes when these do, or its lists."""
         root = Root(self.root)
         try:
             made = overlay.overrides(self.root)
-            self._lists = overlay.fingerprint(overlay.own_patterns(root), made, initrds.own_part(root))
+            return made, overlay.fingerprint(overlay.own_patterns(root), made, own_part(root))
         finally:
             root.close()
-        return made
 
-    def _overlay(self, manifest: SealedManifest, made: overlay.Overlay) -> overlay.Overlay:
-        root = Root(self.root)
-        try:
-            self._patterns = overlay.patterns(root, manifest.header)
-            self._patterns += initrds.lay_over(made, root, manifest.lines())
-        finally:
-            root.close()
-        return made
-
-    def _is_already(self) -> bool:
+    def _is_already(self, lists: bytes) -> bool:
         """Nothing has happened since the machine was found to be that version: seen without its manifest."""
+        if self.task.checksum:
+            return False
         cache = self.state.load_cache()
-        same = (cache.id, cache.lists) == (self.task.manifest, self._lists)
-        return same and cache.whole and not self.task.checksum and unchanged(self._tree, cache.known)
+        same = cache.whole and (cache.id, cache.lists) == (self.task.manifest, lists)
+        return same and unchanged(self._tree, cache.known)
 
-    def _share(self, over: overlay.Overlay, base: Lines, manifest: SealedManifest, source: Any) -> None:
-        lines = (line for line in manifest.lines() if line.startswith(SHADOW_LINES))
-        shadows = {path_of(line): line for line in lines}
-        root = Root(self.root)
-        try:
-            overlay.shared(over, root, base, shadows, source)
-        finally:
-            root.close()
+    def _change(self, made: overlay.Overlay, lists: bytes) -> Change:
+        from images.agent.update.change import Change
 
-    def _compare(
-        self, manifest: SealedManifest, base: Mapping[bytes, bytes], over: overlay.Overlay, known: Known
-    ) -> Tuple[Difference, Dict[bytes, bytes]]:
-        """The difference, and the manifest lines of the version's directories."""
-        excluded = matcher([*self._patterns, *overlay.left_shadows(over)])
-        self._taken = time.time_ns()
-        dirs: Dict[bytes, bytes] = {}
-
-        def lines() -> Iterator[bytes]:
-            for line in overlay.laid_over(manifest.lines(), over.lines, path_of):
-                if b'"type":"dir"' in line:
-                    dirs[path_of(line)] = line
-                yield line
-
-        compare = Compare(
-            self._tree, base, known, excluded, self.state.home, self.task.checksum, self._written
+        return Change(
+            self.root, self.task, self._say, self.state, self._tree, made, lists, self._client
         )
-        return compare.run(lines()), dirs
-
-    def _stage_and_write(
-        self,
-        manifest: SealedManifest,
-        found: Difference,
-        base: Lines,
-        over: overlay.Overlay,
-        source: Any,
-        dirs: Dict[bytes, bytes],
-    ) -> Dict[str, Any]:
-        """Up to the point where the journal is on disk; what the journal says about itself."""
-        reading = Folders(self.root)  # another thread's
-        patches = PatchSet(self._client, self.task.patches, reading, base)
-        try:
-            return self._staged(manifest, found, base, over, source, dirs, patches, reading)
-        finally:
-            patches.close()
-            reading.close()
-
-    def _staged(
-        self,
-        manifest: SealedManifest,
-        found: Difference,
-        base: Lines,
-        over: overlay.Overlay,
-        source: Any,
-        dirs: Dict[bytes, bytes],
-        patches: PatchSet,
-        reading: Folders,
-    ) -> Dict[str, Any]:
-        slow = patches.slow(found.fresh.paths())
-        if slow:
-            found.fresh.put_last(slow)
-        seeds = _seeds(reading, found, base)
-        over.seed(seeds)
-        seeds.learned()
-        patches.prepare(found.fresh.lines())
-        supply = Supply(found.fresh, seeds, source, patches)
-        stage = Stage(self._tree)
-        with contextlib.closing(ahead(supply.stream())) as chunks:
-            staged = stage.make(found.fresh, chunks, self._progress)
-        seeds.close()
-        patches.close()
-        base.clear()
-        found.fresh.close()
-        local, patched = seeds.read, supply.patched
-        del supply, seeds, chunks  # of many names that is much, and the steps are next
-        self._written = {one.path: one.inode for one in staged if one.type == "file"}
-        made = moves(stage, found, staged)
-        places = sorted({stage.place_for(step.path) for step in made if step.folder})
-        for step in made:
-            if step.kind == "take":
-                stage.ready(step.folder)
-        about: Dict[str, Any] = {
-            "old_ref": current_ref(self.root), "boot_id": BOOT_ID.read_text().strip(),
-            "failed": sorted(failed_units()) if self.task.confirm else [], "reboot": self.task.reboot,
-            "ref": self.task.ref, "manifest": manifest.id, "confirm": self.task.confirm,
-            "places": [place.decode("utf-8", "surrogateescape") for place in places],
-            "fetched": source.fetched + patches.fetched, "local": local, "patched": patched,
-        }  # fmt: skip
-        later = adjustments(self._tree, found, made, dirs)
-        write(self.state.journal, about, chain(made, later))
-        found.forget()
-        return about
-
-    def _progress(self, done: int, total: "int | None", what: str) -> None:
-        self._say({"step": "fetch", "done": done, "total": total or 0, "what": what})
-
-    def _unchanged(self, manifest: SealedManifest, found: Difference, over: overlay.Overlay) -> None:
-        """Nothing to do, and next time that will be seen at a glance."""
-        if manifest.path != self.state.manifest:
-            self.state.keep_manifest(manifest.path)
-        self.state.save_cache(Cache(manifest.id, self._lists, True, found.known), self._taken)
-
-    def _remember(self, over: overlay.Overlay, known: Known) -> None:
-        """Looks once more: that is the proof, and fills the cache for the next time. What was hashed on its
-        way into a file is not read back: the file is that one, with its size and all attributes.
-        """
-        time.sleep(0.06)  # so that what was switched last is old enough to be trusted by its stamp
-        manifest = self._store.wanted()
-        found, _ = self._compare(manifest, {}, over, known)
-        self.state.save_cache(Cache(manifest.id, self._lists, not found.total, found.known), self._taken)
-        self._left = found
-
-    def _report(
-        self, numbers: Dict[str, int], fetched: int, completed: str, about: "Dict[str, Any] | None" = None
-    ) -> Dict[str, Any]:
-        left = getattr(self, "_left", None)
-        return {
-            **(about or {}), "step": "done", "ref": self.task.ref, **numbers, "fetched": fetched,
-            "drift": left.total if left is not None else 0, "completed": completed,
-            "left": _listed(left)[:20] if left is not None else [],
-            "seconds": round(time.monotonic() - self._began, 2),
-        }  # fmt: skip
-
-
-def _seeds(tree: Folders, found: Difference, base: Lines) -> Seeds:
-    """Where on this machine the chunks lie that will be needed."""
-    seeds = Seeds(tree, {id for line in found.fresh.lines() for id in ids_of(line)})
-    changed = {*found.fresh.paths(), *found.gone}
-    seeds.add_all(parse_entry(line) for path, line in base.items() if path in changed)
-    seeds.add_lines(base.values())
-    return seeds
-
-
-def _listed(found: Difference) -> List[List[str]]:
-    """Names that differ, with how: missing, content, attributes, extra."""
-    made = zip(found.fresh.paths(), found.fresh.kinds())  # noqa: B905 - Python 3.8
-    rows = [
-        [Entry(path, "file").name, "missing" if missing else "content"]
-        for path, missing in islice(made, LISTED)
-    ]
-    rows += [[entry.name, "attributes"] for entry in found.attributes]
-    rows += [[Entry(path, "file").name, "extra"] for path in found.gone]
-    return rows[:LISTED]

@@ -16,10 +16,13 @@ import marshal
 import os
 import struct
 from pathlib import Path
-from typing import Dict, Iterable, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Dict, Iterable, NamedTuple, Optional, Union
 
 from images.errors import ImageError
-from images.sealed import SealedManifest, open_sealed
+
+if TYPE_CHECKING:
+    from images.agent.update.folders import Folders
+    from images.sealed import SealedManifest
 
 HOME = "var/lib/bootsrv/push"
 RECENT = 50_000_000  # ns: a file changed again within the same clock tick would look unchanged
@@ -53,6 +56,23 @@ def line_hash(line: bytes) -> bytes:
     return hashlib.blake2b(line, digest_size=10).digest()
 
 
+def unchanged(tree: Folders, known: Known) -> bool:
+    """Whether every name still has its stamp: the whole answer when nothing has happened since."""
+    folder, handle, pack = None, -1, STAMP.pack
+    try:
+        for path, row in known.items():  # no calls of ours: there are many names
+            above, _, name = path.rpartition(b"/")
+            if above != folder:
+                folder, handle = above, tree.open(above)
+            info = os.stat(name or b".", dir_fd=handle, follow_symlinks=False)
+            now = pack(info.st_ino, info.st_size, info.st_mtime_ns & BITS, info.st_ctime_ns)
+            if not row.startswith(now):
+                return False
+    except OSError:  # gone, or not a directory any more
+        return False
+    return True
+
+
 class State:
     """The directory. `root` is the machine's /."""
 
@@ -73,6 +93,8 @@ class State:
 
     def base(self, public: bytes) -> Optional[SealedManifest]:
         """The version this machine is; None when it is not known or its record is damaged."""
+        from images.sealed import open_sealed  # only here: most runs see at a glance that nothing changed
+
         try:
             return open_sealed(self.manifest, public)
         except (OSError, ImageError):

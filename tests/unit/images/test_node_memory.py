@@ -56,8 +56,7 @@ def say(row): step[0] = row["step"]
 PUSH = """
 from images.agent.update import run
 from images.agent.update.task import parse_task
-update = run.Update(folder / "push", parse_task(wanted), say)
-update._client = update._store._client = Line()
+update = run.Update(folder / "push", parse_task(wanted), say, Line())
 report = update.run()
 said = {key: report[key] for key in ("made", "removed", "patched", "drift")}
 """
