@@ -218,22 +218,25 @@ def _entry(row: dict[str, Any]) -> Entry:
     if not row.keys() <= _KEYS:
         raise ValueError(f"unknown keys {sorted(row.keys() - _KEYS)}")
     get = row.get
-    extents, rdev = get("extents"), get("rdev")
+    extents, rdev, chunks = get("extents"), get("rdev"), get("chunks", ())
+    mode, uid, gid, size = get("mode", 0), get("uid", 0), get("gid", 0), get("size", 0)
+    if not (type(mode) is type(uid) is type(gid) is type(size) is int) or min(mode, uid, gid, size) < 0:
+        raise ValueError("mode, uid, gid and size are whole numbers from 0")
     return Entry(  # in their order, which costs half of naming them
-        to_bytes(row["path"]),
+        row["path"].encode("utf-8", "surrogateescape"),
         intern(row["type"]),  # one of few, held by each of many entries
-        _natural(get("mode", 0)),
-        _natural(get("uid", 0)),
-        _natural(get("gid", 0)),
+        mode,
+        uid,
+        gid,
         intern(get("user", "")),
         intern(get("group", "")),
         int(get("mtime", 0)),
-        _natural(get("size", 0)),
+        size,
         to_bytes(row["target"]) if "target" in row else b"",
         None if rdev is None else (_natural(rdev[0]), _natural(rdev[1])),
         _xattrs(row["xattrs"]) if "xattrs" in row else NONE,
         None if extents is None else tuple([(_natural(a), _natural(b)) for a, b in extents]),
-        tuple([_chunk(digest, length) for digest, length in get("chunks", ())]),
+        tuple([_chunk(digest, length) for digest, length in chunks]) if chunks else (),
     )
 
 
@@ -249,7 +252,7 @@ def _natural(value: Any) -> int:
 
 def _chunk(digest: str, length: int) -> Chunk:
     raw = binascii.unhexlify(digest)
-    if len(raw) != _DIGEST or _natural(length) == 0:
+    if len(raw) != _DIGEST or type(length) is not int or length < 1:
         raise ValueError("bad chunk")
     return Chunk(raw, length)
 
@@ -276,8 +279,9 @@ def _check(entry: Entry) -> None:
         raise BadInput(f"manifest: {entry.name}: a link without a target")
     if entry.type in ("char", "block") and entry.rdev is None:
         raise BadInput(f"manifest: {entry.name}: a device without a number")
-    ids = (entry.uid, entry.gid, *(entry.rdev or ()))
-    if entry.mode > 0o7777 or max(ids) > _U32 or abs(entry.mtime_ns) > _TIME or entry.size > _SIZE:
+    rdev = entry.rdev is not None and max(entry.rdev) > _U32
+    owner = entry.uid > _U32 or entry.gid > _U32
+    if entry.mode > 0o7777 or owner or rdev or abs(entry.mtime_ns) > _TIME or entry.size > _SIZE:
         raise BadInput(f"manifest: {entry.name}: a number is larger than any file system keeps")
     if entry.type != "file":
         return
@@ -288,7 +292,7 @@ def _check(entry: Entry) -> None:
             if offset < end or length == 0 or offset + length > entry.size:
                 raise BadInput(f"manifest: {entry.name}: its data ranges overlap or exceed its size")
             data, end = data + length, offset + length
-    if data != sum(chunk.length for chunk in entry.chunks):
+    if data != sum([chunk.length for chunk in entry.chunks]):
         raise BadInput(f"manifest: {entry.name}: its chunks do not add up to its size")
 
 

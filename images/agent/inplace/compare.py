@@ -130,27 +130,27 @@ class Compare:
         while self._stack[-1].entry.path != folder:
             self._leave()
         here = self._stack[-1]
-        info = here.names.pop(name, None)
-        if info is None:
+        kind = here.names.pop(name, None)
+        if kind is None:
             self._missing(number, entry, here)
             return
-        if entry.type == "dir":
-            if stat.S_ISDIR(info.st_mode):
+        if entry.type == "file":
+            if kind == stat.S_IFREG and self._file(number, entry, name, here):
+                return
+        elif entry.type == "dir":
+            if kind == stat.S_IFDIR:
                 self._enter(number, entry, here.number, name, here.fd)
                 return
-        elif entry.type == "hardlink":
-            if not stat.S_ISDIR(info.st_mode):
+        elif kind != stat.S_IFDIR:
+            info = os.stat(name, dir_fd=here.fd, follow_symlinks=False)
+            if entry.type == "hardlink":
                 inode = (info.st_dev, info.st_ino)
                 self._links.append((number, here.number, entry.path, entry.target, inode))
                 return
-        elif self._own_inode(number, entry, info):
-            if entry.type == "file":
-                if self._file(number, entry, name, info, here):
+            if self._own_inode(number, entry, info):
+                if _same_node(entry, name, info, here.fd):
                     return
-            elif _same_node(entry, name, info, here.fd):
-                return
-            self._inodes.pop((info.st_dev, info.st_ino), None)
-            self._first.pop(entry.path, None)
+                self._forget_inode(entry, info)
         here.place.aside.take(here.place.inner(entry.path), here.fd)
         self._missing(number, entry, here)
 
@@ -172,20 +172,21 @@ class Compare:
         self._first[entry.path] = (inode, number)
         return True
 
-    def _file(self, number: int, entry: Entry, name: bytes, info: os.stat_result, here: _Here) -> bool:
+    def _forget_inode(self, entry: Entry, info: os.stat_result) -> None:
+        """It does not stay."""
+        self._inodes.pop((info.st_dev, info.st_ino), None)
+        self._first.pop(entry.path, None)
+
+    def _file(self, number: int, entry: Entry, name: bytes, here: _Here) -> bool:
         """False when it cannot be right; else its attributes are, and its content will be read."""
-        if not stat.S_ISREG(info.st_mode) or info.st_size != entry.size:
-            return False
         fd = os.open(name, FILE, dir_fd=here.fd)
         try:
-            found = flags_of(fd)
-            if found & (SETTABLE | ENCRYPTED | VERITY):
-                if found & (ENCRYPTED | VERITY):
-                    return False
-                clear_flags(fd, found)
-            if extents(fd, info) != entry.extents:
+            info = os.fstat(fd)
+            if info.st_size != entry.size or not self._own_inode(number, entry, info):
                 return False
-            fit_attributes(entry, fd, info)
+            if not _fitted(entry, fd, info):
+                self._forget_inode(entry, info)
+                return False
             if entry.size:
                 self._content.add(File(number, here.number, entry), fd, here.place.device)
         finally:
@@ -246,6 +247,19 @@ class Compare:
             fit_attributes(Entry(path, "dir", mode=mode, mtime_ns=info.st_mtime_ns), fd, info)
         finally:
             os.close(fd)
+
+
+def _fitted(entry: Entry, fd: int, info: os.stat_result) -> bool:
+    """Whether an open file has, or got, all but its content right."""
+    found = flags_of(fd)
+    if found & (SETTABLE | ENCRYPTED | VERITY):
+        if found & (ENCRYPTED | VERITY):
+            return False
+        clear_flags(fd, found)
+    if extents(fd, info) != entry.extents:
+        return False
+    fit_attributes(entry, fd, info)
+    return True
 
 
 def _kind(name: bytes, parent: int) -> int:

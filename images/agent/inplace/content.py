@@ -15,14 +15,18 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import images
 from images.agent.inplace.extents import place
-from images.agent.inplace.reader import BUFFER, MAIN, Piece, Run, receive, send
+from images.agent.inplace.reader import BUFFER, MAIN, receive, send
 from images.manifest import Chunk, Entry
 
+if TYPE_CHECKING:
+    from images.agent.inplace.reader import Piece, Run
+
 BLOCK = 4096  # alignment of what is read past the cache
+LARGEST = BUFFER - 2 * BLOCK  # piece that is read at once, wherever it begins
 GAP = 256 << 10  # between two files: rather read and dropped than asked for separately
 GATHER = 32 << 20  # bytes that are put into the disk's order together
 FIRST, FILES = 64, 1024  # pieces that wait to be put in order: at first, and later
@@ -80,18 +84,28 @@ class Content:
         """`handle`: the open file. `device`: where the file system lies on it as it is. Raises OSError."""
         entry = file.entry
         where = place(handle, entry.size) if device is not None and entry.extents is None else None
+        if where is not None and device is not None and len(entry.chunks) == 1 and entry.size <= LARGEST:
+            ((id, length),) = entry.chunks  # as most are
+            self._under[file.number] = (file, 1, True)
+            self._placed.setdefault(device, []).append(((where, id, [length], b"", None), file.number))
+            self._count(length)
+            return
         pieces = list(_pieces(entry, where or 0))
         self._under[file.number] = (file, len(pieces), True)
-        loose = device is None or where is None or max(sum(piece[2]) for piece in pieces) > BUFFER - 2 * BLOCK
+        loose = device is None or where is None or max(sum(piece[2]) for piece in pieces) > LARGEST
         for piece in pieces:
             if loose or device is None:
                 self._loose.append((_as_file(piece, entry, where or 0), file.number))
             else:
                 self._placed.setdefault(device, []).append((piece, file.number))
-            self._waiting += 1
-            self._size += sum(piece[2])
-            if self._waiting >= self._limit or self._size >= GATHER:
-                self.flush()
+            self._count(sum(piece[2]))
+
+    def _count(self, size: int) -> None:
+        """One piece more waits."""
+        self._waiting += 1
+        self._size += size
+        if self._waiting >= self._limit or self._size >= GATHER:
+            self.flush()
 
     def flush(self) -> None:
         """Hands over all that waits."""
@@ -106,7 +120,7 @@ class Content:
         while len(self._frames) >= WAITING:
             self._note()
         try:
-            send(self._way, (self._ahead, runs))
+            send(self._way.fileno(), (self._ahead, runs))
         except OSError as error:
             raise self._ended() from error
         self._frames.append(numbers)
@@ -115,7 +129,7 @@ class Content:
 
     def _note(self) -> None:
         """Takes the answer to one frame."""
-        answer = receive(self._way)
+        answer = receive(self._way.fileno())
         if answer is None:
             raise self._ended()
         for number, good in zip(self._frames.popleft(), answer):  # noqa: B905 - Python 3.8
@@ -127,7 +141,7 @@ class Content:
             del self._under[number]
             if good:
                 self.right_files += 1
-                self.right_bytes += sum(chunk.length for chunk in file.entry.chunks)
+                self.right_bytes += _data(file.entry)
             else:
                 self.wrong.append(Wrong(number, file.parent, file.entry.path))
 
@@ -145,6 +159,11 @@ class Content:
         self._way.close()
         self._process.kill()  # it only reads
         self._process.wait()
+
+
+def _data(entry: Entry) -> int:
+    """Bytes, holes not counted."""
+    return entry.size if entry.extents is None else sum(length for _, length in entry.extents)
 
 
 def _pieces(entry: Entry, where: int) -> Iterator[Piece]:

@@ -27,6 +27,9 @@ def place(fd: int, size: int) -> int | None:
     except OSError:  # no such call here: the file is read in the ordinary way, which tells what is wrong
         return None
     count = _HEAD.unpack_from(answer)[3]
+    logical, physical, length, _, _, flags, _, _, _ = _EXTENT.unpack_from(answer, _HEAD.size)
+    if count and not logical and length >= size and not flags & ~_PLAIN:  # as most are
+        return int(physical)
     begin, end = -1, 0
     for number in range(count):
         row = _EXTENT.unpack_from(answer, _HEAD.size + number * _EXTENT.size)

@@ -8,15 +8,15 @@ library only.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from itertools import islice
 from typing import Callable, Dict, Sequence
 
-from images.agent.inplace.aside import names_in
 from images.agent.update.lines import is_kind, path_of
 from images.sealed import SealedManifest
 
-Listing = Dict[bytes, os.stat_result]
+Listing = Dict[bytes, int]  # the name's kind, as st_mode has it
 AHEAD = 1024  # directories
 STEP = 128  # told at once
 
@@ -39,8 +39,17 @@ class Ahead:
 
 
 def listing(fd: int) -> Listing:
-    """What an open directory holds."""
-    return {name: os.stat(name, dir_fd=fd, follow_symlinks=False) for name in names_in(fd)}
+    """What an open directory holds. Not looked at any closer where the directory itself tells the kinds."""
+    with os.scandir(fd) as found:
+        return {os.fsencode(each.name): _kind(each) for each in found}
+
+
+def _kind(name: os.DirEntry[str]) -> int:
+    if name.is_file(follow_symlinks=False):
+        return stat.S_IFREG
+    if name.is_dir(follow_symlinks=False):
+        return stat.S_IFDIR
+    return stat.S_IFLNK if name.is_symlink() else 0  # what else it may be is looked at
 
 
 def directories(manifest: SealedManifest) -> Iterator[bytes]:

@@ -7,7 +7,6 @@ import contextlib
 import os
 import random
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -230,7 +229,7 @@ def test_a_thousand_small_files_leave_descriptors_for_others(
     most = 0
     real = content.send
 
-    def counted(way: socket.socket, what: object) -> None:
+    def counted(way: int, what: object) -> None:
         nonlocal most
         most = max(most, len(os.listdir("/proc/self/fd")))
         real(way, what)
