@@ -19,13 +19,13 @@ from bootsrv.diskless.handout import Handout
 from bootsrv.diskless.shares import Shares
 from bootsrv.handover import Handover
 from bootsrv.installs import overdue
-from bootsrv.intake import SOCKET as INTAKE
 from bootsrv.listening import listen_on, listen_securely, our_interfaces
 from bootsrv.mirror import SOCKET as MIRROR
 from bootsrv.peers import Peers
 from bootsrv.recorder import Recorder
 from bootsrv.registry.registry import Registry
 from bootsrv.site import HouseSite
+from bootsrv.storedesk import SOCKET as INTAKE
 from pxe.http.server import HttpServer
 from pxe.hub import HotSelector, Watch
 

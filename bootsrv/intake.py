@@ -2,7 +2,8 @@
 
 A process of its own, because it alone of those that serve may write to the store and sign, and because
 compressing gigabytes must not hold up a boot script. It listens on a Unix socket that the files process
-forwards `/capture/v1/` to; one thread does the calls.
+forwards `/capture/v1/` to; one thread does the calls, and what the web process asks of the store
+(storedesk.py).
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from bootsrv import child
+from bootsrv import child, storedesk
 from bootsrv.appliance.images import Images
 from bootsrv.calls import json_reply
 from bootsrv.config import Config
 from bootsrv.privilege import USER
 from bootsrv.registry.registry import Registry
+from bootsrv.storedesk import SOCKET, StoreDesk
 from bootsrv.uploads import EARLY, Asked, Uploads
 from images.capture import wire
 from pxe.http.inflow import Call, Read, Server
@@ -35,7 +37,6 @@ from pxe.http.resolver import bearer, query_of
 log = logging.getLogger(__name__)
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
-SOCKET = "intake.sock"
 PREFIX = "/capture/v1/"
 MAX_BODY = wire.LIMIT + 4096
 BODIES = 4  # bodies on their way in at once
@@ -50,8 +51,8 @@ TIMING = "Server-Timing"  # how long we took, so that the sender knows the rest 
 class Intake:
     """The socket's side: reads a body, lets the thread answer."""
 
-    def __init__(self, uploads: Uploads, worker: ThreadPoolExecutor) -> None:
-        self._uploads, self._worker = uploads, worker
+    def __init__(self, uploads: Uploads, desk: StoreDesk, worker: ThreadPoolExecutor) -> None:
+        self._uploads, self._desk, self._worker = uploads, desk, worker
         self._room, self._held = asyncio.Semaphore(BODIES), asyncio.Semaphore(HELD)
         self._admitted: dict[str, float] = {}  # tokens, and until when their bodies are read unasked
         self._moved = asyncio.Event()  # set, and another, after each answer
@@ -59,6 +60,9 @@ class Intake:
     async def handle(self, call: Call, read: Read) -> Reply:
         """One call."""
         path, _, query = call.target.partition("?")
+        if call.method == "POST" and path.startswith(storedesk.PREFIX):
+            verb, words = path[len(storedesk.PREFIX) :], query_of(query)
+            return await self._ask(lambda asked: self._desk.handle(verb, asked), words)
         if not path.startswith(PREFIX):
             return json_reply({"error": "no such call"}, 404)
         token = bearer(call.headers.get("authorization"))
@@ -109,9 +113,10 @@ class Intake:
 async def serve(config: Config, stop: asyncio.Event) -> int:
     """Open the socket, answer until stopped."""
     registry = Registry.open(config.registry_file)
-    uploads = Uploads(registry, Images(config, registry))
+    images = Images(config, registry)
+    uploads, desk = Uploads(registry, images), StoreDesk(images)
     worker = ThreadPoolExecutor(1, thread_name_prefix="uploads")
-    server = Server(Intake(uploads, worker).handle)
+    server = Server(Intake(uploads, desk, worker).handle)
     path = config.run_dir / SOCKET
     try:
         path.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bootsrv.appliance.appliance import Appliance
 from bootsrv.intake import Intake
+from bootsrv.storedesk import StoreDesk
 from bootsrv.uploads import Uploads
 from images.agent.capture import cli
 from pxe.http.inflow import Call, Read, Server
@@ -29,7 +30,8 @@ class Running:
         self.cut_after: str | None = None  # break the connection of the next call of that name
         self._loop = asyncio.new_event_loop()
         self._worker = ThreadPoolExecutor(1)
-        self._intake, self._server = Intake(self.uploads, self._worker), Server(self._handle)
+        self._intake = Intake(self.uploads, StoreDesk(house.images), self._worker)
+        self._server = Server(self._handle)
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         listener = socket.create_server(("127.0.0.1", 0))

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bootsrv import storedesk
 from bootsrv.appliance.errors import translated
 from bootsrv.config import Config
 from bootsrv.errors import BootsrvError, Conflict, Invalid, NotFound
@@ -183,13 +184,23 @@ class Images:
 
     def tag(self, ref: str, tag: str) -> Version:
         """Point NAME@TAG at a version."""
+        if not self._may_write():
+            storedesk.ask(self._config.run_dir, "tag", ref=ref, tag=tag)
+            return self.resolve(f"{ref.partition('@')[0]}@{tag}")
         with translated():
             return self.store().tag(ref, tag)
 
     def untag(self, name: str, tag: str) -> None:
         """Take a tag away."""
+        if not self._may_write():
+            storedesk.ask(self._config.run_dir, "untag", ref=name, tag=tag)
+            return
         with translated():
             self.store().untag(name, tag)
+
+    def _may_write(self) -> bool:
+        """Whether this process may write to the store; the web process may not, and asks who does."""
+        return storedesk.ours(self.store().names_dir)
 
     def export(
         self, ref: str, target: Path, form: str | None = None, progress: Progress = silent,
@@ -274,6 +285,9 @@ class Images:
         users = sorted(self.users_of().get(version.ref, ()))
         if users:
             raise Conflict(f"{version.ref} is in use by {', '.join(users[:5])}{' ...' * (len(users) > 5)}")
+        if not self._may_write():
+            storedesk.ask(self._config.run_dir, "remove", ref=version.ref)
+            return version
         with translated():
             return self.store().remove(ref)
 
