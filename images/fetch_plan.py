@@ -18,6 +18,7 @@ from typing import NamedTuple
 from images.locator import PATCH, Locator
 
 WINDOW = 8 << 20  # stored bytes per window; at most three are alive: used, waiting, being fetched
+FIRST = 1 << 20  # of the first one, which is waited for; each is twice as large as the one before
 CACHE = 36 << 20  # unpacked bytes kept
 GAP = 192 << 10  # fetch and drop this much rather than ask again
 STEPS = 20_000
@@ -60,6 +61,7 @@ def plan(
     needed: set[int] = set()
     wanted = 0  # stored bytes of the window so far
     steps: list[Step] = []
+    limit = min(FIRST, window)
     for id in ids:
         number, inner, length = locator.find(id)
         load = number not in kept
@@ -72,8 +74,9 @@ def plan(
                     for base in locator.bases(number):
                         fetch[base.frame] = locator.frame(base.frame).stored
                 more = sum(size for one, size in fetch.items() if one not in needed)
-                if steps and (wanted + more > window or len(steps) >= STEPS):
+                if steps and (wanted + more > limit or len(steps) >= STEPS):
                     yield Window(ranges(needed, locator, gap), steps)
+                    limit = min(window, 2 * limit)
                     needed, steps, wanted, more = set(), [], 0, sum(fetch.values())
                 needed.update(fetch)
                 wanted += more

@@ -9,7 +9,8 @@ standard library only.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,8 @@ from images.fetch import PackSource
 from images.manifest import Entry, parse_entry
 from images.progress import Progress
 from images.sealed import SealedManifest, ids_of
+
+FEW = 4 << 20  # bytes of lines
 
 
 class Mended(NamedTuple):
@@ -80,14 +83,14 @@ def _write(
     beds = [Bed(folder, place.prefix) for place in places.values() for folder in place.aside.folders]
     seed = Seed(beds, target, standing=True)
     try:
-        _learn(seed, (*older, manifest), manifest, compare.marks)
-        lines = _marked(manifest, compare.marks)
-        missing = (id for line in lines for id in ids_of(line) if not seed.holds(id))
+        marked = Marked(manifest, compare.marks)
+        _learn(seed, (*older, manifest), marked)
+        missing = (id for line in marked for id in ids_of(line) if not seed.holds(id))
         stream = ahead(packs.stream(missing))
         writer = SeededWriter(target, packs, seed, stream, progress, manifest.header.bytes)
         writer.bytes = compare.kept_bytes
         with contextlib.closing(stream), contextlib.closing(writer):
-            for line in _marked(manifest, compare.marks):
+            for line in marked:
                 writer.add(parse_entry(line))
             writer.finish()
         return seed.reused, seed.bytes
@@ -95,19 +98,36 @@ def _write(
         seed.close()
 
 
-def _learn(seed: Seed, known: Sequence[SealedManifest], manifest: SealedManifest, marks: bytearray) -> None:
+class Marked:
+    """The lines of what is to be written. A few are held, so that the manifest need not be unpacked again."""
+
+    def __init__(self, manifest: SealedManifest, marks: bytearray) -> None:
+        self._manifest, self._marks = manifest, marks
+        self._held: list[bytes] | None = []
+        size = 0
+        for line in self._found():
+            size += len(line)
+            if size > FEW:
+                self._held = None
+                break
+            self._held.append(line)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._found() if self._held is None else iter(self._held)
+
+    def _found(self) -> Iterator[bytes]:
+        return (line for line, mark in zip(self._manifest.lines(), self._marks) if mark)  # noqa: B905 - 3.8
+
+
+def _learn(seed: Seed, known: Sequence[SealedManifest], marked: Iterable[bytes]) -> None:
     """`known`: manifests that may describe what is there."""
-    wanted = {id for line in _marked(manifest, marks) for id in ids_of(line)}
+    wanted = {id for line in marked for id in ids_of(line)}
     for one in known if wanted else ():
         seed.learn(_holders(one, wanted), wanted)
 
 
-def _marked(manifest: SealedManifest, marks: bytearray) -> Iterator[bytes]:
-    return (line for line, mark in zip(manifest.lines(), marks) if mark)  # noqa: B905 - Python 3.8
-
-
-def _holders(manifest: SealedManifest, wanted: Container[bytes]) -> Iterator[Entry]:
+def _holders(manifest: SealedManifest, wanted: AbstractSet[bytes]) -> Iterator[Entry]:
     """The files that should hold something wanted."""
     for line in manifest.lines():
-        if any(id in wanted for id in ids_of(line)):
+        if not wanted.isdisjoint(ids_of(line)):
             yield parse_entry(line)
