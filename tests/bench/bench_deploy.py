@@ -73,6 +73,7 @@ class Disk:
 
     def filled(self, work: Callable[[Path], Any]) -> tuple[float, float, Any]:
         """Mounts, works, unmounts: seconds, CPU seconds, what the work brought."""
+        os.sync()  # what was written before is no load on this run, and not in memory
         Path("/proc/sys/vm/drop_caches").write_text("3\n")
         start, spent = time.monotonic(), cpu()
         run("mount", self.device, str(self.mount))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from images.agent.inplace.compare import Compare
+from images.agent.inplace.early import Early, Nearest
 from images.agent.inplace.places import Place
 from images.agent.seed import Bed, Seed
 from images.agent.seeded_tree import SeededWriter
@@ -53,17 +54,19 @@ def mend(
     Raises StrangeGround, OSError (the disk), and what `packs` raises.
     """
     tree = Folders(target)
+    early = Early(manifest, older, packs)
     try:
         compare = Compare(manifest, tree, places, progress)
         compare.run()
         tree.forget()
         moved, found = 0, compare.kept_bytes
         if any(compare.marks):
-            moved, seeded = _write(manifest, packs, older, target, places, compare, progress)
+            moved, seeded = _write(manifest, packs, older, early, target, places, compare, progress)
             found += seeded
         for place in places.values():
             place.aside.forget()
     finally:
+        early.close()
         tree.close()
         for place in places.values():
             place.close()
@@ -74,6 +77,7 @@ def _write(
     manifest: SealedManifest,
     packs: PackSource,
     older: Sequence[SealedManifest],
+    early: Early,
     target: Path,
     places: Mapping[bytes, Place],
     compare: Compare,
@@ -84,10 +88,12 @@ def _write(
     seed = Seed(beds, target, standing=True)
     try:
         marked = Marked(manifest, compare.marks)
-        _learn(seed, (*older, manifest), marked)
-        missing = (id for line in marked for id in ids_of(line) if not seed.holds(id))
+        early.wait()
+        _learn(seed, (*older, manifest), marked, early)
+        near = Nearest(early, seed)
+        missing = (id for line in marked for id in ids_of(line) if not near.holds(id))
         stream = ahead(packs.stream(missing))
-        writer = SeededWriter(target, packs, seed, stream, progress, manifest.header.bytes)
+        writer = SeededWriter(target, packs, near, stream, progress, manifest.header.bytes)
         writer.bytes = compare.kept_bytes
         with contextlib.closing(stream), contextlib.closing(writer):
             for line in marked:
@@ -119,10 +125,12 @@ class Marked:
         return (line for line, mark in zip(self._manifest.lines(), self._marks) if mark)  # noqa: B905 - 3.8
 
 
-def _learn(seed: Seed, known: Sequence[SealedManifest], marked: Iterable[bytes]) -> None:
+def _learn(seed: Seed, known: Sequence[SealedManifest], marked: Iterable[bytes], early: Early) -> None:
     """`known`: manifests that may describe what is there."""
-    wanted = {id for line in marked for id in ids_of(line)}
-    for one in known if wanted else ():
+    wanted = {id for line in marked for id in ids_of(line) if early.get(id) is None}
+    for one in known:
+        if all(seed.holds(id) for id in wanted):
+            return
         seed.learn(_holders(one, wanted), wanted)
 
 
