@@ -195,10 +195,24 @@ def _machine(root: Path) -> str:
 
 
 def _used(root: Path, choice: Choice) -> int:
+    """About how many bytes there are to capture: what is excluded counts here as well."""
     total = 0
     for where in ("/", *(mount.where for mount in choice.entered)):
-        room = os.statvfs(_below(root, where))
-        total += (room.f_blocks - room.f_bfree) * room.f_frsize
+        place = _below(root, where)
+        if os.path.ismount(place):
+            room = os.statvfs(place)
+            total += (room.f_blocks - room.f_bfree) * room.f_frsize
+        else:  # a directory: its file system holds what is none of it
+            total += _sizes_below(place)
+    return total
+
+
+def _sizes_below(place: str) -> int:
+    total = 0
+    for folder, _, names in os.walk(place):
+        for name in names:
+            with contextlib.suppress(OSError):  # gone, or not for us: the walk that counts tells
+                total += os.lstat(os.path.join(folder, name)).st_blocks * 512  # noqa: PTH118
     return total
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import zlib
+from pathlib import Path
 
 import pytest
 
 from images import zstd
-from images.agent.capture import packing
+from images.agent.capture import cli, packing
 from images.agent.capture.excludes import DEFAULT, Excludes, swap_files
 from images.agent.capture.mounts import Mount, choose, parse_mounts
 from images.capture import wire
@@ -93,3 +95,11 @@ def test_bodies_that_are_none(body: bytes) -> None:
 def test_chunks_that_are_none(body: bytes) -> None:
     with pytest.raises(BadInput):
         wire.unpack_chunks(body)
+
+
+def test_of_a_directory_its_own_bytes_are_expected_and_not_its_file_systems(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/blob").write_bytes(os.urandom(3_000_000))
+    os.sync()  # until then some file systems have no blocks for it
+    assert 3_000_000 <= cli._used(tmp_path, choose([], [], [])) < 3_100_000
+    assert cli._used(Path("/"), choose([], [], [])) > 100 << 20, "of a whole system: its file system's"
