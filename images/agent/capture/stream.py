@@ -15,6 +15,7 @@ from images.errors import BadInput
 from images.manifest import Chunk, Entry, write_entry
 
 MANY = 10_000  # chunks in one record
+NAMES = 256 << 10  # bytes of names that wait
 LEAST = 256 << 10  # bytes that must fit for a larger file to be begun in a body
 Read = Callable[[memoryview, int], None]
 Send = Callable[[int, memoryview, bool, Callable[[], None]], None]
@@ -66,6 +67,8 @@ class Stream:
         if len(line) > wire.LIMIT - wire.HEAD.size:
             raise BadInput(f"{entry.name} has too many attributes or holes: leave it out with --exclude")
         self._record(wire.ENTRY, line)
+        if self._end - self._data > NAMES:  # the server has its work with them: not all at the end
+            self.flush()
 
     def flush(self) -> None:
         """Sends what there is."""

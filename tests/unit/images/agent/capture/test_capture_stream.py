@@ -94,3 +94,11 @@ def test_what_is_slow_is_packed_and_what_is_fast_is_not() -> None:
         assert not pace.packs
     pace.went(4 * MIB, 1.0)
     assert pace.packs
+
+
+def test_names_do_not_wait_for_the_end() -> None:
+    taken = Taken()
+    for number in range(5000):
+        taken.stream.entry(Entry(b"etc/%d" % number, "file", uid=number), b"")
+    assert len(taken.bodies) >= 1 and all(taken.names)
+    assert len(taken.records()) == 5000 and max(map(len, taken.bodies)) < 300_000
