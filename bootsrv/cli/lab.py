@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 import threading
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
@@ -43,7 +40,6 @@ def run(
     from bootsrv.lab.lab import Lab
     from bootsrv.lab.seed import plant
 
-    _end_on_signals()
     with Lab() as place:
         if store is not None:
             plant(store, place.service.data)
@@ -73,7 +69,6 @@ def demo(once: bool, firmware: str, port: int, timeout: float) -> None:
     from bootsrv.lab.lab import Lab
     from bootsrv.lab.story import Story
 
-    _end_on_signals()
     story = Story()
     with Lab() as place:
         options = main_job.DemoOptions(Firmware(firmware), port=0 if once else port, seconds=timeout)
@@ -93,16 +88,6 @@ def seed(pairs: tuple[str, ...]) -> None:
 
     split = [pair.partition("=") for pair in pairs]
     seeded_store({name: recipe for name, _, recipe in split}, click.echo)
-
-
-def _end_on_signals() -> None:
-    """A polite kill ends the lab in order, as Ctrl-C does (kill -9 is the kernel's job)."""
-
-    def end(number: int, frame: object) -> NoReturn:
-        sys.exit(128 + number)
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGHUP, end)
 
 
 def _stay() -> None:

@@ -1,15 +1,18 @@
 """`bootsrv`: the command line. Every command is one call of a verb; this file only knows where they are.
 
 Commands are imported when they are named, so that the shell's answer comes fast. Exit codes: 0 done, 1
-failed, 2 usage.
+failed, 2 usage, 130 after Ctrl-C, 143 after SIGTERM, 129 after the terminal hung up.
 """
 
 from __future__ import annotations
 
 import importlib
 import logging
+import signal
 import sys
 import traceback
+from types import FrameType
+from typing import NoReturn
 
 import click
 
@@ -96,6 +99,7 @@ def cli(ctx: click.Context, config: str | None, debug: bool) -> None:
 
 def main() -> None:
     """The entry point of the `bootsrv` program."""
+    _end_in_order()
     try:
         sys.exit(cli.main(prog_name="bootsrv", standalone_mode=False) or 0)
     except click.exceptions.Exit as ended:
@@ -112,6 +116,21 @@ def main() -> None:
     except BrokenPipeError:
         sys.stdout = None  # whoever read us has left: nothing is to be flushed
         sys.exit(1)
+
+
+def _end_in_order() -> None:
+    """A polite kill ends a command as Ctrl-C does: whatever it has begun is cleared away. `serve` takes these
+    signals over; of kill -9 the kernel and the next command take care."""
+    asked = (signal.SIGTERM, signal.SIGHUP)
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        for one in asked:  # clearing away is not to be cut short; handlers, unlike SIG_IGN, are not inherited
+            signal.signal(one, lambda *_: None)
+        sys.exit(128 + number)
+
+    for one in asked:
+        if signal.getsignal(one) is signal.SIG_DFL:  # nohup ignores SIGHUP
+            signal.signal(one, end)
 
 
 def _fail(error: Exception, code: int, text: str | None = None) -> None:

@@ -1,23 +1,23 @@
 """`image edit`: write a version out, run a command in it, publish what became of it as the next version.
 
 Law: when the command fails, or anything breaks or is killed, nothing is published and nothing stays mounted:
-mounts live in a namespace that ends with the command's process.
+mounts live in a namespace that ends with the command's process. The copy that kill -9 leaves is swept by the
+next edit.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
 
+from images.confined import confined, end
 from images.editing import room
 from images.errors import BadInput, ImageError
 from images.exporting.to_directory import export_directory
@@ -29,6 +29,7 @@ from images.sealed import SealedManifest
 from images.spool import Spool
 from images.store import ImageStore
 from images.versions import Version
+from images.workplace import workplace
 
 _LOOKED_UP = ("os_release", "kernels", "architecture", "warnings")  # facts that the new tree tells itself
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -41,7 +42,7 @@ def edit_image(
     command: Sequence[str],
     comment: str = "",
     progress: Progress = silent,
-    folder: Path = Path("/var/tmp"),  # noqa: S108 - large, and private to us by mkdtemp
+    folder: Path = Path("/var/tmp"),  # noqa: S108 - large, and private to us (workplace.py)
 ) -> Version | None:
     """Run `command` (an interactive shell when empty) in a copy of `ref` and publish it as the next version.
 
@@ -77,8 +78,7 @@ def change_image(
     version = store.resolve(ref)
     if version.kind != "tree":
         raise BadInput(f"{version.ref} is a {version.kind} image: only images of files can be edited")
-    home = Path(tempfile.mkdtemp(prefix="bootsrv-edit-", dir=folder))
-    try:
+    with workplace("edit", folder) as home:
         root = home / "root"
         export_directory(store, version.id, root, progress)
         change(home, root, version)
@@ -88,8 +88,6 @@ def change_image(
             if _same(store.manifest(version.id), intake.tree):
                 return None
             return intake.publish(version.name, comment, facts, version.id)
-    finally:
-        shutil.rmtree(home)
 
 
 def _run(home: Path, root: Path, name: str, command: Sequence[str]) -> int:
@@ -97,9 +95,13 @@ def _run(home: Path, root: Path, name: str, command: Sequence[str]) -> int:
     spec = home / "spec.json"
     row = {"host": name, "command": list(command), "environment": _environment(bool(command))}
     spec.write_text(json.dumps(row), "utf-8")
-    words = ["setpriv", "--pdeathsig", "KILL", "--", "unshare", "--mount", "--pid", "--uts", "--ipc"]
-    words += ["--fork", "--kill-child=KILL", "--", sys.executable, "-I", str(room.__file__)]
-    return subprocess.run([*words, str(spec), str(root)]).returncode
+    words = [sys.executable, "-I", str(room.__file__), str(spec), str(root)]
+    process = subprocess.Popen(confined(words, "--uts", "--ipc"))
+    try:
+        return process.wait()
+    except BaseException:  # before the tree is removed nothing may work in it any more
+        end(process)
+        raise
 
 
 def _ended(status: int) -> str:

@@ -22,6 +22,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from images.confined import confined, end
 from images.errors import BadInput, ImageError
 from images.importing import recipe_hook
 from images.importing.from_tar import TarReader
@@ -32,6 +33,7 @@ from images.mirror import KEYRING, host_mirrors, signed_suites, sources
 from images.progress import Progress, silent
 from images.store import ImageStore
 from images.versions import Version
+from images.workplace import workplace
 
 # What mmdebstrap itself says; lines that begin with a path are those of package scripts.
 _STEP = re.compile(r"I: (?!/)(.*?)(?:\.\.\.)?\s*\Z")
@@ -60,8 +62,9 @@ def import_recipe(
     if not signed_suites([wanted.suite]):
         raise BadInput(f"this host has no key for {wanted.suite}; update debian-archive-keyring")
     facts = {"recipe": wanted.name, "suite": wanted.suite, "kernel_args": wanted.kernel_args, **(meta or {})}
-    with tempfile.TemporaryDirectory(prefix="bootsrv-recipe-") as folder, Intake(store, progress) as intake:
-        with _Build(command(wanted, Path(folder)), intake) as build:
+    with workplace("recipe", Path(tempfile.gettempdir())) as folder, Intake(store, progress) as intake:
+        folder.chmod(0o711)  # apt's own user works in a root below it
+        with _Build(command(wanted, folder), folder, intake) as build:
             TarReader(intake).read(Peeked(build.output), f"the root of recipe {wanted.name}")
         return intake.publish(name, comment or wanted.description, facts)
 
@@ -70,6 +73,7 @@ def command(recipe: Recipe, folder: Path) -> list[str]:
     """mmdebstrap's argument list; the hook's instructions are written into `folder`."""
     spec, hook = folder / "spec.json", folder / "hook"
     files = {where: asdict(file) for where, file in recipe.files.items()}
+    spec.touch(0o600)
     spec.write_text(json.dumps({"files": files, "run": recipe.run}), "utf-8")
     # mmdebstrap runs a hook without a shell when it is an executable file; it gets the root as its argument.
     words = [sys.executable, str(Path(recipe_hook.__file__)), str(spec)]
@@ -87,17 +91,18 @@ def command(recipe: Recipe, folder: Path) -> list[str]:
 class _Build:
     """mmdebstrap at work: its output, and its own words kept and turned into progress."""
 
-    def __init__(self, arguments: list[str], intake: Intake) -> None:
+    def __init__(self, arguments: list[str], folder: Path, intake: Intake) -> None:
         self._arguments = arguments
+        self._folder = folder
         self._intake = intake
         self._said: deque[str] = deque(maxlen=40)
 
     def __enter__(self) -> _Build:
-        # Should this process be killed, mmdebstrap is told to end, then it unmounts and removes what it made.
-        # Its own session, because when it is told so it hangs up on its whole process group.
-        arguments = ["setpriv", "--pdeathsig", "TERM", "--", *self._arguments]
+        # Its own session, because when its output fails mmdebstrap hangs up on its whole process group. Asked
+        # to end it would go on for minutes, so it is killed: its mounts end with it, its root is our own.
+        arguments = confined(self._arguments, "--mount-proc")
         pipe = subprocess.PIPE
-        environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+        environment = {**os.environ, "LC_ALL": "C.UTF-8", "TMPDIR": str(self._folder)}
         self._process = subprocess.Popen(
             arguments,
             stdout=pipe,
@@ -115,7 +120,7 @@ class _Build:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         """Raises ImageError when mmdebstrap failed, whatever reading its broken output had raised before."""
         if kind is not None and not issubclass(kind, BadInput):
-            self._process.terminate()
+            end(self._process)
         self.output.close()
         status = self._process.wait()
         self._listener.join()

@@ -7,7 +7,6 @@ import os
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -163,33 +162,3 @@ def test_a_build_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "files and commands of the recipe" in steps and not [step for step in steps if "/tmp" in step]
     assert not [step for step in steps if "symlink" in step]
     assert "installing" in steps and version.meta["kernels"] == ["6"]
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="building needs root")
-def test_a_killed_import_takes_its_builder_along(tmp_path: Path) -> None:
-    """And a builder that hangs up on its process group, as mmdebstrap does, leaves its caller alone."""
-    builder = (
-        "import os, pathlib, time\n"
-        "pathlib.Path(os.environ['PID']).write_text(str(os.getpid())); time.sleep(60)"
-    )
-    importer = (
-        "import shutil, sys; from pathlib import Path; from images.importing import recipe_build as b\n"
-        f"b.command = lambda *_: [sys.executable, '-c', {builder!r}]\n"
-        "b.signed_suites = lambda suites: suites; shutil.which = lambda tool: tool\n"
-        "from images.store import ImageStore\n"
-        "b.import_recipe(ImageStore.open(Path(sys.argv[1])), 'a', 'debian-12-vm')\n"
-    )
-    note = tmp_path / "pid"
-    environment = {**os.environ, "PID": str(note), "TMPDIR": str(tmp_path)}
-    process = subprocess.Popen([sys.executable, "-c", importer, str(tmp_path / "store")], env=environment)
-    deadline = time.monotonic() + 30
-    while not (note.exists() and note.read_text()):
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.05)
-    pid = int(note.read_text())
-    assert os.getsid(pid) != os.getsid(process.pid)
-    process.kill()
-    process.wait()
-    while Path(f"/proc/{pid}").exists() and Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
