@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from images.errors import BadInput
 from images.layout import RAID_DISKS, Layout, Partition
+from images.layout_mounts import check_mount
 
 
 def check_whole(layout: Layout) -> None:
@@ -16,7 +17,11 @@ def check_whole(layout: Layout) -> None:
     _check_roles(layout)
     _check_disks(layout)
     for number, partition in enumerate(layout.partitions, 1):
-        _check_partition(f"layout: partition {number} ({partition.role})", partition)
+        where = f"layout: partition {number} ({partition.role})"
+        _check_partition(where, partition)
+        check_mount(where, partition)
+    for volume in layout.volumes:
+        check_mount(f"layout: volume {volume.name} ({volume.partition.role})", volume.partition)
     _check_groups(layout)
     _check_boot(layout)
     _check_keep(layout)
