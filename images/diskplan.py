@@ -12,17 +12,15 @@ from collections.abc import Sequence
 from images.errors import BadInput
 from images.layout import (
     ALIGN,
-    BTRFS_MINIMUM,
     GIB,
     GPT_TAIL,
     LINUX_RAID,
-    MINIMUM,
     TYPE_GUID,
-    XFS_MINIMUM,
     DiskPlan,
     Extent,
     Layout,
     Partition,
+    least_bytes,
 )
 from images.sizes import human
 
@@ -66,7 +64,7 @@ def plan(
 def _least(wanted: list[tuple[Partition, int | None]], need_root: int) -> int:
     """Bytes that these partitions take at least; one that grows counts with its floor."""
     floors = (
-        need_root if p.role == "root" else max(_floor(p), p.least) for p, size in wanted if size is None
+        need_root if p.role == "root" else max(least_bytes(p), p.least) for p, size in wanted if size is None
     )
     return sum(size for _, size in wanted if size is not None) + sum(floors)
 
@@ -76,7 +74,7 @@ def root_minimum(layout: Layout, root_bytes: int) -> int:
     root = layout.root
     if root.least:  # decided already: one of an array's members
         return root.least
-    return _round_up(max(with_overhead(root_bytes), _floor(root)))
+    return _round_up(max(with_overhead(root_bytes), least_bytes(root)))
 
 
 def with_overhead(root_bytes: int) -> int:
@@ -89,7 +87,7 @@ def smallest_disk(layout: Layout, root_bytes: int) -> int:
     fixed = sum(_round_up(p.size.fixed) for p in layout.partitions if p.size.fixed and not p.optional)
     share = sum(p.size.percent for p in layout.partitions if not p.optional)
     grows = sum(
-        root_minimum(layout, root_bytes) if p.role == "root" else max(_floor(p), p.least)
+        root_minimum(layout, root_bytes) if p.role == "root" else max(least_bytes(p), p.least)
         for p in layout.partitions
         if p.size.grow
     )
@@ -109,16 +107,12 @@ def _sizes(layout: Layout, disk_bytes: int, optional: bool) -> list[tuple[Partit
         if p.optional and disk_bytes < SMALL_DISK:
             size = min(size, disk_bytes // 16)
         size = _round_up(size) if p.size.fixed else size // ALIGN * ALIGN
-        if size < _floor(p):
+        if size < least_bytes(p):
             raise BadInput(
-                f"the {p.role} partition is too small: {human(size)}, the least is {human(_floor(p))}"
+                f"the {p.role} partition is too small: {human(size)}, the least is {human(least_bytes(p))}"
             )
         rows.append((p, size))
     return rows
-
-
-def _floor(p: Partition) -> int:
-    return max(MINIMUM[p.role], {"xfs": XFS_MINIMUM, "btrfs": BTRFS_MINIMUM}.get(p.fs, 0))
 
 
 def _round_up(n: int) -> int:

@@ -145,6 +145,11 @@ class DiskPlan:
         return next((e for e in self.extents if e.partition.role == role), None)
 
 
+def least_bytes(p: Partition) -> int:
+    """What its role and its file system need at least."""
+    return max(MINIMUM[p.role], {"xfs": XFS_MINIMUM, "btrfs": BTRFS_MINIMUM}.get(p.fs, 0))
+
+
 def format_size(n: int) -> str:
     """Exact where it can be ("512M"), for parse_size to read back."""
     for unit, width in (("T", 1024 * GIB), ("G", GIB), ("M", MIB), ("K", 1024)):

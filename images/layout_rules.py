@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from images.errors import BadInput
 from images.layout import RAID_DISKS, Layout, Partition
+from images.layout_limits import check_limits
 from images.layout_mounts import check_mount
 
 
@@ -22,6 +23,7 @@ def check_whole(layout: Layout) -> None:
         check_mount(where, partition)
     for volume in layout.volumes:
         check_mount(f"layout: volume {volume.name} ({volume.partition.role})", volume.partition)
+    check_limits(layout)
     _check_groups(layout)
     _check_boot(layout)
     _check_keep(layout)

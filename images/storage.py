@@ -15,15 +15,13 @@ from images.disk_choice import choose_disk, match_disks
 from images.diskplan import partition_path, plan, smallest_disk, with_overhead
 from images.errors import BadInput
 from images.layout import (
-    BTRFS_MINIMUM,
     MIB,
-    MINIMUM,
-    XFS_MINIMUM,
     DiskPlan,
     Extent,
     Layout,
     Partition,
     Volume,
+    least_bytes,
 )
 from images.sizes import human
 
@@ -164,9 +162,9 @@ def _least(layout: Layout, p: Partition, root_bytes: int) -> int:
         total = sum(_volume_least(v, root_bytes) for v in layout.volumes if v.vg == p.vg)
         need = -(-total // count) + PV_HEAD + PHYSICAL_EXTENT
     elif p.role == "root" and (p.raid is not None or p.luks):
-        need = max(with_overhead(root_bytes), _floor(p))
+        need = max(with_overhead(root_bytes), least_bytes(p))
     elif p.raid is not None or p.luks:
-        need = _floor(p)
+        need = least_bytes(p)
     else:
         return 0
     need += LUKS_HEAD if p.luks else 0
@@ -177,7 +175,7 @@ def _least(layout: Layout, p: Partition, root_bytes: int) -> int:
 
 def _volume_least(volume: Volume, root_bytes: int) -> int:
     p = volume.partition
-    least = max(with_overhead(root_bytes), _floor(p)) if p.role == "root" else _floor(p)
+    least = max(with_overhead(root_bytes), least_bytes(p)) if p.role == "root" else least_bytes(p)
     if p.size.fixed:
         if p.size.fixed < least:
             raise BadInput(
@@ -186,10 +184,6 @@ def _volume_least(volume: Volume, root_bytes: int) -> int:
             )
         least = p.size.fixed
     return -(-least // PHYSICAL_EXTENT) * PHYSICAL_EXTENT
-
-
-def _floor(p: Partition) -> int:
-    return max(MINIMUM[p.role], {"xfs": XFS_MINIMUM, "btrfs": BTRFS_MINIMUM}.get(p.fs, 0))
 
 
 def _data_disks(level: int, disks: int) -> int:

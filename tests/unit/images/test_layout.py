@@ -51,7 +51,7 @@ def test_smallest_disk_is_exactly_the_least_that_plans(image, fs):
 
 
 def test_xfs_root_has_a_floor():
-    layout = parse_layout({"partitions": [{"role": "bios"}, {"role": "root", "fs": "xfs", "size": "200M"}]})
+    layout = parse_layout({"partitions": [{"role": "bios"}, {"role": "root", "fs": "xfs", "size": "2%"}]})
     with pytest.raises(BadInput, match="root partition is too small"):
         plan(layout, 8 * GIB)
 
