@@ -46,7 +46,6 @@ FORMATS: dict[str, Callable[[ImageStore, str, Path, Progress], Written]] = {
 }
 _SUFFIXES = {".tar": "tar", ".squashfs": "squashfs", ".sqfs": "squashfs", ".raw": "raw", ".img": "raw"}
 _SUFFIXES |= {".qcow2": "qcow2", ".oci": "oci", **dict.fromkeys(PACKERS, "tar")}
-_NOT_OURS = (".vmdk", ".vdi", ".vhd", ".vhdx", ".iso", ".zip", ".cpio", ".bz2", ".lz4", ".lzma", ".7z")
 
 
 def export_image(
@@ -66,10 +65,21 @@ def export_image(
 
 
 def form_of(target: Path, form: str | None = None) -> str:
-    """The form that `target` gets: `form`, or what its name says. Raises BadInput when that is none."""
-    chosen = form or _SUFFIXES.get(target.suffix, "directory")
-    if form is None and target.suffix in _NOT_OURS:  # a directory of that name would surprise everybody
-        chosen = target.suffix
-    if chosen not in FORMATS:
-        raise BadInput(f"{chosen!r} is no form of export; there are {', '.join(FORMATS)}")
+    """The form that `target` gets: `form`, or what its name's ending says, in capitals too; without one a
+    directory. Raises BadInput for another ending: a directory of that name would surprise everybody."""
+    known = ", ".join(FORMATS)
+    if form is not None:
+        if form not in FORMATS:
+            raise BadInput(f"{form!r} is no form of export; there are {known}")
+        return form
+    if target.name in ("-", ""):
+        raise BadInput(f"{target} is no file or directory that an export could become; name one")
+    if not target.suffix:
+        return "directory"
+    chosen = _SUFFIXES.get(target.suffix.lower())
+    if chosen is None:
+        raise BadInput(
+            f"{target.suffix!r} is no form of export; there are {known}: the name's ending says which, "
+            "or --format does (--format directory for a directory of that name)"
+        )
     return chosen

@@ -36,7 +36,7 @@ PACKERS: dict[str, Callable[[BinaryIO], BinaryIO]] = {
 @contextmanager
 def packed(file: BinaryIO, name: str) -> Iterator[BinaryIO]:
     """Where to write an archive that shall be called `name`; whole in `file` once this is left."""
-    packer = PACKERS.get(Path(name).suffix)
+    packer = PACKERS.get(Path(name).suffix.lower())
     if packer is None:
         yield file
         return

@@ -13,7 +13,7 @@ from nastytree import build, snapshot
 
 from images.editing.edit import edit_image
 from images.errors import BadInput, ImageConflict, ImageError, ImageNotFound
-from images.exporting.formats import FORMATS, export_image
+from images.exporting.formats import FORMATS, export_image, form_of
 from images.exporting.to_directory import export_directory
 from images.importing.auto import import_image
 from images.importing.from_directory import import_directory
@@ -64,7 +64,7 @@ def test_tar_keeps_holes(store: ImageStore, tmp_path: Path) -> None:
     assert wanted[b"sparse"].extents and wanted == got
 
 
-@pytest.mark.parametrize("ending", ["tar.gz", "tgz", "tar.zst", "tar.xz"])
+@pytest.mark.parametrize("ending", ["tar.gz", "tgz", "tar.zst", "tar.xz", "TAR.GZ"])
 def test_tar_is_packed_as_its_name_says(store: ImageStore, tmp_path: Path, ending: str) -> None:
     wanted, got = round_trip(store, tmp_path, f"out.{ending}")
     del wanted[b"dev/socket"]
@@ -72,6 +72,31 @@ def test_tar_is_packed_as_its_name_says(store: ImageStore, tmp_path: Path, endin
     listed = subprocess.run(["tar", "-tf", str(tmp_path / f"out.{ending}")], check=True, capture_output=True)
     assert b"./etc/hostname" in listed.stdout or b"etc/hostname" in listed.stdout
     assert (tmp_path / f"out.{ending}").read_bytes()[:2] in (b"\x1f\x8b", b"\x28\xb5", b"\xfd7")
+
+
+@pytest.mark.parametrize("name", ["x.foo", "x.cpio", "image-1.2", "-", "."])
+def test_an_ending_that_says_nothing_is_refused(store: ImageStore, tmp_path: Path, name: str) -> None:
+    target = Path(name) if name in ("-", ".") else tmp_path / name
+    with pytest.raises(BadInput, match=r"no form of export; there are directory, tar|no file or directory"):
+        export_image(store, "nasty", target)
+    assert name == "." or not target.exists()
+
+
+def test_a_directory_of_such_a_name_when_it_is_said(store: ImageStore, tmp_path: Path) -> None:
+    assert export_image(store, "nasty", tmp_path / "image-1.2", "directory")[0] == "directory"
+    assert (tmp_path / "image-1.2/etc").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("x.TAR", "tar"), ("x.Tgz", "tar"), ("x.SquashFS", "squashfs"), ("x.IMG", "raw"),
+        ("x.QCOW2", "qcow2"), ("x.OCI", "oci"), ("plain", "directory"), (".hidden", "directory"),
+        ("a.b/plain", "directory"),
+    ],
+)  # fmt: skip
+def test_endings(name: str, form: str) -> None:
+    assert form_of(Path(name)) == form
 
 
 def test_gnu_tar_reads_the_holes(store: ImageStore, tmp_path: Path) -> None:
