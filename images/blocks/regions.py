@@ -6,6 +6,8 @@ hole may be left as it is on the target; everywhere else it stands for zeros.
 
     meta["disk"] = {"size", "sector", "physical", "table", "partitions": [...], "free": [[start, end], ...]}
 
+and "missing": bytes behind the end that the table or a file system says should be there, if any.
+
 Python 3.8, standard library only. Pure.
 """
 
@@ -34,12 +36,22 @@ def region(offset: int, size: int, ranges: Iterable[tuple[int, int]]) -> Entry:
 
 
 def doubts(shape: Mapping[str, Any]) -> list[str]:
-    """What a person should know of partitions whose map could not be believed."""
-    return [
+    """What a person should know: of a disk that was cut off, of partitions whose map was not believed."""
+    cut = [cut_off(shape)] if "missing" in shape else []
+    return cut + [
         f"partition {row['number']} ({row['fs']}): {row['why']}; every block that is not zero was kept"
         for row in shape["partitions"]
         if "why" in row
     ]
+
+
+def cut_off(shape: Mapping[str, Any]) -> str:
+    """What is to be said of a disk on which more bytes are described than it has."""
+    missing, size = shape["missing"], shape["size"]
+    return (
+        f"the disk is cut off: {missing / (1 << 20):.1f} MiB are missing behind its {size >> 20} MiB, by its"
+        f" partition table or a file system on it"
+    )
 
 
 def shape_of(header: Header) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ from images.blocks.device import Device
 from images.blocks.table import Part, Table, read_table
 from images.errors import BadInput
 
+_SPANS = (used_xfs.span, used_ntfs.span, used_fat.span, used_ext.span, used_btrfs.span)
 _MAPS = (used_xfs.used, used_ntfs.used, used_fat.used, used_ext.used, used_btrfs.used)
 _LEAST = 68 << 10  # where the last of their superblocks ends
 _PIECE, _BLOCK = 1 << 20, 4096
@@ -45,10 +46,11 @@ def survey(device: Device) -> Survey:
     table = Table("none", device.sector, []) if known else read_table(device.read, device.size, device.sector)
     parts: list[dict[str, Any]] = []
     areas: list[Area] = []
-    place = 0
+    place, wanted = 0, max(table.end, _span(device, 0, device.size))
     stretches: list[tuple[int, int, Part | None]] = [(one.start, one.size, one) for one in table.parts]
     for start, size, part in stretches or [(0, device.size, None)]:
         found = whole if part is None else _look(device, start, size)
+        wanted = max(wanted, start + _span(device, start, size))
         row: dict[str, Any] = dict(part._asdict()) if part else {"number": 0, "start": 0, "size": size}
         row.update(fs=found.fs if found else "", map=bool(found and found.ranges is not None))
         if found and found.why:
@@ -67,7 +69,16 @@ def survey(device: Device) -> Survey:
         "size": device.size, "sector": table.sector, "physical": device.physical, "table": table.kind,
         "partitions": parts, "free": free,
     }  # fmt: skip
+    if wanted > device.size:
+        shape["missing"] = wanted - device.size
     return Survey(areas, shape)
+
+
+def _span(device: Device, start: int, size: int) -> int:
+    """The bytes that a file system there says it has, be they there or not."""
+    if size < _LEAST:
+        return 0
+    return max(span(lambda offset, length: device.read(start + offset, length)) for span in _SPANS)
 
 
 def _look(device: Device, start: int, size: int) -> Map | None:

@@ -31,11 +31,14 @@ class Part(NamedTuple):
 
 
 class Table(NamedTuple):
-    """The partitions by place; `kind` is gpt, mbr or none, `sector` what the table counts in."""
+    """The partitions by place; `kind` is gpt, mbr or none, `sector` what the table counts in. `end`: where
+    the table says that its disk ends, in bytes; partitions behind the end that it has are not in `parts`.
+    """
 
     kind: str
     sector: int
     parts: list[Part]
+    end: int = 0
 
 
 def read_table(read: Read, size: int, sector: int) -> Table:
@@ -44,14 +47,21 @@ def read_table(read: Read, size: int, sector: int) -> Table:
         if size < 34 * unit:
             continue
         for place in (unit, (size // unit - 1) * unit):
-            entries = _gpt_entries(read, read(place, unit), unit, size)
+            raw = read(place, unit)
+            entries = _gpt_entries(read, raw, unit, size)
             if entries is not None:
-                return Table("gpt", unit, sorted(entries, key=lambda part: part.start))
+                copy = GPT_HEAD.unpack_from(raw)[6] + 1  # of a disk that has grown it is not at the end
+                end = max([copy * unit, *(part.start + part.size for part in entries)])
+                return Table("gpt", unit, _inside(entries, size), end)
     if size >= 512 and read(510, 2) == b"\x55\xaa":
-        parts = list(_mbr(read, size, sector))
-        if parts:
-            return Table("mbr", sector, sorted(parts, key=lambda part: part.start))
+        parts, end = list(_mbr(read, size, sector)), _mbr_end(read(0, 512), sector)
+        if parts or end > size:
+            return Table("mbr", sector, sorted(parts, key=lambda part: part.start), end)
     return Table("none", sector, [])
+
+
+def _inside(parts: list[Part], size: int) -> list[Part]:
+    return sorted((part for part in parts if part.start + part.size <= size), key=lambda part: part.start)
 
 
 def gpt_sound(raw: bytes) -> bool:
@@ -77,7 +87,7 @@ def _gpt_entries(read: Read, raw: bytes, unit: int, size: int) -> list[Part] | N
     for number in range(count):
         row = table[number * width : number * width + 128]
         first, last = struct.unpack_from("<QQ", row, 32)
-        if row[:16] == bytes(16) or last < first or (last + 1) * unit > size:
+        if row[:16] == bytes(16) or last < first:
             continue
         name = row[56:128].decode("utf-16-le", "replace").partition("\0")[0]
         found.append(Part(number + 1, first * unit, (last + 1 - first) * unit, guid(row[:16]), name))
@@ -96,6 +106,14 @@ def _mbr(read: Read, size: int, sector: int) -> Iterator[Part]:
             yield from _logical(read, size, sector, start)
         elif kind and kind != _PROTECTIVE and count and (start + count) * sector <= size:
             yield Part(number, start * sector, count * sector, f"{kind:02x}")
+
+
+def _mbr_end(raw: bytes, sector: int) -> int:
+    """Where the last partition ends; 0 when this may as well be some program with the same mark."""
+    if any(raw[at] not in (0, 0x80) for at in range(446, 510, 16)):
+        return 0
+    rows = [(start, count) for kind, start, count in _rows(raw) if kind not in (0, _PROTECTIVE) and count]
+    return max([(start + count) * sector for start, count in rows if start] or [0])
 
 
 def _logical(read: Read, size: int, sector: int, base: int) -> Iterator[Part]:

@@ -46,6 +46,12 @@ def used(read: Read) -> Map | None:
     return Map("btrfs", size, merged(ranges, size))
 
 
+def span(read: Read) -> int:
+    """The bytes of this device that a btrfs says it has; 0: it is none."""
+    raw = read(_SUPER, 4096)
+    return int(struct.unpack_from("<Q", raw, 209)[0]) if raw[64:72] == b"_BHRfS_M" else 0
+
+
 class _Trees:
     def __init__(self, read: Read, node: int) -> None:
         self._read = read

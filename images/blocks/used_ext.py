@@ -16,6 +16,7 @@ from images.blocks.bits import Map, Read, merged, runs
 _RECOVER, _JOURNAL_DEV, _META_BG, _64BIT = 0x4, 0x8, 0x10, 0x80
 _SPARSE_SUPER, _SPARSE_SUPER2 = 0x1, 0x200  # read-only compatible, compatible
 _BLOCK_UNINIT = 2
+_LARGEST = 6  # blocks of 64 KiB, as a power of two of KiB; the magic number alone is two bytes
 
 
 class _Super(NamedTuple):
@@ -50,6 +51,15 @@ def used(read: Read) -> Map | None:
     if sb.incompat & _RECOVER:
         return Map("ext4", size, None, "it was not unmounted: its journal waits to be replayed")
     return Map("ext4" if sb.incompat & 0x40 else "ext2", size, merged(_ranges(sb, read), size))
+
+
+def span(read: Read) -> int:
+    """The bytes that an ext file system says it has; 0: it is none."""
+    raw = read(1024, 1024)
+    if raw[56:58] != b"\x53\xef" or struct.unpack_from("<I", raw, 24)[0] > _LARGEST:
+        return 0
+    sb = _super(raw)
+    return sb.blocks * sb.block
 
 
 def _super(raw: bytes) -> _Super:

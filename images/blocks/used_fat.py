@@ -20,15 +20,9 @@ _STEP = 12 << 18  # bytes of table; a multiple of three (FAT12) and of four
 
 def used(read: Read) -> Map | None:
     """The map, or None when this is no FAT file system."""
-    raw = read(0, 512)
-    sector, per_cluster, reserved, tables, root = struct.unpack_from("<HBHBH", raw, 11)
-    total = struct.unpack_from("<H", raw, 19)[0] or struct.unpack_from("<I", raw, 32)[0]
-    table = struct.unpack_from("<H", raw, 22)[0] or struct.unpack_from("<I", raw, 36)[0]
-    plausible = raw[510:512] == b"\x55\xaa" and raw[0] in (0xEB, 0xE9) and sector in (512, 1024, 2048, 4096)
-    if not plausible or not per_cluster or per_cluster & (per_cluster - 1) or tables not in (1, 2):
+    if not span(read):
         return None
-    if raw[3:11] in (b"NTFS    ", b"EXFAT   ") or not (reserved and total and table):
-        return None
+    sector, per_cluster, reserved, tables, root, total, table = _head(read(0, 512))
     data = reserved + tables * table + -(-root * 32 // sector)  # sectors before the first cluster
     count = (total - data) // per_cluster
     if count < 1 or total < data:
@@ -39,6 +33,27 @@ def used(read: Read) -> Map | None:
     for first, length in _runs(_entries(read, reserved * sector, table * sector, bits, count), bits):
         ranges.append((data * sector + first * cluster, length * cluster))
     return Map("vfat", total * sector, merged(ranges, total * sector))
+
+
+def span(read: Read) -> int:
+    """The bytes that a FAT file system says it has; 0: it is none."""
+    raw = read(0, 512)
+    sector, per_cluster, reserved, tables, _, total, table = _head(raw)
+    plausible = raw[510:512] == b"\x55\xaa" and raw[0] in (0xEB, 0xE9) and sector in (512, 1024, 2048, 4096)
+    if not plausible or not per_cluster or per_cluster & (per_cluster - 1) or tables not in (1, 2):
+        return 0
+    if raw[3:11] in (b"NTFS    ", b"EXFAT   ") or not (reserved and total and table):
+        return 0
+    return total * sector
+
+
+def _head(raw: bytes) -> tuple[int, ...]:
+    """Bytes of a sector, sectors of a cluster, reserved ones, tables, entries of the root, all sectors, those
+    of a table.
+    """
+    total = struct.unpack_from("<H", raw, 19)[0] or struct.unpack_from("<I", raw, 32)[0]
+    table = struct.unpack_from("<H", raw, 22)[0] or struct.unpack_from("<I", raw, 36)[0]
+    return (*struct.unpack_from("<HBHBH", raw, 11), total, table)
 
 
 def _entries(read: Read, offset: int, length: int, bits: int, count: int) -> Iterator[int]:

@@ -45,6 +45,13 @@ def used(read: Read) -> Map | None:
     return Map("ntfs", size, merged(ranges, size))
 
 
+def span(read: Read) -> int:
+    """The bytes that an NTFS says it has, without the copy of its boot sector; 0: it is none."""
+    raw = read(0, 512)
+    sectors = struct.unpack_from("<Q", raw, 40)[0]
+    return int(struct.unpack_from("<H", raw, 11)[0] * sectors) if raw[3:11] == b"NTFS    " else 0
+
+
 def _fixed(raw: bytes, sector: int) -> bytes:
     """A record with the last two bytes of each sector put back (the update sequence)."""
     if raw[:4] != b"FILE":

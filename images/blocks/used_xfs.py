@@ -52,6 +52,13 @@ def used(read: Read) -> Map | None:
     return Map("xfs", size, merged(_ranges(sb, read), size))
 
 
+def span(read: Read) -> int:
+    """The bytes that an XFS says it has; 0: it is none."""
+    raw = read(0, 512)
+    block, blocks = struct.unpack_from(">IQ", raw, 4)
+    return int(block * blocks) if raw[:4] == b"XFSB" else 0
+
+
 def _ranges(sb: _Super, read: Read) -> Iterator[tuple[int, int]]:
     for group in range(sb.groups):
         begin = group * sb.group_blocks

@@ -19,6 +19,7 @@ from images.blocks.device import Device, FileDevice
 from images.blocks.survey import kept, survey
 from images.errors import BadInput
 from images.importing.nbd import NbdDevice, describe
+from images.importing.virtual_check import check_whole
 from images.manifest import Entry
 from images.progress import Progress, silent
 from images.session import Session
@@ -46,7 +47,7 @@ def looks_like_disk(source: Path, start: bytes) -> bool:
         return False
     with closing(FileDevice(source)) as device:
         shape = survey(device).shape
-    return bool(shape["table"] != "none" or shape["partitions"][0]["fs"])
+    return bool("missing" in shape or shape["table"] != "none" or shape["partitions"][0]["fs"])
 
 
 def import_disk(
@@ -69,6 +70,7 @@ def import_disk(
             return import_device(store, name, device, comment, meta, progress)
     if describe(source) != kind:
         raise BadInput(f"{source} says it is {kind}, but qemu reads it as something else")
+    check_whole(source, kind)
     with NbdDevice(source, kind) as virtual:
         return import_device(store, name, virtual, comment, meta, progress)
 
@@ -93,6 +95,12 @@ def import_device(
 ) -> Version:
     """The same for anything that has blocks."""
     found = survey(device)
+    if "missing" in found.shape:
+        whole = device.size + found.shape["missing"]
+        raise BadInput(
+            f"{regions.cut_off(found.shape)}; copy it again. What can be had no more is made zeros by making"
+            f" the file {whole} bytes long (truncate, qemu-img resize)"
+        )
     facts = {regions.KIND: found.shape, **(meta or {})}
     warnings = regions.doubts(found.shape)
     if warnings:
