@@ -29,6 +29,8 @@ class Pace:
 
     @property
     def packs(self) -> bool:
-        """Whether the next body is worth packing."""
+        """Whether the next body is worth packing. It is as long as nothing is known: over a very slow way one
+        that is not packed would take minutes.
+        """
         rates = tuple(self._rates)
-        return bool(rates) and max(rates) < FAST
+        return not rates or max(rates) < FAST
