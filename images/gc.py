@@ -22,6 +22,7 @@ from images.locator import Locator
 from images.marks import marked
 from images.pack import SUFFIX, read_trailer
 from images.progress import Progress
+from images.rebuild import refuse_lost
 from images.rewriting import rewrite
 from images.shelf import Shelf
 
@@ -42,8 +43,11 @@ class GcReport(NamedTuple):
 
 
 def collect(store: Shelf, progress: Progress, grace: float) -> GcReport:
-    """See ImageStore.gc. Raises what reading a manifest raises: with one unreadable, nothing is deleted."""
+    """See ImageStore.gc. Raises what reading a manifest raises: with one unreadable, or with a name's
+    catalogue lost, nothing is deleted.
+    """
     with locked(store.lock):
+        refuse_lost(store)
         live = _live(store, progress)
         index = store.open_index()
         try:

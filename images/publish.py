@@ -1,6 +1,7 @@
 """The last step of every import: number it, write and sign its manifest, write its locator, name it.
 
-Law: in that order, each durable before the next; the catalogue's rename is the moment the version exists.
+Law: in that order, each durable before the next; the catalogue's rename is the moment the version exists. Of
+a new name an empty catalogue comes first (rebuild.py says why).
 All of it happens under the store's lock, so that two publishers take turns and gc never looks half-way.
 """
 
@@ -28,6 +29,7 @@ from images.locator import Locator
 from images.locator_writer import build
 from images.manifest import Header, write_header
 from images.marks import marked
+from images.rebuild import refuse_lost
 from images.sealed import MAGIC, PREFIX
 from images.shelf import Shelf
 from images.spool import Spool
@@ -55,6 +57,7 @@ def publish(
             try:
                 book = catalogue.load(store.names_dir, name)
             except ImageNotFound:
+                refuse_lost(store, name)
                 book = catalogue.Catalogue(name)
             last = book.latest()
             if parent is None and last is not None:
@@ -66,6 +69,8 @@ def publish(
             temp, id = _seal(store, header, cast("BinaryIO", text))
             try:
                 data, stored = build(id, ids, index)
+                if book.next == 1:  # a manifest of a name without catalogue means that one was lost
+                    catalogue.save(store.names_dir, store.temp, book)
                 publish_file(temp, store.manifests / id)
             except BaseException:
                 temp.unlink(missing_ok=True)

@@ -95,6 +95,11 @@ def open_sealed(path: Path, public: bytes | None, id: str | None = None) -> Seal
     return SealedManifest(path, digest.hex(), header)
 
 
+def told_header(path: Path) -> Header:
+    """What a manifest says it is, with nothing of it checked. Raises BadInput, OSError."""
+    return read_header(next(split_lines(_text(path)), b""))
+
+
 def _first_line(pieces: Iterable[bytes], hasher: hashlib._Hash) -> bytes:
     """The first line, after having fed all pieces to `hasher`."""
     line, found = b"", False

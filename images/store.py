@@ -19,6 +19,7 @@ from images.disk import locked
 from images.errors import BadInput, ImageNotFound
 from images.gc import GcReport, collect
 from images.progress import Progress, silent
+from images.rebuild import lost, lost_names
 from images.session import Session
 from images.shelf import Shelf
 from images.verify import Problem, verify
@@ -31,6 +32,10 @@ class ImageStore(Shelf):
     def writer(self) -> Session:
         """Start an import; see Session."""
         return Session(self)
+
+    def lost(self) -> list[str]:
+        """What is wrong with images that are there but in no list any more, a line each."""
+        return [lost(self, name) for name in lost_names(self)]
 
     def tag(self, ref: str, tag: str) -> Version:
         """Point `tag` at a version. Raises ImageNotFound, BadInput."""

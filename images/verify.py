@@ -21,8 +21,9 @@ from images.locator import Frame, Locator, Place
 from images.marks import marked
 from images.pack import SUFFIX, Trailer, read_trailer
 from images.progress import Progress
-from images.rebuild import rebuild_names
+from images.rebuild import lost_names, rebuild_names
 from images.rewriting import opened, rewrite
+from images.sealed import open_sealed
 from images.shelf import Shelf
 
 _AGAIN = "import the image again from its source"
@@ -148,8 +149,22 @@ class _Check:
                 yield Problem(
                     str(self._store.names_dir / f"{name}{catalogue.SUFFIX}"), str(err), _mended(repair)
                 )
+        for name, paths in lost_names(self._store).items():
+            damaged.append(name)
+            book = str(self._store.names_dir / f"{name}{catalogue.SUFFIX}")
+            readable = any(self._opens(path) for path in paths)
+            beside = "restore it from a backup, or remove these manifests"
+            text = f"is lost; manifests of {name}: {', '.join(path.name[:12] for path in paths)}"
+            yield Problem(book, text, _mended(repair) if readable else beside)
         if damaged and repair:
             rebuild_names(self._store, damaged)
+
+    def _opens(self, path: Path) -> bool:
+        try:
+            open_sealed(path, self._store.public_key(), path.name)
+        except ImageError:
+            return False
+        return True
 
     def mend_packs(self) -> None:
         """Copy what is whole out of damaged packs, and stop offering those. Call under the store's lock."""

@@ -71,6 +71,7 @@ class Images:
                 continue  # removed in this moment
             except BootsrvError as error:
                 wrong.append(str(error))
+        wrong += [f"{text}; `bootsrv image verify --repair` rebuilds it" for text in self.store().lost()]
         return found, wrong
 
     def resolve(self, ref: str) -> Version:

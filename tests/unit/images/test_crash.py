@@ -80,3 +80,20 @@ def test_killed(tmp_path: Path, at: int) -> None:
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     aftermath(store)
+
+
+def test_killed_before_the_first_version_of_a_name(tmp_path: Path) -> None:
+    """What is left is no image whose catalogue was lost."""
+    for at in range(1, STEPS + 4):
+        store = make(tmp_path / str(at))
+        child = os.fork()
+        if not child:
+            with armed(Boom(at, lambda: os._exit(9))):
+                publish(store, "a", OLD)
+            os._exit(0)
+        if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0:
+            break
+        assert not list(store.verify()) and not store.lost()
+        store.gc(grace=0)
+        assert contents(store, publish(store, "a", OLD).ref) == OLD
+    assert at > 15

@@ -140,3 +140,52 @@ def test_a_damaged_catalogue_is_rebuilt(tmp_path: Path) -> None:
     assert not list(store.verify())
     assert [version.id for version in store.versions("a")] == [first.id, second.id]
     assert publish(store, "a", {"x": b"2"}).number == 3
+
+
+def test_a_lost_catalogue_is_rebuilt_and_nothing_is_deleted_meanwhile(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    first, second = publish(store, "a", FILES), publish(store, "a", {"x": b"1"})
+    publish(store, "other", {"y": b"2"})
+    book = store.names_dir / "a.book"
+    book.unlink()
+    kept = {path: path.read_bytes() for folder in (store.manifests, store.packs) for path in folder.iterdir()}
+    assert store.lost() == [f"{book} is lost: it says which versions of a there are"]
+    for refused in (lambda: store.gc(grace=0), lambda: publish(store, "a", {"x": b"2"})):
+        with pytest.raises(ImageError, match=f"{book} is lost.*image verify --repair"):
+            refused()
+    assert kept.items() <= {path: path.read_bytes() for path in kept if path.exists()}.items()
+    assert publish(store, "third", {"z": b"3"}).number == 1, "other names are not held up"
+    assert [(one.path, one.repair) for one in store.verify()] == [
+        (str(book), "run `bootsrv image verify --repair`")
+    ]
+    assert [one.repair for one in store.verify(repair=True)] == ["mended"]
+    assert not list(store.verify()) and not store.lost()
+    assert [version.id for version in store.versions("a")] == [first.id, second.id]
+    assert contents(store, "a@1") == FILES
+    store.gc(grace=0)
+    assert publish(store, "a", {"x": b"2"}).number == 3
+
+
+def test_a_lost_catalogue_of_what_cannot_be_read(tmp_path: Path) -> None:
+    """Is not made anew, empty: gc would take for unused what a backup could bring back."""
+    store = make(tmp_path)
+    version = publish(store, "a", FILES)
+    (store.names_dir / "a.book").unlink()
+    damage(store.manifests / version.id, 8 * 50)  # of the signature
+    (problem,) = store.verify(repair=True)
+    assert version.id[:12] in problem.text and "backup" in problem.repair
+    with pytest.raises(ImageError, match="is lost"):
+        store.gc(grace=0)
+    assert (store.manifests / version.id).exists()
+    (store.manifests / version.id).unlink()
+    assert not list(store.verify())
+    store.gc(grace=0)
+
+
+def test_a_removed_image_is_no_lost_one(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    publish(store, "a", FILES)
+    store.remove("a@1")
+    assert not list(store.verify()) and not store.lost()
+    store.gc(grace=0)
+    assert not list(store.manifests.iterdir())
