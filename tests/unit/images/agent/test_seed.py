@@ -110,6 +110,15 @@ def test_damage_on_the_old_disk_is_never_taken_over(house: House) -> None:
     assert snapshot(house.disk) == snapshot(house.tree)
 
 
+def test_a_file_that_something_was_appended_to_is_not_fetched_again(house: House) -> None:
+    """As imaging does with an initramfs that needs files of its machine."""
+    with (house.disk / "var/log/large").open("ab") as file:
+        file.write(b"this machine's own")
+    mended, packs = house.reimage("os@1", "os@1")
+    assert snapshot(house.disk) == snapshot(house.tree)
+    assert packs.fetched == 0 and mended.found == house.store.manifest("os@1").header.bytes
+
+
 @pytest.mark.parametrize("stop_at", ["/b", "/usr/lib/file2", "/var"])
 def test_a_broken_imaging_goes_on_with_what_it_had_written(house: House, stop_at: str) -> None:
     house.change()
