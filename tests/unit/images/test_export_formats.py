@@ -75,7 +75,10 @@ def test_tar_is_packed_as_its_name_says(store: ImageStore, tmp_path: Path, endin
 
 
 @pytest.mark.parametrize("name", ["x.foo", "x.cpio", "image-1.2", "-", "."])
-def test_an_ending_that_says_nothing_is_refused(store: ImageStore, tmp_path: Path, name: str) -> None:
+def test_an_ending_that_says_nothing_is_refused(
+    store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)  # what is made by mistake is not made in the checkout
     target = Path(name) if name in ("-", ".") else tmp_path / name
     with pytest.raises(BadInput, match=r"no form of export; there are directory, tar|no file or directory"):
         export_image(store, "nasty", target)
