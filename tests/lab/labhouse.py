@@ -16,6 +16,7 @@ from bootsrv.model import Event, Node, NodeState
 from bootsrv.timeline import read_progress
 
 CHROMIUM = "/usr/bin/chromium"
+NEXT = "-- the next answer --"
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
@@ -32,6 +33,15 @@ class Cluster:
         self.verbs = Appliance.open(load(lab.service.config))
         self.uefi = lab.add(Firmware.UEFI)
         self.bios = lab.add(Firmware.BIOS)
+
+    def ask(self, address: str, *commands: str) -> list[str]:
+        """What each command prints on the machine at `address`, in one login: an emulated one takes seconds
+        for each. LabError when one fails; those after it are not run.
+        """
+        script = f"\necho '{NEXT}'\n".join(commands)
+        said = self.lab.service.ssh.run(address, f"set -e\n{script}").split(f"{NEXT}\n")
+        assert len(said) == len(commands), said
+        return [text.strip() for text in said]
 
     def node(self, machine: Machine) -> Node | None:
         return self.verbs.registry.nodes.by_mac(machine.spec.mac)

@@ -20,8 +20,8 @@ LEFT_OUT = re.compile(r"missing +(c )?/usr/share/(doc|man|info|locale|lintian|ba
 ADDRESSES = {"n1": "10.77.0.11", "n2": "10.77.0.12"}
 
 
-def ask(cluster: Cluster, name: str, command: str) -> str:
-    return cluster.lab.service.ssh.run(ADDRESSES[name], command).strip()
+def ask(cluster: Cluster, name: str, *commands: str) -> list[str]:
+    return cluster.ask(ADDRESSES[name], *commands)
 
 
 def test_unknown_machines_show_up_and_tell_what_they_are(cluster: Cluster) -> None:
@@ -59,30 +59,35 @@ def test_both_run_from_their_own_disks_under_their_own_names(cluster: Cluster) -
     for name, machine in (("n1", cluster.uefi), ("n2", cluster.bios)):
         node = cluster.wait_state(machine, NodeState.RUNNING, 420)
         assert node.running == "debian@1" and node.armed is None
-        assert ask(cluster, name, "hostname -f") == f"{name}.cluster.test"
-        source, fstype = ask(cluster, name, "findmnt -nro SOURCE,FSTYPE /").split()
+        full, root, size, firmware, failed, machine_id, host_key, fstab, hosts = ask(
+            cluster, name, "hostname -f", "findmnt -nro SOURCE,FSTYPE /", "findmnt -bnro SIZE /",
+            "test -d /sys/firmware/efi && echo uefi || echo bios", "systemctl --failed --no-legend",
+            "cat /etc/machine-id", "cat /etc/ssh/ssh_host_ed25519_key.pub", "findmnt --fstab -no SOURCE /",
+            "cat /etc/hosts",
+        )  # fmt: skip
+        assert full == f"{name}.cluster.test"
+        source, fstype = root.split()
         assert source.startswith("/dev/vda") and fstype == "ext4"
-        assert int(ask(cluster, name, "findmnt -bnro SIZE /")) > 3 << 30, (
-            "the root file system fills the disk"
-        )
-        efi = ask(cluster, name, "test -d /sys/firmware/efi && echo uefi || echo bios")
-        assert efi == machine.spec.firmware
-        assert ask(cluster, name, "systemctl --failed --no-legend") == ""
-        ids.add(ask(cluster, name, "cat /etc/machine-id"))
-        ids.add(ask(cluster, name, "cat /etc/ssh/ssh_host_ed25519_key.pub"))
-        assert ask(cluster, name, "findmnt --fstab -no SOURCE /").startswith("UUID=")
-        assert ADDRESSES[name] in ask(cluster, name, f"grep -w {name} /etc/hosts")
-    assert ADDRESSES["n1"] in ask(cluster, "n2", "grep -w n1 /etc/hosts"), "it knows who was there before"
+        assert int(size) > 3 << 30, "the root file system fills the disk"
+        assert firmware == machine.spec.firmware
+        assert failed == ""
+        ids |= {machine_id, host_key}
+        assert fstab.startswith("UUID=")
+        rows = [line.split() for line in hosts.splitlines()]
+        assert [row for row in rows if ADDRESSES[name] in row and name in row]
+    assert [row for row in rows if ADDRESSES["n1"] in row and "n1" in row], "n2 knows who was there before"
     assert len(ids) == 4, "every node has its own machine id and host key"
 
 
 def test_metadata_of_the_image_arrived_intact(cluster: Cluster) -> None:
-    assert ask(cluster, "n1", "stat -c '%a %U %G' /usr/bin/passwd") == "4755 root root"
-    assert ask(cluster, "n1", "stat -c '%a %G' /etc/shadow") == "640 shadow"
-    assert ask(cluster, "n1", "stat -c '%a' /tmp") == "1777"
-    perl = ask(cluster, "n1", "stat -c '%h %i' /usr/bin/perl /usr/bin/perl5.36.0").split("\n")
-    assert len(set(perl)) == 1 and perl[0].startswith("2 "), "hard links stay hard links"
-    changed = ask(cluster, "n1", "dpkg --verify --verify-format rpm dpkg coreutils systemd udev || true")
+    passwd, shadow, tmp, perl, changed = ask(
+        cluster, "n1", "stat -c '%a %U %G' /usr/bin/passwd", "stat -c '%a %G' /etc/shadow",
+        "stat -c '%a' /tmp", "stat -c '%h %i' /usr/bin/perl /usr/bin/perl5.36.0",
+        "dpkg --verify --verify-format rpm dpkg coreutils systemd udev || true",
+    )  # fmt: skip
+    assert (passwd, shadow, tmp) == ("4755 root root", "640 shadow", "1777")
+    names = perl.split("\n")
+    assert len(set(names)) == 1 and names[0].startswith("2 "), "hard links stay hard links"
     assert [line for line in changed.splitlines() if not LEFT_OUT.match(line)] == []
 
 
@@ -128,7 +133,7 @@ def test_reimaging_survives_a_server_restart_and_a_power_cut(cluster: Cluster) -
     for name, machine in (("n1", cluster.uefi), ("n2", cluster.bios)):
         node = cluster.wait_state(machine, NodeState.RUNNING, 420)
         assert node.running == "debian-b@1" and node.armed is None
-        assert ask(cluster, name, "cat /etc/bootsrv-edition") == "second"
+        assert ask(cluster, name, "cat /etc/bootsrv-edition") == ["second"]
     kinds = [event.kind for event in cluster.since(cluster.uefi, since)]
     assert kinds.count("imager.up") == 1, "the server's restart cost the node no second boot"
     for machine, before in first.items():
