@@ -39,10 +39,11 @@ _DEVICES = {"fifo": stat.S_IFIFO, "char": stat.S_IFCHR, "block": stat.S_IFBLK, "
 
 
 class Written(NamedTuple):
-    """What was written: names, and bytes of data."""
+    """What was written: names, bytes of data, and what the form could not keep, a line for each kind."""
 
     files: int
     bytes: int
+    losses: tuple[str, ...] = ()
 
 
 def write_tree(

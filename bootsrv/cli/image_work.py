@@ -131,9 +131,12 @@ def export(
         except OSError as error:
             raise at(error, target) from error
     if json_:
-        show_json({"target": str(target), "format": chosen, "files": written.files, "bytes": written.bytes})
+        show_json({"target": str(target), "format": chosen, **written._asdict()})
         return
-    click.echo(f"{target}: {chosen}, {written.files} files, {human(written.bytes)}")
+    what = f"{written.files} files" if written.files != 1 else "1 file"
+    click.echo(f"{target}: {chosen}, {what}, {human(written.bytes)}")
+    for loss in written.losses:
+        click.echo(f"warning: {loss}", err=True)
 
 
 @click.command()

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from images.disk import write_file
+from images.errors import BadInput
 from images.exporting.folder import filled
+from images.exporting.losses import OCI
 from images.exporting.to_tar import export_tar
 from images.exporting.trees import tree_of
 from images.manifest import Header
@@ -25,6 +27,7 @@ from images.tree_writer import Written
 _TYPE = "application/vnd.oci.image."
 _LEVEL = 4
 _MODE = 0o644
+_WHITEOUT = b".wh."
 
 
 def export_oci(store: ImageStore, ref: str, target: Path, progress: Progress = silent) -> Written:
@@ -33,7 +36,14 @@ def export_oci(store: ImageStore, ref: str, target: Path, progress: Progress = s
 
     Raises ImageConflict, ImageNotFound, BadInput, OSError.
     """
-    header = tree_of(store, ref).header
+    manifest = tree_of(store, ref)
+    header = manifest.header
+    for entry in manifest.entries():
+        if entry.path.rpartition(b"/")[2].startswith(_WHITEOUT):
+            raise BadInput(
+                f"{ref} has {entry.name}: in a container image such a name means that another file is gone;"
+                f" rename it, or export a tar"
+            )
     with filled(target):
         return _layout(store, ref, header, target, progress)
 
@@ -43,7 +53,7 @@ def _layout(store: ImageStore, ref: str, header: Header, target: Path, progress:
     blobs.mkdir(parents=True)
     with (blobs / "layer.tmp").open("wb") as file:
         layer = _Layer(file)
-        written = export_tar(store, ref, cast("BinaryIO", layer), progress, sparse=False)
+        written = export_tar(store, ref, cast("BinaryIO", layer), progress, OCI)
         layer.finish()
     (blobs / "layer.tmp").rename(blobs / layer.packed.hexdigest())
     note = f"{header.name}@{header.number} {header.comment}".strip()

@@ -1,19 +1,24 @@
 """Out of the store as a tar archive that GNU tar, bsdtar and Docker read.
 
-It keeps everything but sockets, which tar cannot say. xattrs travel as SCHILY.xattr records, holes as GNU's
-sparse format 1.0 (GNU tar manual, "PAX Format, Version 1.0"), or as zeros for readers that do not know it.
+It keeps everything but sockets, which tar cannot say. xattrs travel as SCHILY.xattr records, ACLs as text
+beside them (with the xattr alone GNU tar and bsdtar lose the ACL, and the group has the rights of its mask),
+holes as GNU's sparse format 1.0 (GNU tar manual, "PAX Format, Version 1.0"), or as zeros for readers that do
+not know it.
 """
 
 from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from images.errors import BadInput
+from images.exporting.losses import OCI, SQUASHFS, TAR, Losses, in_squashfs
 from images.exporting.trees import tree_of
+from images.importing.acl import acl_text
 from images.manifest import Entry
+from images.pax import ACLS, XATTR, keyword
 from images.progress import Progress, silent
 from images.store import ImageStore
 from images.tree_writer import Written
@@ -22,42 +27,37 @@ _TYPES = {
     "dir": tarfile.DIRTYPE, "file": tarfile.REGTYPE, "symlink": tarfile.SYMTYPE, "hardlink": tarfile.LNKTYPE,
     "fifo": tarfile.FIFOTYPE, "char": tarfile.CHRTYPE, "block": tarfile.BLKTYPE,
 }  # fmt: skip
-_SQUASHFS = ("user.", "trusted.", "security.")
 
 
 def export_tar(
-    store: ImageStore, ref: str, out: BinaryIO, progress: Progress = silent, sparse: bool = True,
-    squashfs: bool = False,
-) -> Written:  # fmt: skip
-    """Write a version to `out` as an uncompressed PAX archive, in constant memory; `sparse`: with its holes;
-    `squashfs`: only with attributes that squashfs has.
+    store: ImageStore, ref: str, out: BinaryIO, progress: Progress = silent, form: str = TAR
+) -> Written:
+    """Write a version to `out` as an uncompressed PAX archive, in constant memory. `form`: what it becomes
+    (losses.py); a container image is without holes, a squashfs only with the attributes that it has.
 
     Raises ImageNotFound, BadInput, OSError.
     """
     manifest = tree_of(store, ref)
     stream = store.source(ref).stream(chunk.id for chunk in manifest.chunks())
     files = done = 0
+    losses, squashfs = Losses(form), form == SQUASHFS
     with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT, errors="surrogateescape") as tar:
         for entry in manifest.entries():
+            losses.see(entry)
             if squashfs:
                 entry = entry._replace(xattrs=in_squashfs(entry.xattrs))
             if entry.type != "socket":
-                holes = sparse and entry.extents is not None
-                member = _sparse(entry) if holes else _member(entry)
+                holes = form != OCI and entry.extents is not None
+                member = _sparse(entry, squashfs) if holes else _member(entry, squashfs)
                 content = _Content(_data(entry, stream) if holes else _whole(entry, stream))
                 tar.addfile(member, content if entry.type == "file" else None)
             files += 1
             done += sum(chunk.length for chunk in entry.chunks)
             progress(done, manifest.header.bytes, entry.name)
-    return Written(files, done)
+    return Written(files, done, losses.lines())
 
 
-def in_squashfs(xattrs: Mapping[str, bytes]) -> Mapping[str, bytes]:
-    """Those that squashfs has: not ACLs (system.*), nor what a file system keeps for itself (btrfs.*)."""
-    return {key: value for key, value in xattrs.items() if key.startswith(_SQUASHFS)}
-
-
-def _member(entry: Entry) -> tarfile.TarInfo:
+def _member(entry: Entry, squashfs: bool = False) -> tarfile.TarInfo:
     info = tarfile.TarInfo(_text(entry.path) or ".")
     info.type = _TYPES[entry.type]
     info.mode, info.uid, info.gid = entry.mode, entry.uid, entry.gid
@@ -72,7 +72,10 @@ def _member(entry: Entry) -> tarfile.TarInfo:
     if entry.mtime_ns % 10**9 or entry.mtime_ns < 0:
         records["mtime"] = f"{'-' * (entry.mtime_ns < 0)}{_decimal(abs(entry.mtime_ns))}"
     for key, value in entry.xattrs.items():
-        records["SCHILY.xattr." + key] = _text(value)
+        records[XATTR + key if squashfs else keyword(key)] = _text(value)  # tar2sqfs decodes nothing
+        text = acl_text(value) if key in ACLS else None
+        if text is not None:
+            records[ACLS[key]] = text
     info.pax_headers = records
     return info
 
@@ -92,8 +95,8 @@ def _map(entry: Entry) -> bytes:
     return text + bytes(-len(text) % 512)
 
 
-def _sparse(entry: Entry) -> tarfile.TarInfo:
-    info = _member(entry)
+def _sparse(entry: Entry, squashfs: bool) -> tarfile.TarInfo:
+    info = _member(entry, squashfs)
     folder, _, name = info.name.rpartition("/")
     info.pax_headers = {
         **info.pax_headers, "GNU.sparse.major": "1", "GNU.sparse.minor": "0",

@@ -20,6 +20,7 @@ _ROW = struct.Struct("<HHI")
 _ANYONE = 0xFFFFFFFF
 _TAGS = {("user", False): 1, ("user", True): 2, ("group", False): 4, ("group", True): 8}
 _TAGS |= {("mask", False): 16, ("other", False): 32}
+_KINDS = {tag: kind for kind, tag in _TAGS.items()}
 _SHORT = {"u": "user", "g": "group", "m": "mask", "o": "other"}
 _BITS = {"r": 4, "w": 2, "x": 1, "-": 0}
 
@@ -40,6 +41,23 @@ def acl_xattr(text: str, users: Mapping[str, int], groups: Mapping[str, int]) ->
         if part:
             rows.append(_row(part, users, groups))
     return _VERSION + b"".join(_ROW.pack(*row) for row in sorted(rows))
+
+
+def acl_text(value: bytes) -> str | None:
+    """An xattr value as text, with numbers in the place of names, which every reader takes when nobody has
+    such a name; None when it is no ACL.
+    """
+    rows, odd = divmod(len(value) - len(_VERSION), _ROW.size)
+    if odd or rows < 3 or not value.startswith(_VERSION):
+        return None
+    parts = []
+    for tag, permissions, number in _ROW.iter_unpack(value[len(_VERSION) :]):
+        if tag not in _KINDS or permissions > 7:
+            return None
+        kind, named = _KINDS[tag]
+        rights = "".join(letter if permissions & bit else "-" for letter, bit in list(_BITS.items())[:3])
+        parts.append(f"{kind}:{number if named else ''}:{rights}")
+    return ",".join(parts)
 
 
 def minimal(value: bytes) -> bool:

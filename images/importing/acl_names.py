@@ -11,10 +11,11 @@ from __future__ import annotations
 import tarfile
 
 from images.errors import BadInput
-from images.importing.acl import ACCESS, DEFAULT, UnknownName, acl_xattr, minimal, numbers
+from images.importing.acl import ACCESS, UnknownName, acl_xattr, minimal, numbers
 from images.importing.intake import Intake
+from images.pax import ACLS, XATTR
 
-_TEXTS = {"SCHILY.acl.access": ACCESS, "SCHILY.acl.default": DEFAULT}
+_TEXTS = {text: name for name, text in ACLS.items()}
 
 
 class AclNames:
@@ -41,7 +42,7 @@ class AclNames:
         unknown: dict[str, str] = {}
         for key, name in _TEXTS.items():
             text = member.pax_headers.get(key)
-            if text is None or f"SCHILY.xattr.{name}" in member.pax_headers:
+            if text is None or XATTR + name in member.pax_headers:
                 continue
             try:
                 value = acl_xattr(text, self._users, self._groups)

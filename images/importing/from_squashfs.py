@@ -29,5 +29,5 @@ def import_squashfs(
     with Intake(store, progress) as intake:
         command = ["sqfs2tar", "--root-becomes", ".", str(source)]
         with Tool(command, "squashfs-tools-ng") as tool:
-            TarReader(intake).read(Peeked(tool.output), str(source))
+            TarReader(intake, plain=True).read(Peeked(tool.output), str(source))
         return intake.publish(name, comment, meta)

@@ -23,11 +23,13 @@ from images.importing.acl_names import AclNames
 from images.importing.intake import Intake
 from images.importing.streams import DAMAGED, TRIPS, Peeked, Tail, decompressed
 from images.manifest import Entry
+from images.pax import XATTR, attribute
 from images.progress import Progress, silent
 from images.store import ImageStore
 from images.versions import Version
 
 _BLOCK = 1 << 20
+_ENCODED = "LIBARCHIVE.xattr."
 _TYPES = {
     tarfile.DIRTYPE: "dir", tarfile.SYMTYPE: "symlink", tarfile.FIFOTYPE: "fifo",
     tarfile.CHRTYPE: "char", tarfile.BLKTYPE: "block",
@@ -67,8 +69,10 @@ def import_tar_stream(
 class TarReader:
     """Puts archives into an intake, one after the other; later members replace earlier ones."""
 
-    def __init__(self, intake: Intake) -> None:
+    def __init__(self, intake: Intake, plain: bool = False) -> None:
+        """`plain`: names of attributes stand there as they are (sqfs2tar), not as GNU tar writes them."""
         self._intake = intake
+        self._plain = plain
         self._acls = AclNames(intake)
         self._nameless = False  # a member gave no name of its owner
 
@@ -131,18 +135,19 @@ class TarReader:
             size=member.size if kind == "file" else 0,
             target=_raw(member.linkname) if kind == "symlink" else b"",
             rdev=(member.devmajor, member.devminor) if kind in ("char", "block") else None,
-            xattrs=_xattrs(member),
+            xattrs=_xattrs(member, self._plain),
             extents=sparse,
         )
 
 
-def _xattrs(member: tarfile.TarInfo) -> dict[str, bytes]:
+def _xattrs(member: tarfile.TarInfo, plain: bool) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for key, value in member.pax_headers.items():
-        if key.startswith("SCHILY.xattr."):
-            found[key[13:]] = _raw(value)
-        elif key.startswith("LIBARCHIVE.xattr."):
-            name = urllib.parse.unquote(key[17:])
+        if key.startswith(XATTR):
+            if _ENCODED + key[len(XATTR) :] not in member.pax_headers:  # where bsdtar encodes it all
+                found[key[len(XATTR) :] if plain else attribute(key)] = _raw(value)
+        elif key.startswith(_ENCODED):
+            name = urllib.parse.unquote(key[len(_ENCODED) :])
             found.setdefault(name, _base64(value, member.name))
         elif key == "RHT.security.selinux":
             found["security.selinux"] = _raw(value).rstrip(b"\0") + b"\0"

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import TypedDict
 
 from images.erofs import ondisk
-from images.exporting.to_tar import in_squashfs
+from images.exporting.losses import in_squashfs
 from images.manifest import Entry
 
 
