@@ -162,11 +162,13 @@ class Images:
         `disk`: it is a disk, whatever it looks like. `untouched`: patterns that pushes to machines with this
         image leave alone; those of the version before stay.
         """
-        from images.importing.auto import import_image
+        from images.importing.auto import excludes_nothing, import_image
         from images.importing.from_disk import import_disk
         from images.tree_reader import EXCLUDES
 
         with translated():
+            if disk and excludes:
+                raise excludes_nothing(source, name)
             if disk:
                 return import_disk(self.store(), name, source, comment, progress=progress)
             return import_image(
@@ -176,10 +178,13 @@ class Images:
 
     def _lists(self, name: str, untouched: Sequence[str]) -> Mapping[str, Sequence[str]]:
         """What travels with an image from version to version, as meta."""
+        from images.patterns import check_patterns
+
         try:
             before = self.store().resolve(name).meta.get("update_excludes") or ()
         except ImageNotFound:
             before = ()
+        check_patterns(untouched)
         patterns = [*dict.fromkeys([*map(str, before), *untouched])]
         return {"update_excludes": patterns} if patterns else {}
 

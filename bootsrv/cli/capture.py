@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -53,6 +53,7 @@ def capture(
     """
     if disk and not offline:
         raise click.UsageError("a whole disk can only be captured with --offline: nothing may write to it")
+    _check(lists)
     words = [f"{option}={each}" for key, option in LISTS.items() for each in lists[key]]
     words += ["--allow-unreadable"] if allow_unreadable else []
     if node is None or token_:
@@ -68,6 +69,18 @@ def capture(
                 verbs.nodes.show(node), name, comment, words, lambda said: _hear(said, told)
             )
         show_made(context.appliance.images.resolve(ref), json_)
+
+
+def _check(lists: Mapping[str, Sequence[str]]) -> None:
+    """Raises UsageError for one that matches nothing, before a machine hears of it."""
+    from images.errors import BadInput
+    from images.patterns import check_patterns
+
+    try:
+        check_patterns(lists["excludes"], files=True)
+        check_patterns(lists["untouched"])
+    except BadInput as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _hear(said: Mapping[str, Any], told: Any) -> None:

@@ -64,6 +64,8 @@ def import_(
     """
     if (source is None) == (recipe is None):
         raise click.UsageError("give a SOURCE or a --recipe")
+    if recipe is not None and excludes:
+        raise click.UsageError("--exclude is for directories: what a recipe installs is said in the recipe")
     verbs = context.appliance.images
     with progress_of(f"importing {name}") as told:
         if recipe is not None:

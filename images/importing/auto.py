@@ -12,10 +12,19 @@ from images.importing.from_directory import import_directory
 from images.importing.from_disk import import_disk, looks_like_disk
 from images.importing.from_oci import import_oci, is_layout
 from images.importing.from_tar import import_tar
+from images.patterns import check_patterns
 from images.progress import Progress, silent
 from images.store import ImageStore
 from images.tree_reader import EXCLUDES
 from images.versions import Version
+
+
+def excludes_nothing(source: Path, name: str) -> BadInput:
+    """What is to be said when patterns were given with a source of which nothing can be left out."""
+    return BadInput(
+        f"{source} is no directory of files, and --exclude leaves out of these alone: import it without; of"
+        f" a tree of files `bootsrv image edit {name} -- rm -r ...` takes away the rest"
+    )
 
 
 def import_image(
@@ -30,13 +39,20 @@ def import_image(
     """Make `source` the next version of `name`: a directory, a tar of any compression, a container image, a
     squashfs, an ISO, a disk (block device, raw, qcow2, vmdk, vhdx, vdi).
 
-    `excludes` matter for directories alone. Raises BadInput when it is none of these or damaged, OSError.
+    `excludes` are for directories; more of them than EXCLUDES for anything else are BadInput, as is one that
+    cannot match. Raises BadInput when it is none of these or damaged, OSError.
     """
     if not source.exists():
         raise BadInput(f"{source} does not exist")
     if not (source.is_dir() or source.is_file() or source.is_block_device()):  # a pipe cannot be read twice
         raise BadInput(f"{source} is neither a directory nor a file nor a disk")
-    if is_layout(source):
+    excludes = tuple(excludes)
+    added = [pattern for pattern in excludes if pattern not in EXCLUDES]
+    check_patterns(added)
+    layout = is_layout(source)
+    if added and (layout or not source.is_dir()):
+        raise excludes_nothing(source, name)
+    if layout:
         return import_oci(store, name, source, comment, meta, progress)
     if source.is_dir():
         return import_directory(store, name, source, comment, meta, excludes, progress)

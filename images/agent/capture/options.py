@@ -13,6 +13,8 @@ from typing import List
 
 from images.agent.command import CERTIFICATE
 from images.agent.update.task import row_from_environment
+from images.errors import BadInput
+from images.patterns import check_patterns
 
 TOKEN = "BOOTSRV_TOKEN"  # noqa: S105 - a variable's name: there the token is in no list of processes
 
@@ -65,4 +67,9 @@ def parse(arguments: List[str], server: str) -> argparse.Namespace:
         parser.error(f"give --token, or ${TOKEN}: `bootsrv image capture --token` on the server makes one")
     if not str(options.server).startswith(("http://", "https://")):
         parser.error(f"--server {options.server} is not an http:// address")
+    try:
+        check_patterns(options.exclude, files=True)
+        check_patterns(options.exclude_update)
+    except BadInput as error:
+        parser.error(str(error))
     return options

@@ -146,6 +146,28 @@ def test_room_is_not_given_back_while_a_machine_is_imaged(
     assert verbs.images.gc().freed > 150_000
 
 
+def test_patterns_that_would_do_nothing_are_refused(
+    verbs: Appliance, config: Config, tmp_path: Path
+) -> None:
+    source = tmp_path / "root"
+    (source / "etc").mkdir(parents=True)
+    (source / "etc/x").touch()
+    disk = tmp_path / "disk"
+    disk.write_bytes(b"x" * 5000)
+    for words in (
+        ("import", "x", str(source), "--exclude", "etc/*"),
+        ("import", "x", str(source), "--exclude-update", "etc/*"),
+        ("import", "x", str(disk), "--disk", "--exclude", "/etc/*"),
+        ("import", "x", "--recipe", "debian-12", "--exclude", "/etc/*"),
+        ("capture", "--name", "x", "--exclude", "etc/*"),
+        ("capture", "--name", "x", "--exclude-update", "files:/etc/*"),
+    ):
+        done = CliRunner().invoke(cli, ["--config", str(config.path), "image", *words])
+        said = f"{done.exception} {done.output}"
+        assert done.exit_code and any(part in said for part in ("matches nothing", "director")), words
+    assert "x" not in {version.name for version in verbs.images.list()}
+
+
 def test_what_pushes_leave_alone_stays_with_the_image(
     verbs: Appliance, config: Config, tmp_path: Path
 ) -> None:
