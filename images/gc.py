@@ -8,6 +8,8 @@ a patch starts from is used as long as the patch is.
 
 from __future__ import annotations
 
+import errno
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -29,10 +31,12 @@ from images.shelf import Shelf
 KEEP = 0.6  # a pack of which less is used is rewritten
 SPARED = 0.6  # of its chunks' bytes a patch spares about so much, beside what it takes itself
 
+LITTLE = 16 << 20  # bytes of room: with less the index stays in memory
+
 
 class GcReport(NamedTuple):
     """What was done: packs marked for deletion, rewritten, deleted; bytes given back now, and bytes of packs
-    that are marked and wait for their time.
+    that are marked and wait for their time; packs that the disk had no room to rewrite.
     """
 
     condemned: int
@@ -40,6 +44,7 @@ class GcReport(NamedTuple):
     deleted: int
     freed: int
     waiting: int = 0
+    left: int = 0
 
 
 def collect(store: Shelf, progress: Progress, grace: float) -> GcReport:
@@ -48,34 +53,64 @@ def collect(store: Shelf, progress: Progress, grace: float) -> GcReport:
     """
     with locked(store.lock):
         refuse_lost(store)
-        live = _live(store, progress)
-        index = store.open_index()
-        try:
-            young = sessions.oldest(store.sessions)
+        if shutil.disk_usage(store.root).free >= LITTLE:
+            try:
+                return _collect(store, progress, grace, memory=False)
+            except OSError as error:
+                if error.errno != errno.ENOSPC or error.filename != str(store.index):
+                    raise
+        return _collect(store, progress, grace, memory=True)  # what room there is, is for packs
+
+
+def _collect(store: Shelf, progress: Progress, grace: float, memory: bool) -> GcReport:
+    live = _live(store, progress)
+    index = store.open_index(memory)
+    try:
+        young = sessions.oldest(store.sessions)
+        pins = _Pins(store, index, live, young)
+        work = _Rewriting(store, index, progress)
+        costly = work.all(pins.costly(), live | pins.bases, plain=True)
+        if costly:
+            condemn(store, index, costly)
             pins = _Pins(store, index, live, young)
-            costly = pins.costly()
-            for pack in costly:
-                progress(0, None, f"rewriting pack {pack.hex()[:12]}")
-                rewrite(store, index, pack, live | pins.bases, plain=True)
-            if costly:
-                condemn(store, index, costly)
-                pins = _Pins(store, index, live, young)
-            live |= pins.bases
-            unused, thin = _judge(store, index, live, young, pins.hollow)
-            for number, pack in enumerate(thin):
-                progress(number, len(thin), f"rewriting pack {pack.hex()[:12]}")
-                rewrite(store, index, pack, live)
-            condemn(store, index, [*unused, *thin])
-        finally:
-            index.close()
-        _turn_locators(store)
-        sizes = {path.stem: path.stat().st_size for path in store.packs.glob("*" + SUFFIX)}
-        gone = delete_due(store, time.time(), grace, sessions.oldest(store.sessions))
-        _sweep(store)
-        freed = sum(sizes.get(pack.hex(), 0) for pack in gone)
-        waiting = sum(sizes.get(pack.hex(), 0) for pack in marked(store.condemned))
-        rewritten = len(thin) + len(costly)
-        return GcReport(len(unused) + rewritten, rewritten, len(gone), freed, waiting)
+        live |= pins.bases
+        unused, thin = _judge(store, index, live, young, pins.hollow)
+        thin = work.all(thin, live)
+        condemn(store, index, [*unused, *thin])
+        _turn_locators(store, index)
+    finally:
+        index.close()
+    sizes = {path.stem: path.stat().st_size for path in store.packs.glob("*" + SUFFIX)}
+    gone = delete_due(store, time.time(), grace, sessions.oldest(store.sessions))
+    _sweep(store)
+    freed = sum(sizes.get(pack.hex(), 0) for pack in gone)
+    waiting = sum(sizes.get(pack.hex(), 0) for pack in marked(store.condemned))
+    rewritten = len(thin) + len(costly)
+    return GcReport(len(unused) + rewritten, rewritten, len(gone), freed, waiting, work.left)
+
+
+class _Rewriting:
+    """Copies out of packs that are to go, as long as the disk has room; `left`: how many it had none for."""
+
+    def __init__(self, store: Shelf, index: Index, progress: Progress) -> None:
+        self._store, self._index, self._progress = store, index, progress
+        self.left = 0
+
+    def all(self, packs: list[bytes], wanted: set[bytes], plain: bool = False) -> list[bytes]:
+        """Those of `packs` that were copied. Raises OSError, of a full disk only where the index is."""
+        done: list[bytes] = []
+        for number, pack in enumerate(packs):
+            self._progress(number, len(packs), f"rewriting pack {pack.hex()[:12]}")
+            try:
+                rewrite(self._store, self._index, pack, wanted, plain)
+            except OSError as error:
+                full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+                if not full or error.filename == str(self._store.index):
+                    raise
+                self.left += len(packs) - number
+                break
+            done.append(pack)
+        return done
 
 
 def _live(store: Shelf, progress: Progress) -> set[bytes]:
@@ -147,7 +182,7 @@ def _judge(
     return unused, thin
 
 
-def _turn_locators(store: Shelf) -> None:
+def _turn_locators(store: Shelf, index: Index) -> None:
     """No locator points into a pack that will be deleted; also after a gc that was killed on its way here."""
     doomed = {pack.hex() for pack in marked(store.condemned)}
     for version in store.versions() if doomed else ():
@@ -157,7 +192,7 @@ def _turn_locators(store: Shelf) -> None:
             except BadInput:
                 stale = True
             if stale:
-                store.rebuild_locator(version.id)
+                store.rebuild_locator(version.id, index)
 
 
 def _sweep(store: Shelf) -> None:

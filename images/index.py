@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from images.errors import BadInput
+from images.index_edge import Connection
 from images.locator import PATCH
 from images.pack import SUFFIX, FrameRow, Trailer, read_trailer
 
@@ -65,17 +66,26 @@ class Index:
     them.
     """
 
-    def __init__(self, path: Path, packs: Path, skip: Iterable[bytes] = ()) -> None:
+    def __init__(self, path: Path, packs: Path, skip: Iterable[bytes] = (), memory: bool = False) -> None:
+        """`memory`: read the packs anew and keep nothing on the disk, which has no room. Raises OSError, with
+        the name of its file where this is at fault.
+        """
         self._path = path
+        self._memory = memory
         self._packs = packs
         self.damaged: dict[str, str] = {}  # file name -> reason
         try:
-            self._db = self._open()
-            self.refresh(skip)
-        except sqlite3.OperationalError:
-            raise  # cannot be opened or the disk is full: not a damaged cache
-        except sqlite3.DatabaseError:
-            self.rebuild(skip)
+            try:
+                self._db = self._open()
+                self.refresh(skip)
+            except sqlite3.OperationalError:
+                raise  # somebody holds it: not a damaged cache
+            except sqlite3.DatabaseError:
+                self.rebuild(skip)
+        except BaseException:
+            with contextlib.suppress(AttributeError):
+                self._db.close()
+            raise
 
     def close(self) -> None:
         """Release the file."""
@@ -290,21 +300,27 @@ class Index:
         """Throw the cache away and read every pack's own index."""
         with contextlib.suppress(AttributeError):
             self._db.close()
-        for suffix in ("", "-wal", "-shm"):
+        for suffix in () if self._memory else ("", "-wal", "-shm"):
             Path(str(self._path) + suffix).unlink(missing_ok=True)
         self._db = self._open()
         self.refresh(skip)
 
     def _open(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, timeout=_PATIENCE, check_same_thread=False)
-        self._path.chmod(0o640)
-        _write_ahead(db)
-        db.execute("PRAGMA synchronous = NORMAL")
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, _VERSION):
-            raise sqlite3.DatabaseError("index of another form")
-        db.executescript(_SCHEMA)
-        db.execute(f"PRAGMA user_version = {_VERSION}")
+        db = Connection(":memory:" if self._memory else self._path, _PATIENCE)
+        try:
+            if not self._memory:
+                self._path.chmod(0o640)
+                _write_ahead(db)
+            db.execute("PRAGMA synchronous = NORMAL")
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, _VERSION):
+                raise sqlite3.DatabaseError("index of another form")
+            db.executescript(_SCHEMA)
+            if version != _VERSION:  # it would be written each time
+                db.execute(f"PRAGMA user_version = {_VERSION}")
+        except BaseException:
+            db.close()
+            raise
         return db
 
 

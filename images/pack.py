@@ -80,7 +80,11 @@ class PackWriter:
         self._chunks: list[ChunkRow] = []
         self._bases: dict[int, tuple[bytes, ...]] = {}
         self.size = 0
-        self._append(MAGIC)
+        try:
+            self._append(MAGIC)
+        except BaseException:
+            self.abort()
+            raise
 
     def add(
         self, codec: int, stored: bytes, raw: int, chunks: list[tuple[bytes, int, int]],

@@ -53,7 +53,11 @@ class Session:
     def __init__(self, store: Shelf) -> None:
         self.store = store
         self._marker = Marker(store.sessions)
-        self._index = store.open_index()
+        try:
+            self._index = store.open_index()
+        except BaseException:
+            self._marker.close()
+            raise
         self._packs = PackStream(store.packs, store.temp)
         self._orphans = self._index.orphans()  # patches of what is lost: stored anew when they come again
         self._known = self._index.ids(KNOWN)  # asked before the index; what others add later costs only room

@@ -48,6 +48,7 @@ class Shelf:
         self.sessions = root / "sessions"
         self.condemned = root / "condemned"
         self.lock = root / "lock"
+        self.index = root / "index.db"
 
     @classmethod
     def open(cls: type[_Kind], root: Path, create: bool = True, keys: Path | None = None) -> _Kind:
@@ -140,17 +141,20 @@ class Shelf:
 
     # -- for the files beside this one
 
-    def open_index(self) -> Index:
-        """A connection to the chunk index, brought up to date with the packs."""
-        return Index(self.root / "index.db", self.packs, marked(self.condemned))
+    def open_index(self, memory: bool = False) -> Index:
+        """A connection to the chunk index, brought up to date with the packs; `memory`: one beside it that
+        needs no room on the disk. Raises OSError.
+        """
+        return Index(self.index, self.packs, marked(self.condemned), memory)
 
-    def rebuild_locator(self, id: str) -> bytes:
+    def rebuild_locator(self, id: str, index: Index | None = None) -> bytes:
         """Make a version's locator anew from manifest and packs, and keep it. Raises ChunkMissing."""
-        index = self.open_index()
+        used = index or self.open_index()
         try:
-            data, _ = build(id, (chunk.id for chunk in self.manifest(id).chunks()), index)
+            data, _ = build(id, (chunk.id for chunk in self.manifest(id).chunks()), used)
         finally:
-            index.close()
+            if index is None:
+                used.close()
         write_file(self.locators / id, data, self.temp)
         return data
 

@@ -8,6 +8,7 @@ importing the same content once more brings it back, for every version that uses
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -40,7 +41,12 @@ class Problem(NamedTuple):
 
 def verify(store: Shelf, progress: Progress, repair: bool) -> Iterator[Problem]:
     """See ImageStore.verify. Problems come as they are found; with `repair`, mending follows the reading."""
-    index = store.open_index()
+    try:
+        index = store.open_index()
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        index = store.open_index(memory=True)
     try:
         check = _Check(store, index, progress, repair)
         yield from check.key()
@@ -135,7 +141,7 @@ class _Check:
         """The index against what the packs said."""
         if self._cache_wrong or (not self._bad_packs and self._seen != self._index.count()):
             self._index.rebuild(marked(self._store.condemned))
-            path = str(self._store.root / "index.db")
+            path = str(self._store.index)
             yield Problem(path, "does not match the packs", "nothing to do: it was rebuilt from them")
 
     def names(self, repair: bool) -> Iterator[Problem]:

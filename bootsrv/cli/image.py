@@ -201,6 +201,8 @@ def gc(context: Context, json_: bool) -> None:
     click.echo(f"{human(done.freed)} freed: {done.deleted} packs deleted, {done.rewritten} rewritten")
     if done.waiting:
         click.echo(f"{human(done.waiting)} more in an hour: a machine may still be fetching that", err=True)
+    if done.left:
+        click.echo(f"no room to rewrite {done.left} more: run it again when there is some", err=True)
 
 
 def _told(found: Sequence[Problem]) -> list[str]:
