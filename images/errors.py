@@ -23,7 +23,11 @@ class BadInput(ImageError):
 
 
 class ChunkMissing(ImageError):
-    """The store has no chunk of that id."""
+    """The store has no chunk of that id. `chunk`: it, where one is meant."""
+
+    def __init__(self, text: str, chunk: bytes = b"") -> None:
+        super().__init__(text)
+        self.chunk = chunk
 
 
 class ChunkCorrupt(ImageError):

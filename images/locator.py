@@ -113,7 +113,8 @@ class Locator:
             else:
                 high = middle
         if self._ids[low * 32 : low * 32 + 32] != id:
-            raise ChunkMissing(f"chunk {id.hex()[:12]} is not in the locator of {self.manifest[:12]}")
+            text = f"chunk {id.hex()[:12]} is not in the locator of {self.manifest[:12]}"
+            raise ChunkMissing(text, id)
         return self.place(low)
 
     def place(self, number: int) -> Place:

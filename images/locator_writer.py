@@ -17,7 +17,8 @@ _NONE: Spot = (b"", 0, 0, 0, 0)
 def build(manifest: str, ids: Iterable[bytes], index: Index) -> tuple[bytes, int]:
     """(locator, stored bytes) for the manifest with that hex id and its chunk ids (repeats are fine).
 
-    Stored bytes are each chunk's share of its frames. Raises ChunkMissing when a pack is gone.
+    Stored bytes are each chunk's share of its frames. Raises ChunkMissing when a pack is gone; it knows the
+    chunk, which is one of `ids`.
     """
     made = _Builder(index)
     wanted = sorted(set(ids))
@@ -71,6 +72,7 @@ class _Builder:
         self.packs: dict[bytes, int] = {}
         self.table: list[tuple[int, int, int, int, int]] = []
         self.numbers: dict[tuple[int, int], int] = {}  # of frames, by pack and frame in the index
+        self.first: list[bytes] = []  # of frames, a chunk in each
         self.ratio: list[float] = []  # stored bytes per byte, of each frame
 
     def frame(self, id: bytes, pack: int, frame: int) -> int:
@@ -81,6 +83,7 @@ class _Builder:
             if found is None:
                 raise _missing(id)
             number = self.numbers[pack, frame] = len(self.table)
+            self.first.append(id)
             name, row = found
             at = self.packs.setdefault(name, len(self.packs))
             self.table.append((at, row.offset, row.stored, row.raw, row.codec))
@@ -99,7 +102,7 @@ class _Builder:
         for number, ids in owners:
             for id in ids:
                 if id not in spots:
-                    raise _missing(id)
+                    raise _missing(self.first[number])
                 _, pack, frame, inner, length = spots[id]
                 base = self.frame(id, pack, frame)
                 if self.table[base][4] == PATCH:
@@ -109,4 +112,4 @@ class _Builder:
 
 
 def _missing(id: bytes) -> ChunkMissing:
-    return ChunkMissing(f"chunk {id.hex()} is in no pack; run `bootsrv image verify`")
+    return ChunkMissing(f"chunk {id.hex()} is in no pack; run `bootsrv image verify`", id)

@@ -1,4 +1,4 @@
-"""A version's chunks for readers on the server: a damaged one is told by the file it belongs to.
+"""A version's chunks for readers on the server: a damaged or lost one is told by the file it belongs to.
 
 A chunk's id says nothing to a person. The manifest is looked through only after the damage was found, so
 reading costs nothing more. The text is made here and nowhere else.
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from images.errors import ChunkCorrupt, ImageError
+from images.errors import ChunkCorrupt, ChunkMissing, ImageError
 from images.fetch import PackSource
 from images.fetch_plan import CACHE, WINDOW
 from images.locator import Locator
 from images.sealed import SealedManifest
 
 REPAIR = "run `bootsrv image verify --repair`, then import or capture the image again"
+AGAIN = "import or capture the image again, then run `bootsrv image verify --repair`"
 
 
 class NamedSource(PackSource):
@@ -30,7 +31,12 @@ class NamedSource(PackSource):
         """
 
         def whole(pack: str, start: int, length: int) -> bytes:
-            data = get_range(pack, start, length)
+            try:
+                data = get_range(pack, start, length)
+            except ChunkMissing as error:
+                header, why = manifest().header, f"{place(pack)} is missing"
+                text = f"{header.name}@{header.number}: {self._some(pack)} has lost chunks, {why}; {REPAIR}"
+                raise ChunkMissing(text) from error
             if len(data) != length:
                 header = manifest().header
                 raise ImageError(f"{header.name}@{header.number}: {place(pack)} is cut short; {REPAIR}")
@@ -49,6 +55,22 @@ class NamedSource(PackSource):
                 where += f" or in what that is a patch of ({', '.join(starts)})"
             text = damage(self._manifest(), error.chunk, where)
             raise ChunkCorrupt(text, error.chunk, error.pack) from error
+        except ChunkMissing as error:
+            if not error.chunk:
+                raise
+            ref, what = hurt(self._manifest(), error.chunk)
+            text = f"{ref}: {what} is not in its locator; run `bootsrv image verify --repair`"
+            raise ChunkMissing(text, error.chunk) from error
+
+    def _some(self, pack: str) -> str:
+        """The first file that needs that pack."""
+        for entry in self._manifest().entries():
+            for chunk in entry.chunks:
+                frame = self.locator.find(chunk.id).frame
+                places = (frame, *(one.frame for one in self.locator.bases(frame)))
+                if pack in {self.locator.frame(number).pack for number in places}:
+                    return entry.name
+        return "it"
 
     def _starts(self, chunk: bytes) -> list[str]:
         """The packs with what that chunk is a patch of, if it is one."""
@@ -58,8 +80,20 @@ class NamedSource(PackSource):
 
 def damage(manifest: SealedManifest, chunk: bytes, pack: str = "") -> str:
     """What a damaged chunk of that version means, in a sentence; `pack`: the path, where one is to blame."""
-    header, where = manifest.header, f" in {pack}" if pack else ""
-    hurt = [entry.name for entry in manifest.entries() if chunk in {one.id for one in entry.chunks}]
-    what = hurt[0] if hurt else f"chunk {chunk.hex()}"
-    more = f" (and {len(hurt) - 1} more with the same bytes)" if len(hurt) > 1 else ""
-    return f"{header.name}@{header.number}: {what}{more} is damaged{where}; {REPAIR}"
+    (ref, what), where = hurt(manifest, chunk), f" in {pack}" if pack else ""
+    return f"{ref}: {what} is damaged{where}; {REPAIR}"
+
+
+def lost(manifest: SealedManifest, chunk: bytes) -> str:
+    """What it means that a chunk of that version is in no pack, as after `verify --repair`."""
+    ref, what = hurt(manifest, chunk)
+    return f"{ref}: {what} has lost chunks; {AGAIN}"
+
+
+def hurt(manifest: SealedManifest, chunk: bytes) -> tuple[str, str]:
+    """The version, and the files that the chunk belongs to."""
+    header = manifest.header
+    names = [entry.name for entry in manifest.entries() if chunk in {one.id for one in entry.chunks}]
+    what = names[0] if names else f"chunk {chunk.hex()}"
+    more = f" (and {len(names) - 1} more with the same bytes)" if len(names) > 1 else ""
+    return f"{header.name}@{header.number}", what + more

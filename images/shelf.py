@@ -15,14 +15,14 @@ from typing import TypeVar
 
 from images import catalogue, signature
 from images.disk import DIR_MODE, locked, write_file
-from images.errors import ChunkMissing, ImageError, ImageNotFound
+from images.errors import BadInput, ChunkMissing, ImageError, ImageNotFound, SignatureInvalid
 from images.fetch import PackSource
 from images.fetch_plan import CACHE, WINDOW
 from images.index import Index
 from images.locator import Locator
 from images.locator_writer import build
 from images.marks import marked
-from images.named_source import NamedSource
+from images.named_source import NamedSource, lost
 from images.pack import SUFFIX
 from images.sealed import SealedManifest, open_sealed
 from images.versions import Version
@@ -91,8 +91,22 @@ class Shelf:
         id = ref if _is_id(ref) else self.resolve(ref).id
         path = self.manifest_path(id)
         if path is None:
-            raise ImageNotFound(f"manifest {id[:12]} is missing from the store; run `bootsrv image verify`")
-        return open_sealed(path, self.public_key(), id)
+            called, repair = self._called(id)
+            raise ImageNotFound(f"{called}: its manifest {self.manifests / id} is missing; {repair}")
+        try:
+            return open_sealed(path, self.public_key(), id)
+        except (BadInput, SignatureInvalid) as error:
+            called, repair = self._called(id)
+            raise type(error)(f"{called}: its manifest {error}; {repair}") from error
+
+    def _called(self, id: str) -> tuple[str, str]:
+        """How a person knows that manifest, and what to do when it is damaged."""
+        for name in self.names():
+            with suppress(ImageError):
+                for version in catalogue.load(self.names_dir, name).listed():
+                    if version.id == id:
+                        return version.ref, f"restore it from a backup or remove {version.ref}"
+        return "a version that is in no list", "run `bootsrv image verify --repair`"
 
     def source(self, ref: str, window: int = WINDOW, cache: int = CACHE) -> PackSource:
         """The chunks of a version, read from the packs here. A damaged one is told by its file. `window` and
@@ -151,7 +165,12 @@ class Shelf:
         """Make a version's locator anew from manifest and packs, and keep it. Raises ChunkMissing."""
         used = index or self.open_index()
         try:
-            data, _ = build(id, (chunk.id for chunk in self.manifest(id).chunks()), used)
+            manifest = self.manifest(id)
+            data, _ = build(id, (chunk.id for chunk in manifest.chunks()), used)
+        except ChunkMissing as error:
+            if not error.chunk:
+                raise
+            raise ChunkMissing(lost(manifest, error.chunk), error.chunk) from error
         finally:
             if index is None:
                 used.close()

@@ -24,7 +24,7 @@ from images.pack import SUFFIX, Trailer, read_trailer
 from images.progress import Progress
 from images.rebuild import lost_names, rebuild_names
 from images.rewriting import opened, rewrite
-from images.sealed import open_sealed
+from images.sealed import SealedManifest, open_sealed
 from images.shelf import Shelf
 
 _AGAIN = "import the image again from its source"
@@ -167,7 +167,7 @@ class _Check:
 
     def _opens(self, path: Path) -> bool:
         try:
-            open_sealed(path, self._store.public_key(), path.name)
+            self._sealed(path.name)
         except ImageError:
             return False
         return True
@@ -218,10 +218,13 @@ class _Check:
             if not hurt:
                 self._store.rebuild_locator(id)
 
+    def _sealed(self, id: str) -> SealedManifest:
+        return open_sealed(self._store.manifests / id, self._store.public_key(), id)
+
     def _hurt(self, id: str) -> list[str]:
         return [
             entry.name
-            for entry in self._store.manifest(id).entries()
+            for entry in self._sealed(id).entries()
             if any(chunk.id in self._bad or not self._index.has(chunk.id) for chunk in entry.chunks)
         ]
 
@@ -229,7 +232,7 @@ class _Check:
         """What is wrong with a locator, by comparing it with the packs' own indexes."""
         try:
             locator = Locator.parse((self._store.locators / id).read_bytes())
-            wanted = {chunk.id for chunk in self._store.manifest(id).chunks()}
+            wanted = {chunk.id for chunk in self._sealed(id).chunks()}
             if locator.manifest != id or len(locator) != len(wanted):
                 return "its locator belongs to something else"
             return self._places(locator, wanted)

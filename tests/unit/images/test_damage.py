@@ -189,3 +189,43 @@ def test_a_removed_image_is_no_lost_one(tmp_path: Path) -> None:
     assert not list(store.verify()) and not store.lost()
     store.gc(grace=0)
     assert not list(store.manifests.iterdir())
+
+
+def test_after_the_repair_readers_name_file_image_and_what_to_do(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    publish(store, "a", FILES)
+    pack = next(store.packs.iterdir())
+    damage(pack, 8 * 20_000)
+    list(store.verify(repair=True))
+    again = "import or capture the image again, then run `bootsrv image verify --repair`"
+    with pytest.raises(ImageError, match=rf"^a@1: /[abc] has lost chunks; {again}$"):
+        contents(store, "a")
+    publish(store, "a", FILES)
+    assert contents(store, "a@1") == FILES
+
+
+def test_readers_name_the_image_of_a_damaged_or_lost_manifest(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    version = publish(store, "a", FILES)
+    path = store.manifests / version.id
+    damage(path, 8 * (path.stat().st_size - 30))
+    for ref in ("a", version.id):
+        with pytest.raises(ImageError, match=f"^a@1: its manifest {path}: .*; restore it.* or remove a@1$"):
+            store.manifest(ref)
+    path.unlink()
+    with pytest.raises(ImageError, match=f"^a@1: its manifest {path} is missing; restore .* remove a@1$"):
+        store.manifest(version.id)
+
+
+def test_readers_name_the_file_that_needs_a_lost_pack_or_is_not_in_the_locator(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    first, second = publish(store, "a", FILES), publish(store, "a", {**FILES, "d": noise(30_000, 9)})
+    locator = (store.locators / second.id).read_bytes()
+    (store.locators / second.id).write_bytes((store.locators / first.id).read_bytes())
+    with pytest.raises(ImageError, match=r"^a@2: /d is not in its locator; run .* --repair`$"):
+        contents(store, "a@2")
+    (store.locators / second.id).write_bytes(locator)
+    packs = sorted(store.packs.iterdir(), key=lambda path: path.stat().st_size)
+    packs[0].unlink()  # the one of d
+    with pytest.raises(ImageError, match=f"^a@2: /d has lost chunks, {packs[0]} is missing; .*image verify"):
+        contents(store, "a@2")
