@@ -41,7 +41,9 @@ def publish_file(temp: Path, final: Path) -> None:
 
 
 def write_file(final: Path, data: bytes, folder: Path | None = None, mode: int = FILE_MODE) -> None:
-    """Write `data` so that `final` is the old file or the new one, never a mixture."""
+    """Write `data` so that `final` is the old file or the new one, never a mixture. Raises OSError with a
+    name.
+    """
     temp = temp_path(folder or final.parent, final.name)
     try:
         fd = create(temp, mode)
@@ -51,8 +53,10 @@ def write_file(final: Path, data: bytes, folder: Path | None = None, mode: int =
         finally:
             os.close(fd)
         publish_file(temp, final)
-    except BaseException:
+    except BaseException as error:
         temp.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(final)  # a write knows only its descriptor: say which disk it was
         raise
 
 

@@ -6,10 +6,11 @@ Whoever serves nodes needs packs, manifests, locators, names and store.pub, all 
 
 from __future__ import annotations
 
+import errno
 import grp
 import json
 import os
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -113,7 +114,7 @@ class Shelf:
         `cache` are bytes, as for PackSource.
         """
         id = ref if _is_id(ref) else self.resolve(ref).id
-        locator = Locator.parse(self.locator(id))
+        locator = Locator.parse(self._locator(id))
         return NamedSource(
             locator, self.read_range, lambda: self.manifest(id), lambda pack: f"{self.packs / pack}{SUFFIX}",
             window, cache,
@@ -163,19 +164,32 @@ class Shelf:
 
     def rebuild_locator(self, id: str, index: Index | None = None) -> bytes:
         """Make a version's locator anew from manifest and packs, and keep it. Raises ChunkMissing."""
-        used = index or self.open_index()
+        if index is None:
+            with closing(self.open_index()) as index:
+                data = self._build(id, index)
+        else:
+            data = self._build(id, index)
+        write_file(self.locators / id, data, self.temp)
+        return data
+
+    def _locator(self, id: str) -> bytes:
+        """As `locator`; where the disk has no room to keep it, reading goes on without."""
         try:
-            manifest = self.manifest(id)
-            data, _ = build(id, (chunk.id for chunk in manifest.chunks()), used)
+            return self.locator(id)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+        with closing(self.open_index(memory=True)) as index:
+            return self._build(id, index)
+
+    def _build(self, id: str, index: Index) -> bytes:
+        manifest = self.manifest(id)
+        try:
+            return build(id, (chunk.id for chunk in manifest.chunks()), index)[0]
         except ChunkMissing as error:
             if not error.chunk:
                 raise
             raise ChunkMissing(lost(manifest, error.chunk), error.chunk) from error
-        finally:
-            if index is None:
-                used.close()
-        write_file(self.locators / id, data, self.temp)
-        return data
 
     def allow_patches(self) -> None:
         """Before the first pack with patches: programs that would take their bases for unused stay out from

@@ -22,10 +22,16 @@ REFUSED = (errno.EACCES, errno.EPERM)
 LITTLE = 16 << 20  # bytes: less than any of our writes needs
 
 
-def at(error: OSError, target: Path) -> OSError:
+def at(error: OSError, target: Path, data: Path) -> OSError:
     """The same error; a full disk is that of `target`, of which an export's errors know only names in the
-    image, or none."""
-    return OSError(error.errno, error.strerror, str(target)) if error.errno in FULL else error
+    image, or none. What lies below `data`, our own directory, is named already."""
+    if error.errno not in FULL or _below(error.filename, data):
+        return error
+    return OSError(error.errno, error.strerror, str(target))
+
+
+def _below(name: object, data: Path) -> bool:
+    return isinstance(name, str) and Path(name).is_relative_to(data)
 
 
 class EnvironmentFailed(BootsrvError):

@@ -129,7 +129,7 @@ def export(
         try:
             chosen, written = context.appliance.images.export(ref, target, form, told, layout, size)
         except OSError as error:
-            raise at(error, target) from error
+            raise at(error, target, context.config.data_dir) from error
     if json_:
         show_json({"target": str(target), "format": chosen, **written._asdict()})
         return

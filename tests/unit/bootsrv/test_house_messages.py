@@ -219,6 +219,20 @@ def test_an_export_to_a_full_disk_blames_that_disk(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
+def test_an_export_blames_the_disk_of_the_store_where_that_is_full(tmp_path: Path, little: Path) -> None:
+    (tmp_path / "root/etc").mkdir(parents=True)
+    (tmp_path / "root/etc/hostname").write_text("one")
+    config = write(tmp_path, little)
+    assert run(config, "image", "import", "a", str(tmp_path / "root"))[0] == 0
+    with pytest.raises(OSError, match="No space"), (little / "filler").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    code, lines = run(config, "image", "export", "a", str(tmp_path / "out"))
+    assert code == 1 and f"{little}/registry.db: No space left" in lines[-1]
+    assert f"{little} has 0 MiB left" in lines[-1]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
 def test_a_disk_without_a_page_left_is_not_cured_by_commands_that_need_one(
     tmp_path: Path, little: Path
 ) -> None:

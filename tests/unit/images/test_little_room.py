@@ -82,6 +82,15 @@ def test_an_import_says_that_the_disk_is_full(store: ImageStore, little: Path, l
     assert contents(store, "kept") == KEPT and not list(store.verify())
 
 
+def test_reading_needs_no_room(store: ImageStore, little: Path) -> None:
+    for path in store.locators.iterdir():
+        path.unlink()
+    fill(little, 0)
+    assert contents(store, "kept") == KEPT
+    with pytest.raises(OSError, match=f"No space.*{store.locators}"):
+        store.rebuild_locator(store.resolve("kept").id, store.open_index(memory=True))
+
+
 def test_what_is_no_full_disk_is_told_as_it_is(tmp_path: Path) -> None:
     error = sqlite3.OperationalError("disk I/O error")
     error.sqlite_errorcode = sqlite3.SQLITE_IOERR_READ
