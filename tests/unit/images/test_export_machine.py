@@ -115,7 +115,7 @@ def test_the_layout_that_is_asked_for(store: ImageStore, tmp_path: Path) -> None
     ("layout", "reason"),
     [
         ([{"role": "boot", "size": "200M"}, {"role": "root", "size": "grow", "luks": "server"}], "luks"),
-        ([{"role": "root", "size": "32M", "fs": "xfs"}], "too small"),
+        ([{"role": "root", "size": "32M", "fs": "ext4"}], "too small"),
     ],
 )
 def test_what_cannot_be_had_is_refused(

@@ -74,4 +74,4 @@ def test_nothing_of_the_agent_is_large():
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, source in agent_files(overlay.START).items():
             archive.writestr(name, source)
-    assert len(packed.getvalue()) < 260_000
+    assert len(packed.getvalue()) < 280_000

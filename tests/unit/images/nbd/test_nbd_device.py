@@ -129,7 +129,7 @@ def test_what_cannot_be_exported_is_said(tmp_path: Path) -> None:
     store = make(tmp_path)
     version = publish(store, "a", FILES)
     (store.manifests / version.id).unlink()
-    with pytest.raises(ImageError, match="cannot be exported: manifest"):
+    with pytest.raises(ImageError, match="cannot be exported: a@1: its manifest"):
         opened(store, tmp_path / "nbd", "a@1")
 
 
