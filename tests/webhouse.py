@@ -66,6 +66,9 @@ class Shelf:
     def names(self) -> list[str]:
         return sorted({version.name for version in self.all})
 
+    def lost(self) -> list[str]:
+        return []
+
     def manifest(self, id: str) -> SimpleNamespace:
         paths = (b"boot/vmlinuz-6.1", b"usr/lib/modules/6.1/modules.builtin")
         return SimpleNamespace(entries=lambda: (Entry(path, "file") for path in paths))

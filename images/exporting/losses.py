@@ -26,27 +26,28 @@ class Losses:
         """Count what is lost of a name."""
         count, form = self._count, self._form
         if entry.type == "socket":
-            count["sockets, which are left out"] += 1
+            count["sockets are left out"] += 1
             return
         if entry.type == "hardlink" or form == TAR:
             return
         if entry.extents is not None:
-            count["files lose their holes, which read as zeros"] += 1
+            count["holes are gone, and read as zeros"] += 1
         if form == OCI:
             return
         if not 0 <= entry.mtime_ns < _LAST * 10**9:
-            count["names have times outside 1970 to 2106, which change"] += 1
+            count["times outside 1970 to 2106 change"] += 1
         elif entry.mtime_ns % 10**9:
-            count["names have their times rounded down to seconds"] += 1
+            count["times are rounded down to seconds"] += 1
         gone = entry.xattrs.keys() - in_squashfs(entry.xattrs).keys()
         if gone & ACLS.keys():
-            count["names lose their ACLs; the group has the rights of the ACL's mask"] += 1
+            count["ACLs are lost, and the group has the rights of the ACL's mask"] += 1
         if gone - ACLS.keys():
-            count["names lose extended attributes"] += 1
+            count["extended attributes are lost"] += 1
 
     def lines(self) -> tuple[str, ...]:
         """What is to be told."""
-        return tuple(f"{self._form}: {number} {what}" for what, number in sorted(self._count.items()))
+        rows = sorted(self._count.items())
+        return tuple(f"{self._form}: {what} (names: {number})" for what, number in rows)
 
 
 def in_squashfs(xattrs: Mapping[str, bytes]) -> Mapping[str, bytes]:

@@ -15,6 +15,10 @@ import pytest
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="private roots need root")
 BOOTSRV = [sys.executable, "-m", "bootsrv.cli.main"]
+REPOSITORY, SHARED = Path(__file__).parents[3], Path("/var/tmp")
+HERE = REPOSITORY.relative_to(SHARED) if REPOSITORY.is_relative_to(SHARED) else None  # it must stay in sight
+# Its own /var/tmp, with this checkout where that lies below it.
+OWN = 'test -z "$2" || mount --bind "$2" "$1/$3"; mount --rbind "$1" /var/tmp; shift 3; exec "$@"'
 # As mmdebstrap does: a mount below TMPDIR, helpers, and SIGTERM only noted.
 BUILDER = """#!/bin/sh
 trap 'echo later' TERM
@@ -44,7 +48,7 @@ class Place:
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         inside = ["unshare", "--mount", "env", "--default-signal=INT,HUP", "sh", "-c"]
-        inside += ['mount --bind "$0" /var/tmp && exec "$@"', str(self.work), *BOOTSRV, *words]
+        inside += [f"set -e; {OWN}", "sh", str(self.work), *self.sight(), *BOOTSRV, *words]
         environment = {
             **os.environ,
             "BOOTSRV_CONFIG": str(self.home / "bootsrv.toml"),
@@ -55,6 +59,13 @@ class Place:
             inside, env=environment, stdin=subprocess.DEVNULL,
             stdout=(self.home / "out").open("wb"), stderr=subprocess.STDOUT,
         )  # fmt: skip
+
+    def sight(self) -> tuple[str, str]:
+        """The checkout, and where below our /var/tmp it is seen; nothing where it lies elsewhere."""
+        if HERE is None:
+            return "", ""
+        (self.work / str(HERE)).mkdir(parents=True, exist_ok=True)
+        return str(REPOSITORY), str(HERE)
 
     def run(self, *words: str) -> int:
         return self.start(*words).wait(60)
@@ -79,7 +90,7 @@ class Place:
 
     def left(self) -> list[Path]:
         assert str(self.home) not in Path("/proc/self/mounts").read_text(), "the host never sees its mounts"
-        return list(self.work.iterdir())
+        return [path for path in self.work.iterdir() if HERE is None or path.name != HERE.parts[0]]
 
 
 @pytest.fixture

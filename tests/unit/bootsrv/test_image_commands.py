@@ -69,7 +69,7 @@ def test_a_disk(config: Path, tmp_path: Path) -> None:
     disk.write_bytes(b"no table and no file system" * 9000)
     made = json.loads(run(config, "image", "import", "d", disk, "--disk", "--json"))
     assert made["kind"] == "disk" and made["meta"]["disk"]["size"] == disk.stat().st_size
-    assert "raw, 1 files" in run(config, "image", "export", "d", tmp_path / "back.img")
+    assert "raw, 1 file, " in run(config, "image", "export", "d", tmp_path / "back.img")
     assert (tmp_path / "back.img").read_bytes() == disk.read_bytes()
 
 
