@@ -96,8 +96,8 @@ def _unlock(say: Say, key: str | None) -> list[str]:
     found = run(["blkid", "-o", "device", "-t", "TYPE=crypto_LUKS"], good=(0, 2)).split()
     for number, device in enumerate(found, 1):
         try:
-            command = ["cryptsetup", "open", "--readonly", "--key-file", "-", device, f"capture-{number}"]
-            run(command, _key(key))
+            # Not read-only: the journal that a crash left in what lies there could not be replayed then.
+            run(["cryptsetup", "open", "--key-file", "-", device, f"capture-{number}"], _key(key))
         except BadInput:
             shut.append(device)
         except CommandFailed as error:
