@@ -60,7 +60,8 @@ class Intake:
     async def handle(self, call: Call, read: Read) -> Reply:
         """One call."""
         path, _, query = call.target.partition("?")
-        if call.method == "POST" and path.startswith(storedesk.PREFIX):
+        inside = call.method == "POST" and not storedesk.forwarded(call.headers)
+        if inside and path.startswith(storedesk.PREFIX):
             verb, words = path[len(storedesk.PREFIX) :], query_of(query)
             return await self._ask(lambda asked: self._desk.handle(verb, asked), words)
         if not path.startswith(PREFIX):
@@ -113,7 +114,7 @@ class Intake:
 async def serve(config: Config, stop: asyncio.Event) -> int:
     """Open the socket, answer until stopped."""
     registry = Registry.open(config.registry_file)
-    images = Images(config, registry)
+    images = Images(config, registry, keeps_store=True)
     uploads, desk = Uploads(registry, images), StoreDesk(images)
     worker = ThreadPoolExecutor(1, thread_name_prefix="uploads")
     server = Server(Intake(uploads, desk, worker).handle)

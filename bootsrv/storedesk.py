@@ -1,8 +1,9 @@
 """What the web process asks of the store: both ends of `POST /images/v1/tag|untag|remove` on intake.sock.
 
 The law: the store's files are the administrator's, and of the processes that serve the intake alone may write
-there. The others, which have a user of their own, ask it over its socket, where only they can connect; the
-files process forwards nothing to here. What is asked for is checked here as it is for a shell.
+there. The others, which have a user of their own, ask it over its socket, where only they can connect. What
+the files process forwards is a stranger's, and refused here whatever its path is; what is asked for is
+checked as it is for a shell.
 """
 
 from __future__ import annotations
@@ -56,6 +57,11 @@ class StoreDesk:
         return json_reply({})
 
 
+def forwarded(headers: Mapping[str, str]) -> bool:
+    """Whether a call came from outside: who forwards always says for whom, and drops what a client claims."""
+    return "x-forwarded-for" in headers
+
+
 def _word(asked: Mapping[str, str], key: str) -> str:
     if not asked.get(key):
         raise Invalid(f"{key} is missing")
@@ -63,8 +69,8 @@ def _word(asked: Mapping[str, str], key: str) -> str:
 
 
 def ours(folder: Path) -> bool:
-    """Whether this process may write there itself."""
-    return os.access(folder, os.W_OK, effective_ids=True)
+    """Whether that is this process's to write; what a disk refuses then is the disk's to say."""
+    return os.geteuid() in (0, folder.stat().st_uid)
 
 
 def ask(run_dir: Path, verb: str, **words: str) -> None:

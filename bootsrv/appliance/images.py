@@ -37,8 +37,9 @@ GRACE = 3600.0  # seconds between marking what nobody needs and deleting it
 class Images:
     """Verbs on images."""
 
-    def __init__(self, config: Config, registry: Registry) -> None:
-        self._config, self._registry = config, registry
+    def __init__(self, config: Config, registry: Registry, keeps_store: bool = False) -> None:
+        """`keeps_store`: this process is the one that others ask to write there (storedesk.py)."""
+        self._config, self._registry, self._keeps_store = config, registry, keeps_store
         self._store: ImageStore | None = None
         # Versions, by id, that were looked at: for disks, and for roots over the network.
         self._bootable: set[str] = set()
@@ -206,7 +207,7 @@ class Images:
 
     def _may_write(self) -> bool:
         """Whether this process may write to the store; the web process may not, and asks who does."""
-        return storedesk.ours(self.store().names_dir)
+        return self._keeps_store or storedesk.ours(self.store().names_dir)
 
     def export(
         self, ref: str, target: Path, form: str | None = None, progress: Progress = silent,

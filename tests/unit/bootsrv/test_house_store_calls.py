@@ -3,14 +3,17 @@ write to the store, and asks the one that may."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +22,13 @@ from test_house_serve import Service
 
 from bootsrv import storedesk
 from bootsrv.appliance.appliance import Appliance
+from bootsrv.appliance.images import Images
 from bootsrv.config import load
 from bootsrv.errors import BootsrvError
+from bootsrv.intake import Intake
 from bootsrv.storedesk import StoreDesk
+from bootsrv.uploads import Uploads
+from pxe.http.inflow import Call
 
 
 @pytest.fixture
@@ -71,6 +78,43 @@ def test_a_version_is_tagged_and_removed_over_rest(service: Service) -> None:
     assert "gold" not in house.images.resolve("a@1").tags
     assert ask("DELETE", "a@1")[0] == 200
     assert not house.images.list()
+
+
+STRANGERS = (
+    "/images/v1/remove?ref=a@1", "/capture/v1/../../images/v1/remove?ref=a@1", "//images/v1/remove?ref=a@1",
+    "/capture/v1/%2e%2e/%2e%2e/images/v1/remove?ref=a@1", "/images/v1/remove?ref=a@1#/capture/v1/",
+    "http://capture/v1/images/v1/remove?ref=a@1", "/capture/v1/images/v1/remove?ref=a@1",
+)  # fmt: skip
+
+
+def test_no_stranger_comes_there(service: Service) -> None:
+    for target in STRANGERS:
+        with socket.create_connection(("127.0.0.1", service.port), 20) as way:
+            way.sendall(f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
+            assert int(way.recv(4096).split(b" ")[1]) >= 302, target
+    assert [version.ref for version in Appliance.open(load(service.config)).images.list()] == ["a@1"]
+
+
+def test_what_was_forwarded_is_refused_whatever_its_path(house: Appliance) -> None:
+    worker = ThreadPoolExecutor(1)
+    desk = StoreDesk(house.images)
+    intake = Intake(Uploads(house.registry, house.images), desk, worker)
+    for headers, status in (({"x-forwarded-for": "10.77.0.9"}, 404), ({}, 400)):
+        call = Call("POST", "/images/v1/remove", headers, 0)
+        assert asyncio.run(intake.handle(call, none)).status == status
+    worker.shutdown()
+
+
+async def none() -> bytearray:
+    return bytearray()
+
+
+def test_who_keeps_the_store_asks_nobody(house: Appliance, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where the files are another user's: it would wait for itself."""
+    monkeypatch.setattr(storedesk, "ours", lambda folder: False)
+    monkeypatch.setattr(storedesk, "ask", lambda *given, **words: pytest.fail("asked"))
+    keeper = Images(house.images._config, house.registry, keeps_store=True)
+    assert StoreDesk(keeper).handle("tag", {"ref": "nothing@1", "tag": "gold"}).status == 404
 
 
 def test_without_that_process_the_reason_is_said(tmp_path: Path) -> None:
