@@ -40,9 +40,12 @@ def test_a_root_of_bytes() -> None:
 
 
 def test_the_least_is_enough() -> None:
-    made({**DATA, "size": "300M", "fs": "xfs"}, {"role": "esp", "size": 34 * MIB - 5}, {**DATA, "size": 5})
-    made({**DATA, "size": "256M", "fs": "btrfs"}, {**DATA, "size": "1%", "fs": "xfs"})
-    default_layout("xfs")
+    esp = {"role": "esp", "size": 34 * MIB - 5}
+    rows = made({**DATA, "size": "300M", "fs": "xfs"}, esp, {**DATA, "size": 5})
+    assert [row.role for row in rows.partitions[-3:]] == ["data", "esp", "data"]
+    rows = made({**DATA, "size": "256M", "fs": "btrfs"}, {**DATA, "size": "1%", "fs": "xfs"})
+    assert [row.fs for row in rows.partitions[-2:]] == ["btrfs", "xfs"]
+    assert default_layout("xfs").root.fs == "xfs"
 
 
 def test_a_volume_too_small() -> None:

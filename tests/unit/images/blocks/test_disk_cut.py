@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -123,4 +124,6 @@ def test_leaks_are_no_damage(tmp_path: Path) -> None:
     table = int.from_bytes(raw[40:48], "big")  # the L1 table: what it named is used no more
     raw[table : table + 8] = bytes(8)
     disk.write_bytes(raw)
-    import_image(make(tmp_path), "d", disk)
+    assert subprocess.run(["qemu-img", "check", "-q", disk], capture_output=True).returncode == 3, "a leak"
+    made = import_image(make(tmp_path), "d", disk)
+    assert made.kind == "disk" and made.meta["disk"]["size"] == 1 << 30
