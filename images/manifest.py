@@ -170,6 +170,11 @@ def read_header(line: bytes) -> Header:
     return header
 
 
+def data_size(entry: Entry) -> int:
+    """Bytes of data, holes not counted."""
+    return entry.size if entry.extents is None else sum(length for _, length in entry.extents)
+
+
 def read_entries(lines: Iterable[bytes]) -> Iterator[Entry]:
     """Parse and check every following line, one at a time. Raises BadInput at the first that breaks the
     law.

@@ -5,11 +5,10 @@ GNU tar (src/xattrs.c) writes `=` and `%` of an attribute's name as %3D and %25,
 
 from __future__ import annotations
 
+from images.acl import ACCESS, DEFAULT
+
 XATTR = "SCHILY.xattr."
-ACLS = {
-    "system.posix_acl_access": "SCHILY.acl.access",
-    "system.posix_acl_default": "SCHILY.acl.default",
-}
+ACLS = {ACCESS: "SCHILY.acl.access", DEFAULT: "SCHILY.acl.default"}
 
 
 def keyword(name: str) -> str:

@@ -13,10 +13,10 @@ import tarfile
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from images.acl import acl_text
 from images.errors import BadInput
 from images.exporting.losses import OCI, SQUASHFS, TAR, Losses, in_squashfs
 from images.exporting.trees import tree_of
-from images.importing.acl import acl_text
 from images.manifest import Entry
 from images.pax import ACLS, XATTR, keyword
 from images.progress import Progress, silent

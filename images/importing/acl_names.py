@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import tarfile
 
+from images.acl import ACCESS, UnknownName, acl_xattr, minimal, numbers
 from images.errors import BadInput
-from images.importing.acl import ACCESS, UnknownName, acl_xattr, minimal, numbers
 from images.importing.intake import Intake
 from images.pax import ACLS, XATTR
 

@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 from images import chunker
 from images.ahead import BATCH, ahead
 from images.importing.intake import Intake
-from images.importing.steady import TRIES, again, data_size, read_whole
+from images.importing.steady import TRIES, again, read_whole
 from images.importing.walked import walk
 from images.importing.walking import Batch, Row
-from images.manifest import Entry
+from images.manifest import Entry, data_size
 from images.progress import Progress, silent
 from images.store import ImageStore
 from images.tree_reader import EXCLUDES, DataReader, check_root, stable

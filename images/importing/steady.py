@@ -6,16 +6,11 @@ from __future__ import annotations
 
 import os
 
-from images.manifest import Entry
+from images.manifest import Entry, data_size
 from images.tree_reader import DataReader, reread, stable
 
 TRIES = 3
 _STEP = 1 << 20
-
-
-def data_size(entry: Entry) -> int:
-    """Bytes of data, holes not counted."""
-    return entry.size if entry.extents is None else sum(length for _, length in entry.extents)
 
 
 def again(fd: int, entry: Entry, left: int) -> Entry:

@@ -21,8 +21,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from images.importing.steady import data_size, read_whole
-from images.manifest import Chunk, Entry, write_entry
+from images.importing.steady import read_whole
+from images.manifest import Chunk, Entry, data_size, write_entry
 from images.tree_reader import read_tree
 
 HEAD = struct.Struct(">IIB")  # bytes of rows, bytes of data, descriptors

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import images
 from images.agent.inplace.extents import place
 from images.agent.inplace.reader import BUFFER, MAIN, receive, send
-from images.manifest import Chunk, Entry
+from images.manifest import Chunk, Entry, data_size
 
 if TYPE_CHECKING:
     from images.agent.inplace.reader import Piece, Run
@@ -141,7 +141,7 @@ class Content:
             del self._under[number]
             if good:
                 self.right_files += 1
-                self.right_bytes += _data(file.entry)
+                self.right_bytes += data_size(file.entry)
             else:
                 self.wrong.append(Wrong(number, file.parent, file.entry.path))
 
@@ -159,11 +159,6 @@ class Content:
         self._way.close()
         self._process.kill()  # it only reads
         self._process.wait()
-
-
-def _data(entry: Entry) -> int:
-    """Bytes, holes not counted."""
-    return entry.size if entry.extents is None else sum(length for _, length in entry.extents)
 
 
 def _pieces(entry: Entry, where: int) -> Iterator[Piece]:

@@ -147,59 +147,44 @@ class Change:
         dirs: Dict[bytes, bytes],
     ) -> Dict[str, Any]:
         """Up to the point where the journal is on disk; what the journal says about itself."""
-        reading = Folders(self.root)  # another thread's
-        patches = PatchSet(self._client, self.task.patches, reading, base)
-        try:
-            return self._staged(manifest, found, base, over, source, dirs, patches, reading)
-        finally:
+        with contextlib.ExitStack() as open_:
+            reading = open_.enter_context(contextlib.closing(Folders(self.root)))  # another thread's
+            patches = PatchSet(self._client, self.task.patches, reading, base)
+            open_.enter_context(contextlib.closing(patches))
+            slow = patches.slow(found.fresh.paths())
+            if slow:
+                found.fresh.put_last(slow)
+            seeds = _seeds(reading, found, base)
+            over.seed(seeds)
+            seeds.learned()
+            patches.prepare(found.fresh.lines())
+            supply = Supply(found.fresh, seeds, source, patches)
+            stage = Stage(self._tree)
+            with contextlib.closing(ahead(supply.stream())) as chunks:
+                staged = stage.make(found.fresh, chunks, self._progress)
+            seeds.close()
             patches.close()
-            reading.close()
-
-    def _staged(
-        self,
-        manifest: SealedManifest,
-        found: Difference,
-        base: Lines,
-        over: overlay.Overlay,
-        source: Any,
-        dirs: Dict[bytes, bytes],
-        patches: PatchSet,
-        reading: Folders,
-    ) -> Dict[str, Any]:
-        slow = patches.slow(found.fresh.paths())
-        if slow:
-            found.fresh.put_last(slow)
-        seeds = _seeds(reading, found, base)
-        over.seed(seeds)
-        seeds.learned()
-        patches.prepare(found.fresh.lines())
-        supply = Supply(found.fresh, seeds, source, patches)
-        stage = Stage(self._tree)
-        with contextlib.closing(ahead(supply.stream())) as chunks:
-            staged = stage.make(found.fresh, chunks, self._progress)
-        seeds.close()
-        patches.close()
-        base.clear()
-        found.fresh.close()
-        local, patched = seeds.read, supply.patched
-        del supply, seeds, chunks  # of many names that is much, and the steps are next
-        self._written = {one.path: one.inode for one in staged if one.type == "file"}
-        made = moves(stage, found, staged)
-        places = sorted({stage.place_for(step.path) for step in made if step.folder})
-        for step in made:
-            if step.kind == "take":
-                stage.ready(step.folder)
-        about: Dict[str, Any] = {
-            "old_ref": current_ref(self.root), "boot_id": BOOT_ID.read_text().strip(),
-            "failed": sorted(failed_units()) if self.task.confirm else [], "reboot": self.task.reboot,
-            "ref": self.task.ref, "manifest": manifest.id, "confirm": self.task.confirm,
-            "places": [place.decode("utf-8", "surrogateescape") for place in places],
-            "fetched": source.fetched + patches.fetched, "local": local, "patched": patched,
-        }  # fmt: skip
-        later = adjustments(self._tree, found, made, dirs)
-        write(self.state.journal, about, chain(made, later))
-        found.forget()
-        return about
+            base.clear()
+            found.fresh.close()
+            local, patched = seeds.read, supply.patched
+            del supply, seeds, chunks  # of many names that is much, and the steps are next
+            self._written = {one.path: one.inode for one in staged if one.type == "file"}
+            made = moves(stage, found, staged)
+            places = sorted({stage.place_for(step.path) for step in made if step.folder})
+            for step in made:
+                if step.kind == "take":
+                    stage.ready(step.folder)
+            about: Dict[str, Any] = {
+                "old_ref": current_ref(self.root), "boot_id": BOOT_ID.read_text().strip(),
+                "failed": sorted(failed_units()) if self.task.confirm else [], "reboot": self.task.reboot,
+                "ref": self.task.ref, "manifest": manifest.id, "confirm": self.task.confirm,
+                "places": [place.decode("utf-8", "surrogateescape") for place in places],
+                "fetched": source.fetched + patches.fetched, "local": local, "patched": patched,
+            }  # fmt: skip
+            later = adjustments(self._tree, found, made, dirs)
+            write(self.state.journal, about, chain(made, later))
+            found.forget()
+            return about
 
     def _progress(self, done: int, total: "int | None", what: str) -> None:
         self._say({"step": "fetch", "done": done, "total": total or 0, "what": what})

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from imagestore import make
 
+from images.acl import acl_text, acl_xattr
 from images.errors import BadInput
 from images.exporting.formats import export_image
-from images.importing.acl import acl_text, acl_xattr
 from images.importing.auto import import_image
 from images.store import ImageStore
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from imagestore import make
 
+from images.acl import acl_xattr, minimal, numbers
 from images.errors import BadInput
-from images.importing.acl import acl_xattr, minimal, numbers
 from images.importing.auto import import_image
 from images.manifest import Entry
 from images.store import ImageStore

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from imagestore import contents, make, noise
 
+from images.acl import acl_xattr
 from images.errors import BadInput
-from images.importing.acl import acl_xattr
 from images.importing.auto import import_image
 from images.manifest import Entry
 from images.store import ImageStore
