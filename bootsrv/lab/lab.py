@@ -11,9 +11,7 @@ Everything that runs vanishes with the process that made the lab. Its files are 
 
 from __future__ import annotations
 
-import fcntl
-import shutil
-import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
@@ -22,9 +20,10 @@ from bootsrv.lab.forward import Forwarder
 from bootsrv.lab.machine import Machine, MachineSpec
 from bootsrv.lab.namespace import Namespace
 from bootsrv.lab.service import Service
+from images.workplace import workplace
 
 PLACE = Path("/var/tmp")  # noqa: S108  # disks of gigabytes: not /tmp, which is memory on Debian 13
-PREFIX = "bootsrv-lab-"
+KIND = "lab"  # of its directory: bootsrv-lab-...
 
 
 class Lab:
@@ -32,17 +31,15 @@ class Lab:
 
     def __init__(self, place: Path = PLACE) -> None:
         """Raises LabError when this host cannot hold a lab."""
-        sweep(place)
-        self.home = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+        self._place = ExitStack()
+        self.home = self._place.enter_context(workplace(KIND, place))
         self.home.chmod(0o755)  # the service runs as a user of its own
-        self._lock = (self.home / "lock").open("w")
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
         self.machines: list[Machine] = []
         self._doors: list[Forwarder] = []
         try:
             self.namespace = Namespace()
         except BaseException:
-            self._remove()
+            self._place.close()
             raise
         self.service = Service(self.namespace, self.home)
 
@@ -77,11 +74,7 @@ class Lab:
             door.close()
         self._doors.clear()
         self.namespace.close()  # takes machines and service along, all at once
-        self._remove()
-
-    def _remove(self) -> None:
-        shutil.rmtree(self.home, ignore_errors=True)
-        self._lock.close()
+        self._place.close()
 
     def __enter__(self) -> Lab:
         return self
@@ -90,17 +83,3 @@ class Lab:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def sweep(place: Path = PLACE) -> list[Path]:
-    """Remove what killed labs left: directories whose lock nobody holds. Returns them."""
-    swept = []
-    for home in sorted(place.glob(f"{PREFIX}*")):
-        try:
-            with (home / "lock").open("r") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, FileNotFoundError):
-            continue  # in use, or being made or removed right now
-        shutil.rmtree(home, ignore_errors=True)
-        swept.append(home)
-    return swept

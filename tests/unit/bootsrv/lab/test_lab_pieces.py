@@ -18,7 +18,7 @@ from bootsrv.lab.console import Console
 from bootsrv.lab.errors import LabError, LabTimeout
 from bootsrv.lab.firmware import Firmware
 from bootsrv.lab.forward import Forwarder
-from bootsrv.lab.lab import PREFIX, sweep
+from bootsrv.lab.lab import Lab
 from bootsrv.lab.story import Story, stage_table
 from bootsrv.model import Event
 from bootsrv.timeline import build
@@ -134,17 +134,12 @@ def test_stage_table_has_each_stage_and_the_whole() -> None:
     assert lines[-1].split() == ["10.0", "s", "from", "its", "first", "packet", "to", "home"]
 
 
-def test_sweep_takes_dead_labs_only(tmp_path: Path) -> None:
-    import fcntl
-
-    for name in ("dead", "alive", "fresh"):
-        (tmp_path / f"{PREFIX}{name}").mkdir()
-    for name in ("dead", "alive"):
-        (tmp_path / f"{PREFIX}{name}" / "lock").touch()
-    with (tmp_path / f"{PREFIX}alive" / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        assert [path.name for path in sweep(tmp_path)] == [f"{PREFIX}dead"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{PREFIX}alive", f"{PREFIX}fresh"]
+@pytest.mark.netns
+def test_a_lab_leaves_nothing_and_takes_what_a_killed_one_left(tmp_path: Path) -> None:
+    (tmp_path / "bootsrv-lab-dead/data").mkdir(parents=True)
+    with Lab(tmp_path) as lab:
+        assert list(tmp_path.iterdir()) == [lab.home]
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_kept_store_is_planted_and_imports_happen_once(
