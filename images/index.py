@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from images.errors import BadInput
-from images.index_edge import Connection
 from images.locator import PATCH
 from images.pack import SUFFIX, FrameRow, Trailer, read_trailer
+from images.sqlite_edge import Connection
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS packs (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE);

@@ -7,15 +7,14 @@ The law: no other package of the house imports sqlite3.
 
 from __future__ import annotations
 
-import errno
-import os
-import shutil
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from images.sqlite_edge import as_oserror
 
 BUSY_SECONDS = 15.0
 
@@ -129,10 +128,6 @@ class Database:
             self._local.connection = None
 
 
-_PAGE = 64 << 10  # bytes: SQLite asks for its shared memory in pieces of half of that
-_MEANS = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EACCES}
-
-
 @contextmanager
 def _as_oserror(path: Path) -> Iterator[None]:
     """SQLite's environment failures are OSErrors to the rest of the house; a broken rule of the schema is
@@ -142,13 +137,4 @@ def _as_oserror(path: Path) -> Iterator[None]:
     except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
         if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
             raise
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        number = _MEANS.get(code)
-        # Where the shared memory beside the file finds no room, SQLite tells of an I/O error alone.
-        if code == sqlite3.SQLITE_IOERR and shutil.disk_usage(path.parent).free < _PAGE:
-            number = errno.ENOSPC
-        if code == sqlite3.SQLITE_CANTOPEN and path.exists() and not os.access(path, os.R_OK | os.W_OK):
-            number = errno.EACCES
-        if number is not None:
-            raise OSError(number, os.strerror(number), str(path)) from error
-        raise OSError(f"registry {path}: {error}") from error
+        raise as_oserror(error, path) or OSError(f"registry {path}: {error}") from error

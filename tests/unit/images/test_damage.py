@@ -208,7 +208,9 @@ def test_readers_name_the_image_of_a_damaged_or_lost_manifest(tmp_path: Path) ->
     store = make(tmp_path)
     version = publish(store, "a", FILES)
     path = store.manifests / version.id
-    damage(path, 8 * (path.stat().st_size - 30))
+    data = bytearray(path.read_bytes())
+    data[-40:-20] = bytes(255 - byte for byte in data[-40:-20])  # of one bit alone the text may not depend
+    path.write_bytes(data)
     for ref in ("a", version.id):
         with pytest.raises(ImageError, match=f"^a@1: its manifest {path}: .*; restore it.* or remove a@1$"):
             store.manifest(ref)

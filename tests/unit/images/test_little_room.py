@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from imagestore import contents, make, noise, publish
 
-from images import index_edge
+from images import sqlite_edge
 from images.store import ImageStore
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
@@ -94,7 +94,7 @@ def test_reading_needs_no_room(store: ImageStore, little: Path) -> None:
 def test_what_is_no_full_disk_is_told_as_it_is(tmp_path: Path) -> None:
     error = sqlite3.OperationalError("disk I/O error")
     error.sqlite_errorcode = sqlite3.SQLITE_IOERR_READ
-    told = index_edge.as_oserror(error, tmp_path / "index.db")
+    told = sqlite_edge.as_oserror(error, tmp_path / "index.db")
     assert told is not None and (told.errno, told.filename) == (errno.EIO, str(tmp_path / "index.db"))
     error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-    assert index_edge.as_oserror(error, tmp_path / "index.db") is None
+    assert sqlite_edge.as_oserror(error, tmp_path / "index.db") is None

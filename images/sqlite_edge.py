@@ -1,5 +1,6 @@
 """SQLite where it meets the disk: what that refuses comes out as an OSError with the file's name, as from
-every other file of the store, so that whoever asked can say which disk is full.
+every other file, so that whoever asked can say which disk is full. The index and the registry have it from
+here.
 
 A broken rule of the schema stays SQLite's own, and so does a damaged file (index.py makes that one anew).
 """
@@ -11,7 +12,6 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,13 @@ def as_oserror(error: sqlite3.Error, path: Path) -> OSError | None:
     number = _MEANS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
     if number is None:
         return None
-    if number != errno.ENOSPC and not os.access(path.parent, os.W_OK):
-        number = errno.EACCES
-    else:  # where the memory beside the file, or the file itself, finds no room, it tells of other things
-        with suppress(OSError):
-            number = errno.ENOSPC if shutil.disk_usage(path.parent).free < _LITTLE else number
+    if number != errno.ENOSPC:
+        if not path.parent.is_dir():
+            number = errno.ENOENT
+        elif not os.access(path if path.exists() else path.parent, os.R_OK | os.W_OK):
+            number = errno.EACCES
+        elif shutil.disk_usage(path.parent).free < _LITTLE:  # it tells of other things then
+            number = errno.ENOSPC
     return OSError(number, os.strerror(number), str(path))
 
 
