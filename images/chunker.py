@@ -30,21 +30,14 @@ class Read(Protocol):
 
 def cut(read: Read) -> Iterator[Data]:
     """The chunks of everything `read` gives, in order, in constant memory."""
-    buffer = fill(read)
-    while len(buffer) == BUFFER:
-        view, place = memoryview(buffer), 0
-        for chunk in _cdc.cut_buf(buffer):
-            end = chunk.offset + chunk.length
-            if end == BUFFER:
-                break  # this cut was made by the end of the buffer, not by the content
-            yield view[place:end]
-            place = end
-        buffer = fill(read, view[place:])
-    yield from cut_whole(buffer)
+    cutting = Cutting()
+    while piece := fill(read):
+        yield from cutting.feed(piece)
+    yield from cutting.end()
 
 
 class Cutting:
-    """The chunks of bytes that come piece by piece: as `cut` finds them, but pushed.
+    """The chunks of bytes that come piece by piece; they are those that the whole would have.
 
     What it answers may be views of the last piece.
     """
@@ -85,14 +78,14 @@ def cut_whole(data: bytes) -> Iterator[Data]:
         yield data
 
 
-def fill(read: Read, start: Data = b"") -> bytes:
-    """What comes after `start`, with it: `BUFFER` bytes, or all that is left."""
-    held = len(start)
-    parts: list[Data] = [start] if start else []
+def fill(read: Read) -> bytes:
+    """`BUFFER` bytes, or all that is left."""
+    held = 0
+    parts: list[bytes] = []
     while held < BUFFER:
         part = read(BUFFER - held)
         if not part:
             break
         parts.append(part)
         held += len(part)
-    return parts[0] if len(parts) == 1 and isinstance(parts[0], bytes) else b"".join(parts)
+    return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from images.agent.capture.pace import FEW, Pace
 from images.agent.capture.stream import Stream
 from images.capture import wire
-from images.chunker import Cutting, cut_whole
+from images.chunker import BUFFER, Cutting, cut, cut_whole
 from images.errors import BadInput
 from images.manifest import Chunk, Entry, parse_entry
 
@@ -24,6 +25,14 @@ def test_pieces_are_cut_as_the_whole_is(size: int, piece: int) -> None:
         made = [bytes(one) for at in range(0, size, piece) for one in cutting.feed(data[at : at + piece])]
         made += map(bytes, cutting.end())
         assert made == [bytes(one) for one in cut_whole(data)]
+
+
+@pytest.mark.parametrize("more", [0, 1, 40_000, 3 * MIB])
+def test_what_is_read_is_cut_as_the_whole_is(more: int) -> None:
+    data = random.Random(more).randbytes(2 * BUFFER + more)
+    file = io.BytesIO(data)
+    made = [bytes(one) for one in cut(lambda size: file.read(min(size, 3_000_001)))]
+    assert made == [bytes(one) for one in cut_whole(data)]
 
 
 class Taken:
