@@ -22,9 +22,10 @@ import atheris
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT)]
 
-with atheris.instrument_imports(include=["images.agent.netroot"]):
+with atheris.instrument_imports(include=["images.agent.netroot", "images.agent.sealed"]):
     from images import signature
-    from images.agent.netroot import blocks, nbd_wire, sealed
+    from images.agent import sealed
+    from images.agent.netroot import blocks, nbd_wire
     from images.errors import ChunkCorrupt, ImageError, SignatureInvalid
 
 PRIVATE = bytes(range(32))

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from bootsrv.lab.lab import PREFIX, sweep
+from bootsrv.lab.lab import KIND, PLACE
+from images.workplace import sweep
 
+PREFIX = f"bootsrv-{KIND}-"
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
 
 
@@ -59,7 +61,7 @@ def test_nothing_is_left(how: signal.Signals, tmp_path: Path, request: pytest.Fi
         assert lab.poll() is None and time.monotonic() < deadline, said
         time.sleep(0.1)
         said = (tmp_path / "out").read_text()
-    home = Path(said.split(f"{PREFIX}")[0].rsplit("=", 1)[1] + PREFIX + said.split(PREFIX)[1].split("/")[0])
+    home = PLACE / (PREFIX + said.split(PREFIX)[1].split("/")[0])
     running = processes(home)
     qemu = next(pid for pid, line in running.items() if "qemu-system" in line and "nsenter" not in line)
     assert any("bootsrv.packets" in line for line in running.values())
@@ -74,5 +76,6 @@ def test_nothing_is_left(how: signal.Signals, tmp_path: Path, request: pytest.Fi
         time.sleep(0.05)
     assert Path("/proc/self/mounts").read_text() == mounts
     if how == signal.SIGKILL:
-        assert home in sweep(home.parent), "its files wait for the next lab, which removes them"
+        assert home.is_dir(), "its files wait for the next lab, which removes them"
+        sweep(PREFIX, PLACE)
     assert not home.exists()

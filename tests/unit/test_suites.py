@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
+import importlib.util
 from pathlib import Path
 
 import pytest
 
 TESTS = Path(__file__).parents[1]
 QUICK = ["contract", "fuzz", "property", "unit"]
+ROOMS = ("bootsrv", "images", "pxe", "webui")
 HOMES = {"lab": ["lab", "contract"], "browser": ["browser"], "netns": QUICK}
 
 
@@ -28,3 +32,29 @@ def test_every_folder_of_tests_belongs_to_a_part() -> None:
 def test_whatever_needs_a_browser_says_so() -> None:
     for path in (TESTS / "browser").glob("test_*.py"):
         assert "pytest.mark.browser" in path.read_text(), path.name
+
+
+def imported(path: Path) -> list[tuple[str, str]]:
+    """(module, name) of whatever a file takes out of the four rooms."""
+    taken = [node for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, ast.ImportFrom)]
+    pairs = [(node.module or "", alias.name) for node in taken for alias in node.names]
+    return [(module, name) for module, name in pairs if module.split(".")[0] in ROOMS]
+
+
+def is_there(module: str, name: str) -> bool:
+    found = importlib.import_module(module)
+    if hasattr(found, name):
+        return True
+    return hasattr(found, "__path__") and importlib.util.find_spec(f"{module}.{name}") is not None
+
+
+@pytest.mark.parametrize("part", sorted(path.name for path in TESTS.iterdir() if path.is_dir()))
+def test_what_tests_import_is_there(part: str) -> None:
+    """Also in what no quick run executes: benchmarks, fuzzers, machines."""
+    missing = [
+        f"{path.relative_to(TESTS)}: {module}.{name}"
+        for path in sorted((TESTS / part).rglob("*.py"))
+        for module, name in imported(path)
+        if not is_there(module, name)
+    ]
+    assert missing == []
