@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import threading
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
@@ -19,6 +20,7 @@ from images.errors import BadInput, ImageError
 from images.soname import candidates
 
 _STEP = 1 << 18
+_local = threading.local()
 _WINDOW_LOG_MAX, _LARGEST_WINDOW = (
     100,
     28,
@@ -43,8 +45,6 @@ def library() -> Any:
         except OSError:
             continue
         size, pointer = ctypes.c_size_t, ctypes.c_void_p
-        lib.ZSTD_decompress.argtypes = (pointer, size, pointer, size)
-        lib.ZSTD_decompress.restype = size
         lib.ZSTD_isError.argtypes = (size,)
         lib.ZSTD_isError.restype = ctypes.c_uint
         lib.ZSTD_getErrorName.argtypes = (size,)
@@ -73,7 +73,7 @@ def decompress(frame: bytes, size: int) -> bytes:
     """One whole frame of exactly `size` bytes. Raises BadInput when it is damaged or has another size."""
     lib = library()
     out: bytes = _blank_bytes(None, size)
-    written = _checked(lib, lib.ZSTD_decompress(out, size, bytes(frame), len(frame)))
+    written = _checked(lib, lib.ZSTD_decompressDCtx(_context(lib), out, size, bytes(frame), len(frame)))
     if written != size:
         raise BadInput(f"zstd: {written} bytes came out where {size} were promised")
     return out
@@ -82,18 +82,33 @@ def decompress(frame: bytes, size: int) -> bytes:
 def decompress_after(frame: bytes, size: int, before: bytes) -> bytes:
     """The same for a frame that was made with the bytes `before` in front of it."""
     lib = library()
-    context = lib.ZSTD_createDStream()
-    if not context:
-        raise MemoryError("zstd: no memory to unpack")
+    context = _context(lib)
     out: bytes = _blank_bytes(None, size)
-    try:
-        _checked(lib, lib.ZSTD_DCtx_refPrefix(context, before, len(before)))
-        written = _checked(lib, lib.ZSTD_decompressDCtx(context, out, size, bytes(frame), len(frame)))
-    finally:
-        lib.ZSTD_freeDStream(context)
+    _checked(lib, lib.ZSTD_DCtx_refPrefix(context, before, len(before)))  # for one frame
+    written = _checked(lib, lib.ZSTD_decompressDCtx(context, out, size, bytes(frame), len(frame)))
     if written != size:
         raise BadInput(f"zstd: {written} bytes came out where {size} were promised")
     return out
+
+
+def _context(lib: Any) -> Any:
+    """This thread's own: making one costs more than a small frame does."""
+    kept: _Context | None = _local.__dict__.get("context")
+    if kept is None:
+        kept = _local.context = _Context(lib)
+    return kept.handle
+
+
+class _Context:
+    """Freed with its thread."""
+
+    def __init__(self, lib: Any) -> None:
+        self._free, self.handle = lib.ZSTD_freeDStream, lib.ZSTD_createDStream()
+        if not self.handle:
+            raise MemoryError("zstd: no memory to unpack")
+
+    def __del__(self) -> None:
+        self._free(self.handle)
 
 
 def decompress_into(out: Any, frame: bytes, prefix: mmap.mmap) -> None:
@@ -115,13 +130,6 @@ def decompress_into(out: Any, frame: bytes, prefix: mmap.mmap) -> None:
     finally:
         lib.ZSTD_freeDStream(context)
         before = target = None  # or the mappings could not be closed
-
-
-def decompress_patch(frame: bytes, size: int, prefix: mmap.mmap) -> bytes:
-    """A small one, of `size` bytes, made with `prefix` before it."""
-    out = ctypes.create_string_buffer(size)
-    decompress_into(out, frame, prefix)
-    return out.raw
 
 
 def decompress_stream(pieces: Iterable[bytes], prefix: Any = None) -> Iterator[bytes]:

@@ -81,17 +81,22 @@ class Change:
         base = Lines(old.lines() if old is not None else (), self.state.home)
         source = self._store.source()
         self._share(over, base, manifest, source)
-        found, dirs = self._compare(manifest, base, over, self.state.load_cache().known)
-        if found.blocked:
-            raise BadInput("; ".join(found.blocked[:5]))
-        self._say({"step": "compared", "differ": found.total, "read": found.read})
-        if not found.total:
-            self._unchanged(manifest, found, over)
-            return found.numbers()
-        numbers = found.numbers()
-        settling = Settling(self.root, self._tree, self.state)
-        settling.arm()
-        about = self._stage_and_write(manifest, found, base, over, source, dirs)
+        with contextlib.ExitStack() as open_:
+            reading = open_.enter_context(contextlib.closing(Folders(self.root)))  # another thread's
+            patches = PatchSet(self._client, self.task.patches, reading, base)
+            open_.enter_context(contextlib.closing(patches))
+            patches.begin(manifest.lines())
+            found, dirs = self._compare(manifest, base, over, self.state.load_cache().known)
+            if found.blocked:
+                raise BadInput("; ".join(found.blocked[:5]))
+            self._say({"step": "compared", "differ": found.total, "read": found.read})
+            if not found.total:
+                self._unchanged(manifest, found, over)
+                return found.numbers()
+            numbers = found.numbers()
+            settling = Settling(self.root, self._tree, self.state)
+            settling.arm()
+            about = self._stage_and_write(manifest, found, base, over, source, dirs, reading, patches)
         del source
         self._say({"step": "switch", **about})
         about.update(settling.switch())
@@ -145,46 +150,43 @@ class Change:
         over: overlay.Overlay,
         source: Any,
         dirs: Dict[bytes, bytes],
+        reading: Folders,
+        patches: PatchSet,
     ) -> Dict[str, Any]:
         """Up to the point where the journal is on disk; what the journal says about itself."""
-        with contextlib.ExitStack() as open_:
-            reading = open_.enter_context(contextlib.closing(Folders(self.root)))  # another thread's
-            patches = PatchSet(self._client, self.task.patches, reading, base)
-            open_.enter_context(contextlib.closing(patches))
-            slow = patches.slow(found.fresh.paths())
-            if slow:
-                found.fresh.put_last(slow)
-            seeds = _seeds(reading, found, base)
-            over.seed(seeds)
-            seeds.learned()
-            patches.prepare(found.fresh.lines())
-            supply = Supply(found.fresh, seeds, source, patches)
-            stage = Stage(self._tree)
-            with contextlib.closing(ahead(supply.stream())) as chunks:
-                staged = stage.make(found.fresh, chunks, self._progress)
-            seeds.close()
-            patches.close()
-            base.clear()
-            found.fresh.close()
-            local, patched = seeds.read, supply.patched
-            del supply, seeds, chunks  # of many names that is much, and the steps are next
-            self._written = {one.path: one.inode for one in staged if one.type == "file"}
-            made = moves(stage, found, staged)
-            places = sorted({stage.place_for(step.path) for step in made if step.folder})
-            for step in made:
-                if step.kind == "take":
-                    stage.ready(step.folder)
-            about: Dict[str, Any] = {
-                "old_ref": current_ref(self.root), "boot_id": BOOT_ID.read_text().strip(),
-                "failed": sorted(failed_units()) if self.task.confirm else [], "reboot": self.task.reboot,
-                "ref": self.task.ref, "manifest": manifest.id, "confirm": self.task.confirm,
-                "places": [place.decode("utf-8", "surrogateescape") for place in places],
-                "fetched": source.fetched + patches.fetched, "local": local, "patched": patched,
-            }  # fmt: skip
-            later = adjustments(self._tree, found, made, dirs)
-            write(self.state.journal, about, chain(made, later))
-            found.forget()
-            return about
+        slow = patches.slow(found.fresh.paths())
+        if slow:
+            found.fresh.put_last(slow)
+        patches.prepare(found.fresh.lines())
+        seeds = _seeds(reading, found, base, patches)
+        over.seed(seeds)
+        seeds.learned()
+        supply = Supply(found.fresh, seeds, source, patches)
+        stage = Stage(self._tree)
+        with contextlib.closing(ahead(supply.stream())) as chunks:
+            staged = stage.make(found.fresh, chunks, self._progress)
+        seeds.close()
+        patches.close()
+        base.clear()
+        found.fresh.close()
+        local, patched = seeds.read, supply.patched
+        del supply, seeds, chunks  # of many names that is much, and the steps are next
+        self._written = {one.path: one.inode for one in staged if one.type == "file"}
+        made = moves(stage, found, staged)
+        places = {step.folder for step in made if step.folder}
+        for place in places:
+            stage.ready(place)
+        about: Dict[str, Any] = {
+            "old_ref": current_ref(self.root), "boot_id": BOOT_ID.read_text().strip(),
+            "failed": sorted(failed_units()) if self.task.confirm else [], "reboot": self.task.reboot,
+            "ref": self.task.ref, "manifest": manifest.id, "confirm": self.task.confirm,
+            "places": [place.decode("utf-8", "surrogateescape") for place in sorted(places)],
+            "fetched": source.fetched + patches.fetched, "local": local, "patched": patched,
+        }  # fmt: skip
+        later = adjustments(self._tree, found, made, dirs)
+        write(self.state.journal, about, chain(made, later))
+        found.forget()
+        return about
 
     def _progress(self, done: int, total: "int | None", what: str) -> None:
         self._say({"step": "fetch", "done": done, "total": total or 0, "what": what})
@@ -206,12 +208,15 @@ class Change:
         return found
 
 
-def _seeds(tree: Folders, found: Difference, base: Lines) -> Seeds:
-    """Where on this machine the chunks lie that will be needed."""
+def _seeds(tree: Folders, found: Difference, base: Lines, patches: PatchSet) -> Seeds:
+    """Where on this machine the chunks lie that will be needed: in what is replaced, and of files that no
+    patch makes in all the rest.
+    """
     seeds = Seeds(tree, {id for line in found.fresh.lines() for id in ids_of(line)})
     changed = {*found.fresh.paths(), *found.gone}
     seeds.add_all(parse_entry(line) for path, line in base.items() if path in changed)
-    seeds.add_lines(base.values())
+    unpatched = (line for line in found.fresh.lines() if path_of(line) not in patches)
+    seeds.add_lines(base.values(), (id for line in unpatched for id in ids_of(line)))
     return seeds
 
 

@@ -84,6 +84,7 @@ class Compare:
         self._fresh: Dict[bytes, str] = {}  # what will be made, and its type
         self._out = Difference(Fresh(scratch), [], [], [], {}, 0)
         self._read = 0
+        self._absent = b"/"  # before it, no path begins with that
 
     def run(self, lines: Iterable[bytes]) -> Difference:
         """`lines`: the wanted version's entries in manifest order. Raises OSError, BadInput."""
@@ -98,9 +99,12 @@ class Compare:
         return self._out._replace(read=self._read)
 
     def _look(self, path: bytes, line: bytes) -> None:
-        info = self._tree.stat(path)
+        info = None if path.startswith(self._absent) else self._tree.stat(path)
         if info is None:
-            self._make(line, parse_entry(line), missing=True)
+            entry = parse_entry(line)
+            if entry.type == "dir" and not path.startswith(self._absent):
+                self._absent = path + b"/"  # what comes below it need not be looked for
+            self._make(line, entry, missing=True)
             return
         row = self._known.get(path)
         digest = line_hash(line)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections import OrderedDict
 from pathlib import Path
 from typing import Optional
@@ -27,6 +26,7 @@ class Folders:
         self.root = root
         self._root = os.open(str(root), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._open: OrderedDict[bytes, int] = OrderedDict()
+        self._last, self._handle = b"", self._root  # asked for again and again: neighbours follow each other
 
     def close(self) -> None:
         """Closes everything."""
@@ -38,9 +38,12 @@ class Folders:
         for handle in self._open.values():
             os.close(handle)
         self._open.clear()
+        self._last, self._handle = b"", self._root
 
     def open(self, folder: bytes) -> int:
         """The directory; closed by us, not by the caller. Raises OSError (ENOTDIR, ELOOP for a link)."""
+        if folder == self._last:
+            return self._handle
         if not folder:
             return self._root
         handle = self._open.get(folder)
@@ -52,6 +55,7 @@ class Folders:
                 os.close(self._open.popitem(last=False)[1])
         else:
             self._open.move_to_end(folder)
+        self._last, self._handle = folder, handle
         return handle
 
     def at(self, path: bytes) -> tuple[int, bytes]:
@@ -73,16 +77,3 @@ class Folders:
         """A file for reading; the caller closes it."""
         parent, name = self.at(path)
         return os.open(name, FILE, dir_fd=parent)
-
-    def mount_top(self, path: bytes) -> tuple[bytes, int]:
-        """(the directory where the file system begins that `path` is or would be on, its device)."""
-        while (found := self.stat(path)) is None or not stat.S_ISDIR(found.st_mode):
-            path = path.rpartition(b"/")[0]
-        device = found.st_dev
-        while path:
-            parent = path.rpartition(b"/")[0]
-            above = self.stat(parent)
-            if above is None or above.st_dev != device:
-                break
-            path = parent
-        return path, device

@@ -65,7 +65,10 @@ class Fresh:
 
     def put_last(self, paths: Container[bytes]) -> None:
         """Those paths, and behind them the links to them, come after all others from now on."""
-        late = [each.path in paths or each.target in paths for each in self]
+        late = [
+            path_of(line) in paths or (is_kind(line, b"hardlink") and parse_entry(line).target in paths)
+            for line in self.lines()
+        ]
         order = sorted(range(len(late)), key=late.__getitem__)
         self._places = array("Q", (self._places[number] for number in order))
         self._data = array("Q", (self._data[number] for number in order))

@@ -16,7 +16,7 @@ import json
 import os
 import stat
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional
 
@@ -50,19 +50,28 @@ class Steps:
         self._path, self._places = path, places
 
     def __iter__(self) -> Iterator[Step]:
-        return self._read(self._places)
+        """Without their entries."""
+        return self._read(self._places, ())
+
+    def forward(self) -> Iterator[Step]:
+        """In order, with what is `new`."""
+        return self._read(self._places, ("new",))
 
     def __reversed__(self) -> Iterator[Step]:
-        return self._read(reversed(self._places))
+        return self._read(reversed(self._places), ())
+
+    def back(self) -> Iterator[Step]:
+        """The last one first, with what was `old`."""
+        return self._read(reversed(self._places), ("old",))
 
     def __len__(self) -> int:
         return len(self._places)
 
-    def _read(self, places: Iterable[int]) -> Iterator[Step]:
+    def _read(self, places: Iterable[int], entries: Sequence[str]) -> Iterator[Step]:
         with self._path.open("rb") as file:
             for place in places:
                 file.seek(place)
-                yield _step(json.loads(file.readline()))
+                yield _step(json.loads(file.readline()), entries)
 
 
 class Journal(NamedTuple):
@@ -122,8 +131,11 @@ def _bare(entry: Entry) -> str:
     return write_entry(entry._replace(chunks=(), size=0, extents=None)).decode("ascii")
 
 
-def _step(row: Dict[str, Any]) -> Step:
-    old, new = (parse_entry(row[key].encode()) if key in row else None for key in ("old", "new"))
+def _step(row: Dict[str, Any], entries: Sequence[str]) -> Step:
+    """`entries`: which of its two are parsed; most passes want one or none."""
+    old, new = (
+        parse_entry(row[key].encode()) if key in entries and key in row else None for key in ("old", "new")
+    )
     folder, name = to_bytes(row.get("folder", "")), to_bytes(row.get("name", ""))
     return Step(row["kind"], to_bytes(row["path"]), folder, name, row.get("inode", 0), old, new)
 
@@ -143,7 +155,9 @@ def look(tree: Folders, path: bytes, type: str) -> Entry:
 def forward(tree: Folders, journal: Journal) -> None:
     """Does what is not done yet. Raises OSError with the step's path; then the journal is as good as
     before."""
-    for step in journal.steps:
+    folders = {b""}
+    for step in journal.steps.forward():
+        folders.add(step.folder)
         try:
             if step.kind == "put":
                 _put(tree, step)
@@ -155,20 +169,22 @@ def forward(tree: Folders, journal: Journal) -> None:
             if error.errno is None:
                 raise
             raise OSError(error.errno, error.strerror, "/" + os.fsdecode(step.path)) from error
-    _sync(tree, journal)
+    _sync(tree, folders)
 
 
 def back(tree: Folders, journal: Journal) -> None:
     """Undoes what is done, last step first; directories get their attributes when all is back."""
+    folders = {b""}
     for step in reversed(journal.steps):
+        folders.add(step.folder)
         if step.kind == "put":
             _unput(tree, step)
         elif step.kind == "take":
             _untake(tree, step)
-    for step in reversed(journal.steps):
+    for step in journal.steps.back():
         if step.kind == "attr" and step.old is not None and tree.stat(step.path) is not None:
             adjust(tree, step.old)
-    _sync(tree, journal)
+    _sync(tree, folders)
 
 
 def _is_there(tree: Folders, step: Step) -> bool:
@@ -245,9 +261,8 @@ def adjust(tree: Folders, entry: Entry) -> None:
         name_attributes(entry, name, parent)
 
 
-def _sync(tree: Folders, journal: Journal) -> None:
+def _sync(tree: Folders, folders: Iterable[bytes]) -> None:
     tree.forget()
-    folders = {step.folder for step in journal.steps if step.folder} | {b""}
     for folder in folders:
         if tree.stat(folder) is not None:
             sync_filesystem(tree.open(folder))

@@ -15,7 +15,7 @@ import tempfile
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, Dict, List, NamedTuple, Optional, Set
+from typing import IO, TYPE_CHECKING, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from images.agent.client import Client
 from images.agent.update.folders import Folders
@@ -23,17 +23,17 @@ from images.agent.update.lines import path_of
 from images.agent.update.state import HOME
 from images.agent.update.supply import Patched
 from images.errors import BadInput
-from images.manifest import Entry, parse_entry, to_bytes
+from images.manifest import Entry, line_start, parse_entry, to_bytes
 from images.patchset import HEAD, MAGIC, Row, rows
-from images.repack import Recipe, compress
-from images.zstd import decompress_into, decompress_patch, decompress_stream
+from images.repack import Recipe, compress, version
+from images.zstd import decompress_after, decompress_into, decompress_stream
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
 AHEAD = 4 << 20  # bytes fetched at once
 WORKERS = 2  # threads that pack a file again
-LARGE, STEP = 8 << 20, 1 << 20  # bytes: from which on a file is made in a file, and handed on
+SMALL, STEP = 4 << 20, 1 << 20  # bytes: up to which a file is made in memory; that are handed on at once
 
 
 class Patch(NamedTuple):
@@ -54,13 +54,16 @@ class _Rows:
         self._olds: List[Optional[bytes]] = []  # None: the same path
         self._offsets, self.lengths = array("Q"), array("Q")
         self._recipes: Dict[int, Recipe] = {}
+        self.slow: Dict[bytes, int] = {}  # path to number, of those with a recipe
         for number, row in enumerate(rows):
-            self._numbers[to_bytes(row.new)] = number
+            path = to_bytes(row.new)
+            if row.repack is None or row.repack.version == version():
+                self._numbers[path] = number  # else it would not come out the same: better fetched
             self._olds.append(None if row.old == row.new else to_bytes(row.old))
             self._offsets.append(row.offset)
             self.lengths.append(row.length)
-            if row.repack is not None:
-                self._recipes[number] = row.repack
+            if row.repack is not None and path in self._numbers:
+                self._recipes[number], self.slow[path] = row.repack, number
 
     def __len__(self) -> int:
         return len(self._olds)
@@ -89,12 +92,21 @@ class PatchSet:
         self._pool: Optional[ThreadPoolExecutor] = None
         self.fetched = 0  # bytes
 
-    def slow(self, paths: Iterable[bytes]) -> Set[bytes]:
-        """Those that are packed again, which takes seconds: to be asked for last, since that goes on beside
-        the others.
+    def begin(self, lines: Iterable[bytes]) -> None:
+        """Starts on what of these entries is packed again, which takes seconds, unless this machine seems to
+        have it already: meanwhile somebody finds out what differs.
         """
-        found = ((path, self._rows.number(path)) for path in paths)
-        return {path for path, n in found if n is not None and self._rows.patch(path, n).repack}
+        starts = tuple(line_start(path) for path in self._rows.slow)
+        for line in lines if starts else ():
+            if line.startswith(starts):
+                entry = parse_entry(line)
+                there = self._tree.stat(entry.path)
+                if there is None or there.st_size != entry.size:
+                    self._start(entry, self._rows.slow[entry.path])
+
+    def slow(self, paths: Iterable[bytes]) -> Set[bytes]:
+        """Those that are packed again: to be asked for last, since that goes on beside the others."""
+        return self._rows.slow.keys() & set(paths) if self._rows.slow else set()
 
     def prepare(self, lines: Iterable[bytes]) -> None:
         """Finds out which of these entries have a patch and their old file here."""
@@ -105,11 +117,9 @@ class PatchSet:
             if number is None:
                 continue
             patch = self._rows.patch(path, number)
-            if patch.old and self._tree.stat(patch.old) is None:
-                continue
             if patch.repack is not None:
-                self._begun[path] = self._started(patch, patch.repack, parse_entry(line))
-            else:
+                self._start(parse_entry(line), number)
+            elif not patch.old or self._tree.stat(patch.old) is not None:
                 self._usable[number] = 1
 
     def __contains__(self, path: bytes) -> bool:
@@ -154,15 +164,18 @@ class PatchSet:
             if not patch.old:  # the file by itself
                 yield from decompress_stream([self._frame(patch, number)])
                 return
-            with self._mapped(patch.old, entry) as old:
-                yield from self._patched(self._frame(patch, number), old, entry.size)
+            frame = self._frame(patch, number)
+            with self._opened(patch.old, entry) as (handle, size):
+                if max(size, entry.size) <= SMALL:  # a copy costs less than a mapping
+                    yield decompress_after(frame, entry.size, os.read(handle, size))
+                    return
+                with contextlib.closing(mmap.mmap(handle, size, access=mmap.ACCESS_COPY)) as old:
+                    yield from self._patched(frame, old, entry.size)
 
         return make
 
     def _patched(self, frame: bytes, old: mmap.mmap, size: int) -> Iterator[bytes]:
-        if size <= LARGE:
-            yield decompress_patch(frame, size, old)
-            return
+        """In a file, since neither has to be in memory then."""
         with self._scratch() as file:
             file.truncate(size)
             with contextlib.closing(mmap.mmap(file.fileno(), size)) as made:
@@ -170,12 +183,15 @@ class PatchSet:
                 for at in range(0, size, STEP):
                     yield made[at : at + STEP]
 
-    def _started(self, patch: Patch, recipe: Recipe, entry: Entry) -> Patched:
-        """Begins now, in a thread; an error comes out where the file is asked for."""
+    def _start(self, entry: Entry, number: int) -> None:
+        """In a thread, once; an error there comes out where the file is asked for."""
+        patch = self._rows.patch(entry.path, number)
+        if patch.repack is None or entry.path in self._begun or self._tree.stat(patch.old) is None:
+            return
         frame = self._range(patch.offset, patch.length)
-        with self._mapped(patch.old, entry) as old:  # its name is looked up here: one thread alone does that
-            size, handle = len(old), self._tree.open_file(patch.old)
-        job = self._beside.submit(self._packed, handle, size, frame, recipe)
+        with self._opened(patch.old, entry) as (old, size):  # looked up here: one thread alone does that
+            handle = os.dup(old)
+        job = self._beside.submit(self._packed, handle, size, frame, patch.repack)
 
         def make(entry: Entry) -> Iterator[bytes]:
             with job.result() as file:
@@ -183,7 +199,7 @@ class PatchSet:
                 while piece := file.read(STEP):
                     yield piece
 
-        return make
+        self._begun[entry.path] = make
 
     def _packed(self, handle: int, size: int, frame: bytes, recipe: Recipe) -> IO[bytes]:
         """The whole file, in a scratch file."""
@@ -212,9 +228,9 @@ class PatchSet:
         return tempfile.TemporaryFile(dir=str(self._tree.root / HOME))
 
     @contextlib.contextmanager
-    def _mapped(self, path: bytes, entry: Entry) -> Iterator[mmap.mmap]:
-        """The old file as far as it is the image's: an initramfs may have a part of this machine's after
-        it.
+    def _opened(self, path: bytes, entry: Entry) -> Iterator[Tuple[int, int]]:
+        """The old file, and its size as far as it is the image's: an initramfs may have a part of this
+        machine's after it.
         """
         handle = self._tree.open_file(path)
         try:
@@ -223,8 +239,7 @@ class PatchSet:
                 size = min(size, parse_entry(self._base[path]).size)
             if not size:
                 raise BadInput(f"{entry.name}: its old file is empty")
-            with contextlib.closing(mmap.mmap(handle, size, access=mmap.ACCESS_COPY)) as old:
-                yield old
+            yield handle, size
         finally:
             os.close(handle)
 

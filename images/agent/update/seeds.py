@@ -55,11 +55,11 @@ class Seeds:
             if entry.type == "file":
                 self.add_file(entry)
 
-    def add_lines(self, lines: Iterable[bytes]) -> None:
-        """Manifest lines of files that stay as they are: only those that hold what is still missing are read
-        (a file that was copied to a second place, a package's files that moved).
+    def add_lines(self, lines: Iterable[bytes], wanted: Iterable[bytes]) -> None:
+        """Manifest lines of files that stay as they are: only those that hold what of `wanted` is missing are
+        read (a file that was copied to a second place, a package's files that moved).
         """
-        missing = {id.hex().encode() for id in self._wanted if id not in self}
+        missing = {id.hex().encode() for id in wanted if id not in self}
         for line in lines if missing else ():
             if not missing.isdisjoint(_IDS.findall(line)):
                 entry = parse_entry(line)

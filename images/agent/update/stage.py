@@ -10,9 +10,10 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from images.agent.update.exchange import supported, sync_filesystem
 from images.agent.update.folders import Folders
@@ -44,19 +45,30 @@ class Stage:
 
     def __init__(self, tree: Folders) -> None:
         self._tree = tree
-        self._tops: Dict[bytes, bytes] = {}  # directory -> its stage directory
+        self._own = (tree.root / HOME).stat().st_dev
+        self._tops: Dict[bytes, Tuple[bytes, int]] = {}  # directory: where its file system begins, device
 
     def place_for(self, path: bytes) -> bytes:
         """The stage directory on the file system of `path`."""
-        folder = path.rpartition(b"/")[0]
-        if folder not in self._tops:
-            top, device = self._tree.mount_top(folder)
-            home = HOME.encode()
-            own = (self._tree.root / HOME).stat().st_dev
-            self._tops[folder] = (
-                home + b"/stage" if device == own else (top + b"/" + BESIDE if top else BESIDE)
-            )
-        return self._tops[folder]
+        top, device = self._top(path.rpartition(b"/")[0])
+        if device == self._own:
+            return HOME.encode() + b"/stage"
+        return top + b"/" + BESIDE if top else BESIDE
+
+    def _top(self, folder: bytes) -> Tuple[bytes, int]:
+        """Of one that is not there yet, or is no directory: of the one it would be in."""
+        known = self._tops.get(folder)
+        if known is None:
+            info = self._tree.stat(folder)
+            is_here = info is not None and stat.S_ISDIR(info.st_mode)
+            above = self._top(folder.rpartition(b"/")[0]) if folder else None
+            if above is not None and (info is None or not is_here or info.st_dev == above[1]):
+                known = above
+            else:
+                assert info is not None, "the tree itself is there"
+                known = (folder, info.st_dev)
+            self._tops[folder] = known
+        return known
 
     def ready(self, folder: bytes) -> None:
         """Makes a stage directory that only takes things."""

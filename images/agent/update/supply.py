@@ -9,7 +9,7 @@ library only.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Callable, Optional, Protocol
 
 from images.agent.update.fresh import Fresh
@@ -63,24 +63,26 @@ class Supply:
 
     def _by_patch(self, entry: Entry, patch: Patched) -> Iterator[Data]:
         """The patch's output cut into the entry's chunks; from the first that is wrong on, without it."""
-        made: Optional[Iterator[bytes]] = patch(entry)
+        made = patch(entry)
         held = memoryview(b"")
-        failed = False
-        self.patched += 1
-        for chunk in entry.chunks:
-            data: Data = b""
-            if made is not None:
-                try:
-                    if len(held) < chunk.length:
-                        held = _more(held, made, chunk.length)
-                    data, held = held[: chunk.length], held[chunk.length :]
-                except (StopIteration, ImageError, OSError):
-                    made = None
-            if made is None or hashlib.sha256(data).digest() != chunk.id:
-                self.patched -= not failed
-                made, failed = None, True
-                data = self._seeds.get(chunk.id) or self._source.get(chunk.id)
+        for number, chunk in enumerate(entry.chunks):
+            try:
+                if len(held) < chunk.length:
+                    held = _more(held, made, chunk.length)
+            except (StopIteration, ImageError, OSError):
+                held = memoryview(b"")
+            data, held = held[: chunk.length], held[chunk.length :]
+            if hashlib.sha256(data).digest() != chunk.id:
+                yield from self._without(entry.chunks[number:])
+                return
             yield data
+        self.patched += 1
+
+    def _without(self, chunks: Sequence[Chunk]) -> Iterator[bytes]:
+        """In one stream, as the others: each by itself would bring its whole frame along."""
+        far = self._source.stream(chunk.id for chunk in chunks if chunk.id not in self._seeds)
+        for chunk in chunks:
+            yield self._one(chunk, far)
 
 
 def _more(held: memoryview, made: Iterator[bytes], wanted: int) -> memoryview:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,9 @@ from imagestore import make, noise, publish
 from pushhouse import House
 
 from images import repack
+from images.agent.update import patching
+from images.agent.update.compare import Compare, Difference
+from images.agent.update.patching import SMALL
 from images.compress import zstd_frame
 from images.errors import BadInput, ImageError
 from images.manifest import Chunk, Entry
@@ -56,17 +61,32 @@ def test_patches_carry_an_update(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="owners need root")
-def test_a_patch_whose_old_file_changed_is_not_believed(tmp_path: Path) -> None:
-    data = noise(200_000, 5)
+def test_a_file_too_large_for_memory_is_patched_in_files(tmp_path: Path) -> None:
+    data = noise(SMALL + 100_000, 1)
     for name, content in (("one", data), ("two", edited(data))):
         (tmp_path / name / "etc").mkdir(parents=True)
         (tmp_path / name / "etc/big").write_bytes(content)
     house = House(tmp_path, tmp_path / "one", tmp_path / "two")
     made = patch_set(house.store, house.old.id, house.new.id, tmp_path / "patches")
     house.line.patches = {made.id: made.path.read_bytes()}
-    (house.root / "etc/big").write_bytes(noise(200_000, 6))
     report = house.push(patches=made.id)
-    assert report["patched"] == 0
+    assert report["patched"] == 1 and report["fetched"] < 40_000 and report["drift"] == 0
+    assert (house.root / "etc/big").read_bytes() == edited(data)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="owners need root")
+def test_a_patch_whose_old_file_changed_is_not_believed(tmp_path: Path) -> None:
+    """And what it leaves to be fetched comes in one piece, not chunk by chunk with their whole frames."""
+    data = noise(3_000_000, 5)
+    for name, content in (("one", data), ("two", edited(data))):
+        (tmp_path / name / "etc").mkdir(parents=True)
+        (tmp_path / name / "etc/big").write_bytes(content)
+    house = House(tmp_path, tmp_path / "one", tmp_path / "two")
+    made = patch_set(house.store, house.old.id, house.new.id, tmp_path / "patches")
+    house.line.patches = {made.id: made.path.read_bytes()}
+    (house.root / "etc/big").write_bytes(noise(3_000_000, 6))
+    report = house.push(patches=made.id)
+    assert report["patched"] == 0 and len(data) < report["fetched"] < len(data) * 2
     assert (house.root / "etc/big").read_bytes() == edited(data)
 
 
@@ -119,6 +139,46 @@ def test_an_initramfs_is_patched_inside_and_packed_again(tmp_path: Path) -> None
     house.line.patches = {made.id: made.path.read_bytes()}
     report = house.push(patches=made.id)
     assert report["patched"] == 1 and report["fetched"] < 20_000 and report["drift"] == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="owners need root")
+def test_packing_goes_on_while_the_rest_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = two_initramfs(tmp_path, 1_000_000)
+    made = patch_set(house.store, house.old.id, house.new.id, tmp_path / "patches")
+    house.line.patches = {made.id: made.path.read_bytes()}
+    began: list[bool] = []
+    compare = Compare.run
+
+    def run(self: Compare, lines: Iterable[bytes]) -> Difference:
+        began.append(any(thread.name.startswith("repack") for thread in threading.enumerate()))
+        return compare(self, lines)
+
+    monkeypatch.setattr(Compare, "run", run)
+    assert house.push(patches=made.id)["patched"] == 1
+    assert began == [True, False], "it begins before the comparison; of the one at the end nothing is left"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="owners need root")
+def test_a_machine_with_another_library_fetches_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = two_initramfs(tmp_path, 3_000_000)
+    made = patch_set(house.store, house.old.id, house.new.id, tmp_path / "patches")
+    house.line.patches = {made.id: made.path.read_bytes()}
+    size = (tmp_path / "two/boot/initrd.img-6.1.1").stat().st_size
+    monkeypatch.setattr(patching, "version", lambda: 1)
+    report = house.push(patches=made.id)
+    assert report["patched"] == 0 and report["drift"] == 0 and report["fetched"] < size * 1.1
+
+
+def two_initramfs(tmp_path: Path, size: int) -> House:
+    raw = noise(size, 3).hex().encode()
+    for number, (name, inside) in enumerate((("one", raw), ("two", edited(raw)))):
+        (tmp_path / name / "etc").mkdir(parents=True)
+        (tmp_path / name / "boot").mkdir()
+        packed = b"".join(repack.compress([inside], repack.Recipe(3, True, repack.version(), len(inside))))
+        (tmp_path / name / f"boot/initrd.img-6.1.{number}").write_bytes(packed)
+    return House(tmp_path, tmp_path / "one", tmp_path / "two")
 
 
 def test_another_library_is_not_asked_to_pack() -> None:
