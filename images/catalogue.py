@@ -1,8 +1,9 @@
 """Which versions an image has: one small file per name (a line with the sha256 of the rest, which is JSON),
 replaced whole (disk.py), never edited.
 
-Law: numbers are given once; a removed version's number is not used again. Everything but tags and comments of
-tags can be rebuilt from the signed manifests, which carry name and number themselves.
+Law: numbers are given once; a removed version's number is not used again. Beside each file is a spare of it,
+written first: it knows all that the file knows, and nobody but repair (rebuild.py) reads it. Without either,
+everything but tags and the numbers of removed versions comes from the signed manifests.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from images.errors import BadInput, ImageConflict, ImageError, ImageNotFound
 from images.versions import LATEST, Version, check_name, split_ref
 
 _FORMAT = 1
-SUFFIX = ".book"
+SUFFIX, SPARE = ".book", ".spare"
 
 
 @dataclass(slots=True)
@@ -78,16 +79,33 @@ def load(folder: Path, name: str) -> Catalogue:
     """Read one. Raises ImageNotFound, or ImageError when the file is damaged."""
     path = folder / f"{check_name(name)}{SUFFIX}"
     try:
-        text = path.read_bytes()
+        return _read(path, name)
     except FileNotFoundError:
         raise ImageNotFound(f"there is no image named {name}") from None
-    try:
-        total, _, body = text.partition(b"\n")
-        if hashlib.sha256(body).hexdigest().encode() != total:
-            raise ValueError("its checksum does not fit")
-        return _parse(name, json.loads(body))
-    except (ValueError, KeyError, TypeError, AttributeError) as err:
+    except ValueError as err:
         raise ImageError(f"{path} is damaged; `bootsrv image verify --repair` rebuilds it ({err})") from err
+
+
+def load_spare(folder: Path, name: str) -> Catalogue | None:
+    """As the spare knows it; None where there is none. Raises ImageError when it is damaged."""
+    path = folder / f"{check_name(name)}{SPARE}"
+    try:
+        return _read(path, name)
+    except FileNotFoundError:
+        return None
+    except ValueError as err:
+        raise ImageError(f"{path} is damaged ({err})") from err
+
+
+def _read(path: Path, name: str) -> Catalogue:
+    """Raises FileNotFoundError, ValueError."""
+    total, _, body = path.read_bytes().partition(b"\n")
+    if hashlib.sha256(body).hexdigest().encode() != total:
+        raise ValueError("its checksum does not fit")
+    try:
+        return _parse(name, json.loads(body))
+    except (KeyError, TypeError, AttributeError) as err:
+        raise ValueError(str(err)) from err
 
 
 def _parse(name: str, row: dict[str, Any]) -> Catalogue:
@@ -108,12 +126,15 @@ def save(folder: Path, temp: Path, catalogue: Catalogue) -> None:
     row.update(versions=versions, tags=catalogue.tags)
     body = json.dumps(row, indent=1).encode() + b"\n"
     text = hashlib.sha256(body).hexdigest().encode() + b"\n" + body
-    write_file(folder / f"{catalogue.name}{SUFFIX}", text, temp)
+    path = folder / f"{catalogue.name}{SUFFIX}"
+    if path.exists():  # a spare alone means that the catalogue was lost
+        write_file(path.with_suffix(SPARE), text, temp)
+    write_file(path, text, temp)
 
 
-def names(folder: Path) -> list[str]:
-    """All image names, sorted."""
-    return sorted(path.stem for path in folder.glob("*" + SUFFIX))
+def names(folder: Path, suffix: str = SUFFIX) -> list[str]:
+    """All image names, sorted; with SPARE those that have a spare."""
+    return sorted(path.stem for path in folder.glob("*" + suffix))
 
 
 def find(folder: Path, ref: str) -> tuple[Catalogue, Version]:

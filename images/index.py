@@ -44,6 +44,10 @@ _PATIENCE, _PAUSE = 60.0, 0.02  # seconds, for another writer
 _MANY = 4  # asked for one by one: less than one in so many
 
 
+class _OtherForm(sqlite3.DatabaseError):
+    """Of an older or newer program: no damage."""
+
+
 class Where(NamedTuple):
     """A chunk's place: pack id (raw), its frame, and the run inside the unpacked frame."""
 
@@ -80,7 +84,10 @@ class Index:
                 self.refresh(skip)
             except sqlite3.OperationalError:
                 raise  # somebody holds it: not a damaged cache
-            except sqlite3.DatabaseError:
+            except _OtherForm:
+                self.rebuild(skip)
+            except sqlite3.DatabaseError as error:
+                self.damaged[self._path.name] = str(error)
                 self.rebuild(skip)
         except BaseException:
             with contextlib.suppress(AttributeError):
@@ -314,7 +321,7 @@ class Index:
             db.execute("PRAGMA synchronous = NORMAL")
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, _VERSION):
-                raise sqlite3.DatabaseError("index of another form")
+                raise _OtherForm("index of another form")
             db.executescript(_SCHEMA)
             if version != _VERSION:  # it would be written each time
                 db.execute(f"PRAGMA user_version = {_VERSION}")

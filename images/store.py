@@ -3,6 +3,7 @@
     format.json        what this is
     packs/ID.pack      chunks (pack.py)            manifests/ID    sealed manifests (sealed.py)
     names/NAME.book    versions and tags           locators/ID     where a version's chunks are (locator.py)
+    names/NAME.spare   the same once more
     store.pub          public key, 32 bytes        keys/           private key, for its owner alone
     index.db           a cache (index.py)          temp, sessions, condemned, lock: the writers' own
 
@@ -18,11 +19,12 @@ from images import catalogue
 from images.disk import locked
 from images.errors import BadInput, ImageNotFound
 from images.gc import GcReport, collect
+from images.problem import Problem
 from images.progress import Progress, silent
 from images.rebuild import lost, lost_names
 from images.session import Session
 from images.shelf import Shelf
-from images.verify import Problem, verify
+from images.verify import verify
 from images.versions import LATEST, Version, split_ref
 
 

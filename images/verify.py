@@ -3,7 +3,8 @@
 Law: every bit counts. Packs are hashed frame by frame and chunk by chunk, their indexes and the manifests by
 their ids and signatures, locators against the packs they point into, the index cache against the packs.
 What cannot be mended here (a chunk whose only copy is damaged) is dropped from the index by `repair`, so that
-importing the same content once more brings it back, for every version that uses it.
+importing the same content once more brings it back, for every version that uses it. Each damage is told with
+what became of it, so with `repair` after its mending.
 """
 
 from __future__ import annotations
@@ -13,30 +14,36 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from images import catalogue
+from images import catalogue, keypair, locator_check
 from images.condemned import condemn
 from images.disk import locked
 from images.errors import BadInput, ImageError, SignatureInvalid
 from images.index import Index
-from images.locator import Frame, Locator, Place
 from images.marks import marked
+from images.names_check import check_names
 from images.pack import SUFFIX, Trailer, read_trailer
+from images.problem import REPAIR, Problem
 from images.progress import Progress
-from images.rebuild import lost_names, rebuild_names
 from images.rewriting import opened, rewrite
 from images.sealed import SealedManifest, open_sealed
 from images.shelf import Shelf
+from images.versions import LATEST, Version
 
 _AGAIN = "import the image again from its source"
-_FIRST = "run `bootsrv image verify --repair`, then "
+_REBUILT = "nothing to do: it was rebuilt from the packs"
+_COPIES = "mended from the copies in other packs"
+_KEPT = "taken out of use; what was whole in it is kept, what is lost is told with the versions that need it"
 
 
-class Problem(NamedTuple):
-    """One damage: the file in the store, what is wrong and whom it hurts, and what to do about it."""
+class _Hurt(NamedTuple):
+    """A pack's damage, and what must be found elsewhere for nothing of it to be lost: its damaged chunks, or
+    what its patches start from. None where nobody knows what was in it.
+    """
 
-    path: str
-    text: str
-    repair: str
+    pack: bytes
+    problem: Problem
+    needed: set[bytes] | None
+    patches: bool = False
 
 
 def verify(store: Shelf, progress: Progress, repair: bool) -> Iterator[Problem]:
@@ -49,14 +56,26 @@ def verify(store: Shelf, progress: Progress, repair: bool) -> Iterator[Problem]:
         index = store.open_index(memory=True)
     try:
         check = _Check(store, index, progress, repair)
-        yield from check.key()
-        yield from check.packs()
+        key = keypair.look(store, repair)
+        if key is not None:
+            yield Problem(str(key.path), key.text, key.repair, key.mended)
+        if reason := index.damaged.get(store.index.name):
+            yield Problem(str(store.index), f"was damaged ({reason})", _REBUILT, mended=True)
+        hurt = []
+        for one in check.packs():
+            hurt.append(one)
+            if not repair:
+                yield one.problem
         yield from check.cache()
-        yield from check.names(repair)
+        usable = key is None or key.usable
+        if usable:  # else every manifest would be told forged, and none be in a catalogue made anew
+            yield from check_names(store, repair)
         if repair:
             with locked(store.lock):
                 check.mend_packs()
-        yield from check.versions(repair)
+            yield from check.mended(hurt)
+        if usable:
+            yield from check.versions(repair)
     finally:
         index.close()
 
@@ -64,7 +83,7 @@ def verify(store: Shelf, progress: Progress, repair: bool) -> Iterator[Problem]:
 class _Check:
     def __init__(self, store: Shelf, index: Index, progress: Progress, repair: bool) -> None:
         self._store = store
-        self._lost = _AGAIN if repair else _FIRST + _AGAIN
+        self._lost = _AGAIN if repair else f"{REPAIR}, then {_AGAIN}"
         self._index = index
         self._progress = progress
         self._bad: set[bytes] = set()  # chunks whose indexed copy is damaged
@@ -74,16 +93,7 @@ class _Check:
         self._seen = 0
         self._offered = set(index.packs())
 
-    def key(self) -> Iterator[Problem]:
-        """The public key against the private one, where this process may read it."""
-        try:
-            self._store.private_key()
-        except PermissionError:
-            return
-        except ImageError as err:
-            yield Problem(str(self._store.root / "store.pub"), str(err), "restore both keys from a backup")
-
-    def packs(self) -> Iterator[Problem]:
+    def packs(self) -> Iterator[_Hurt]:
         """Every frame and chunk of every pack."""
         waiting = marked(self._store.condemned)  # for deletion: nobody reads them any more
         paths = [
@@ -101,19 +111,23 @@ class _Check:
                 continue
             except BadInput as err:
                 self._bad_packs.add(pack)
-                self._bad.update(id for id, _ in self._index.chunks_of(pack))
-                yield Problem(str(path), str(err).removeprefix(f"{path}: "), self._lost)
+                known = {id for id, _ in self._index.chunks_of(pack)}
+                self._bad.update(known)
+                problem = Problem(str(path), str(err).removeprefix(f"{path}: "), self._lost)
+                yield _Hurt(pack, problem, known or None)
                 continue
             yield from self._pack(path, trailer)
             done += path.stat().st_size
             self._progress(done, total, path.name)
 
-    def _pack(self, path: Path, trailer: Trailer) -> Iterator[Problem]:
+    def _pack(self, path: Path, trailer: Trailer) -> Iterator[_Hurt]:
         """Damaged chunks of one pack; also compares the index with it."""
-        pack, bad, orphans = trailer.id, set[bytes](), set[bytes]()
+        pack, bad, orphans, starts = trailer.id, set[bytes](), set[bytes](), set[bytes]()
         if pack in self._offered:
             self._cache_wrong |= self._index.bases_in(pack) != trailer.bases
         for frame in opened(self._store, self._index, pack, trailer):
+            if frame.lost:
+                starts.update(trailer.bases[frame.number])
             for id, inner, length in frame.members:
                 where = self._index.find(id)
                 mine = where is not None and where.pack == pack
@@ -132,45 +146,17 @@ class _Check:
         self._orphans |= bool(orphans)
         count = len(trailer.chunks)
         if bad:
-            yield Problem(str(path), f"{len(bad)} of its {count} chunks are damaged", self._lost)
+            text = f"{len(bad)} of its {count} chunks are damaged"
+            yield _Hurt(pack, Problem(str(path), text, self._lost), bad)
         if orphans:
             text = f"{len(orphans)} of its {count} chunks are patches of chunks that are damaged or missing"
-            yield Problem(str(path), text, self._lost)
+            yield _Hurt(pack, Problem(str(path), text, self._lost), starts, patches=True)
 
     def cache(self) -> Iterator[Problem]:
         """The index against what the packs said."""
         if self._cache_wrong or (not self._bad_packs and self._seen != self._index.count()):
             self._index.rebuild(marked(self._store.condemned))
-            path = str(self._store.index)
-            yield Problem(path, "does not match the packs", "nothing to do: it was rebuilt from them")
-
-    def names(self, repair: bool) -> Iterator[Problem]:
-        """The catalogues."""
-        damaged = []
-        for name in self._store.names():
-            try:
-                catalogue.load(self._store.names_dir, name)
-            except ImageError as err:
-                damaged.append(name)
-                yield Problem(
-                    str(self._store.names_dir / f"{name}{catalogue.SUFFIX}"), str(err), _mended(repair)
-                )
-        for name, paths in lost_names(self._store).items():
-            damaged.append(name)
-            book = str(self._store.names_dir / f"{name}{catalogue.SUFFIX}")
-            readable = any(self._opens(path) for path in paths)
-            beside = "restore it from a backup, or remove these manifests"
-            text = f"is lost; manifests of {name}: {', '.join(path.name[:12] for path in paths)}"
-            yield Problem(book, text, _mended(repair) if readable else beside)
-        if damaged and repair:
-            rebuild_names(self._store, damaged)
-
-    def _opens(self, path: Path) -> bool:
-        try:
-            self._sealed(path.name)
-        except ImageError:
-            return False
-        return True
+            yield Problem(str(self._store.index), "did not match the packs", _REBUILT, mended=True)
 
     def mend_packs(self) -> None:
         """Copy what is whole out of damaged packs, and stop offering those. Call under the store's lock."""
@@ -184,6 +170,18 @@ class _Check:
                 except (BadInput, FileNotFoundError):
                     pass  # nothing in it can be told apart any more: all its chunks are lost
             condemn(self._store, self._index, batch, damaged=True)
+        known = {id for id in self._bad if self._index.has(id)}
+        self._bad -= known - self._index.orphans()  # of the others there are whole copies
+
+    def mended(self, hurt: list[_Hurt]) -> Iterator[Problem]:
+        """What became of the packs."""
+        for pack, problem, needed, patches in hurt:
+            if needed and all(self._index.has(id) for id in needed):
+                yield problem._replace(repair=_COPIES, mended=True)
+            elif not patches:
+                yield problem._replace(repair=_KEPT, mended=True)
+            elif pack not in self._bad_packs:  # else they are in another pack now
+                yield problem
 
     def versions(self, repair: bool) -> Iterator[Problem]:
         """Manifests, their chunks, their locators."""
@@ -194,11 +192,15 @@ class _Check:
                 continue  # reported by names()
             for version in book.listed():
                 self._progress(0, None, f"checking {version.ref}")
-                yield from self._version(version.ref, version.id, repair)
+                yield from self._version(version, repair)
 
-    def _version(self, ref: str, id: str, repair: bool) -> Iterator[Problem]:
+    def _version(self, version: Version, repair: bool) -> Iterator[Problem]:
+        ref, id = version.ref, version.id
         path = self._store.manifests / id
+        tags = [tag for tag in version.tags if tag != LATEST]
         backup = f"restore it from a backup or remove {ref}"
+        if tags:
+            backup += f", after its tag {' and '.join(tags)}"
         if not path.exists():
             yield Problem(str(path), f"{ref}: its manifest is gone", backup)
             return
@@ -210,9 +212,10 @@ class _Check:
         yield from (Problem(str(path), f"{ref}: {name} has lost chunks", self._lost) for name in hurt[:20])
         if len(hurt) > 20:
             yield Problem(str(path), f"{ref}: {len(hurt) - 20} more files are hurt", self._lost)
-        reason = self._locator(id)
+        reason = None if hurt else locator_check.wrong(self._store, self._sealed(id))
         if reason:
-            yield Problem(str(self._store.locators / id), f"{ref}: {reason}", _mended(repair))
+            how = "mended from manifest and packs" if repair else REPAIR
+            yield Problem(str(self._store.locators / id), f"{ref}: {reason}", how, repair)
         if repair and (reason or self._bad_packs or self._orphans):
             (self._store.locators / id).unlink(missing_ok=True)
             if not hurt:
@@ -227,66 +230,3 @@ class _Check:
             for entry in self._sealed(id).entries()
             if any(chunk.id in self._bad or not self._index.has(chunk.id) for chunk in entry.chunks)
         ]
-
-    def _locator(self, id: str) -> str | None:
-        """What is wrong with a locator, by comparing it with the packs' own indexes."""
-        try:
-            locator = Locator.parse((self._store.locators / id).read_bytes())
-            wanted = {chunk.id for chunk in self._sealed(id).chunks()}
-            if locator.manifest != id or len(locator) != len(wanted):
-                return "its locator belongs to something else"
-            return self._places(locator, wanted)
-        except FileNotFoundError:
-            return "its locator is gone"
-        except ImageError as err:
-            return str(err)
-
-    def _places(self, locator: Locator, wanted: set[bytes]) -> str | None:
-        packs = _Packs(self._store)
-        try:
-            for id in wanted:
-                place = locator.find(id)
-                if not packs.hold(locator, id, place):
-                    return "its locator points to wrong places"
-            for number in range(locator.frames):
-                ids, places = packs.bases(locator.frame(number)), locator.bases(number)
-                if len(ids) != len(places) or not all(
-                    packs.hold(locator, id, place) for id, place in zip(ids, places, strict=True)
-                ):
-                    return "its locator has wrong bases for a patch"
-        except (BadInput, FileNotFoundError) as err:
-            return f"its locator points into a pack that cannot be read: {err}"
-        return None
-
-
-class _Packs:
-    """The packs' own indexes, to look locators up in."""
-
-    def __init__(self, store: Shelf) -> None:
-        self._store = store
-        self._rows: dict[str, set[tuple[bytes, tuple[int, ...]]]] = {}
-        self._bases: dict[str, dict[int, tuple[bytes, ...]]] = {}
-
-    def hold(self, locator: Locator, id: bytes, place: Place) -> bool:
-        """Whether that chunk lies there. Raises BadInput, FileNotFoundError."""
-        frame = locator.frame(place.frame)
-        self._read(frame.pack)
-        return (id, (*frame[1:], place.inner, place.length)) in self._rows[frame.pack]
-
-    def bases(self, frame: Frame) -> tuple[bytes, ...]:
-        """What that frame is a patch of. Raises BadInput, FileNotFoundError."""
-        self._read(frame.pack)
-        return self._bases[frame.pack].get(frame.offset, ())
-
-    def _read(self, pack: str) -> None:
-        if pack in self._rows:
-            return
-        trailer = read_trailer(self._store.packs / (pack + SUFFIX))
-        self._rows[pack] = {
-            (row.id, (*trailer.frames[row.frame][:4], row.inner, row.length)) for row in trailer.chunks
-        }
-        self._bases[pack] = {trailer.frames[n].offset: ids for n, ids in trailer.bases.items()}
-
-
-def _mended(repair: bool) -> str:
-    return "mended" if repair else "run `bootsrv image verify --repair`"

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from images.changes.report import Report
     from images.gc import GcReport
     from images.importing.recipe import Recipe
+    from images.problem import Problem
     from images.store import ImageStore
     from images.tree_writer import Written
-    from images.verify import Problem
 
 
 GRACE = 3600.0  # seconds between marking what nobody needs and deleting it

@@ -18,7 +18,7 @@ from bootsrv.errors import BootsrvError
 
 if TYPE_CHECKING:
     from bootsrv.appliance.images import Images
-    from images.verify import Problem
+    from images.problem import Problem
     from images.versions import Version
 
 
@@ -206,9 +206,10 @@ def gc(context: Context, json_: bool) -> None:
 
 
 def _told(found: Sequence[Problem]) -> list[str]:
-    """Every problem, then what to do about them: each remedy once, with how many it is for."""
-    lines = [f"{problem.path}: {problem.text}" for problem in found]
+    """Every problem, those with the same remedy together and this below them, with how many it is for."""
+    lines = []
     for remedy, count in Counter(problem.repair for problem in found).items():
+        lines += [f"{problem.path}: {problem.text}" for problem in found if problem.repair == remedy]
         lines.append(f"{count} {'problem' if count == 1 else 'problems'}: {remedy}")
     return lines
 
@@ -226,6 +227,9 @@ def verify(context: Context, repair: bool, json_: bool) -> None:
     if repair and found:
         with progress_of("looking once more") as told:
             left = list(context.appliance.images.verify(told))
+        known, still = ({problem[:2] for problem in some} for some in (found, left))
+        found += [problem for problem in left if problem[:2] not in known]
+        left += [problem for problem in found if not problem.mended and problem[:2] not in still]
     if json_:
         show_json([problem._asdict() for problem in found])
     else:
@@ -234,7 +238,8 @@ def verify(context: Context, repair: bool, json_: bool) -> None:
         if not found:
             click.echo("everything is as it was stored")
         elif repair:
+            mended = f"{len(found)} found, {sum(problem.mended for problem in found)} mended"
             rest = f"{len(left)} {'problem is' if len(left) == 1 else 'problems are'} left"
             then = "do what is said above, then run this again"
-            click.echo(f"{rest}: {then}" if left else "all of it is mended")
+            click.echo(f"{mended}; {rest}: {then}" if left else "all of it is mended")
     sys.exit(1 if left else 0)

@@ -46,6 +46,13 @@ def damage(config: Config) -> Path:
     return book
 
 
+def damage_byte(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3] ^= 0xFF
+    path.chmod(0o640)
+    path.write_bytes(data)
+
+
 def test_what_has_no_kernel_is_not_armed(verbs: Appliance) -> None:
     with pytest.raises(Invalid, match="container@1 has no kernel in /boot, so no disk can boot it"):
         verbs.nodes.add(Wanted(name="n1", image="container"))
@@ -122,13 +129,58 @@ def test_what_was_mended_is_no_failure(verbs: Appliance, config: Config) -> None
 
 def test_what_could_not_be_mended_is_one(verbs: Appliance, config: Config) -> None:
     for pack in (config.store_dir / "packs").iterdir():
-        data = bytearray(pack.read_bytes())
-        data[len(data) // 3] ^= 0xFF
-        pack.write_bytes(data)
+        damage_byte(pack)
     code, out, _ = run(config, "verify", "--repair")
     assert code == 1
     last = out.splitlines()[-1]
-    assert re.fullmatch(r"\d+ problems are left: do what is said above, then run this again", last)
+    assert re.fullmatch(
+        r"\d+ found, 2 mended; \d+ problems are left: do what is said above, then run this again", last
+    )
+
+
+def test_every_damage_is_told_with_what_became_of_it(verbs: Appliance, config: Config) -> None:
+    store = verbs.images.store()
+    for seed, name in enumerate(("flipped", "nowhere")):
+        publish(store, name, {"etc/x": noise(9_000, seed)})
+    store.tag("container", "stable")
+    packs = store.source("flipped").locator.packs
+    damage_byte(store.packs / f"{packs[0]}.pack")
+    (store.locators / store.resolve("nowhere").id).unlink()
+    (store.manifests / store.resolve("container@stable").id).unlink()
+    damage(config)
+    store.index.write_bytes(b"x" * 10_000)
+    code, out, _ = run(config, "verify", "--repair")
+    told = [re.sub(r"^/\S*/([a-z.]+/)\S*?(\.\w+)?: ", r"\1*\2: ", line) for line in out.splitlines()]
+    assert code == 1 and told == [
+        "store/*.db: was damaged (file is not a database)",
+        "1 problem: nothing to do: it was rebuilt from the packs",
+        "names/*.book: is damaged (its checksum does not fit)",
+        "1 problem: mended from its spare",
+        "packs/*.pack: 1 of its 1 chunks are damaged",
+        "1 problem: taken out of use; what was whole in it is kept, what is lost is told with the versions"
+        " that need it",
+        "manifests/*: container@1: its manifest is gone",
+        "1 problem: restore it from a backup or remove container@1, after its tag stable",
+        "manifests/*: flipped@1: /etc/x has lost chunks",
+        "1 problem: import the image again from its source",
+        "locators/*: nowhere@1: its locator is gone",
+        "1 problem: mended from manifest and packs",
+        "6 found, 4 mended; 2 problems are left: do what is said above, then run this again",
+    ]
+    store.untag("container", "stable")
+    store.remove("container@1")
+    publish(store, "again", {"etc/x": noise(9_000, 0)})
+    assert run(config, "verify", "--repair")[0] == 0
+    assert run(config, "verify", "--repair")[:2] == (0, "everything is as it was stored\n")
+
+
+def test_tags_that_are_lost_with_a_list_are_no_success(verbs: Appliance, config: Config) -> None:
+    """The next look cannot see them."""
+    damage(config).with_suffix(".spare").unlink()
+    code, out, _ = run(config, "verify", "--repair")
+    assert code == 1 and "tags it had are lost: set them again" in out
+    assert out.splitlines()[-1].startswith("1 found, 0 mended; 1 problem is left")
+    assert run(config, "verify", "--repair")[0] == 0
 
 
 def test_room_is_not_given_back_while_a_machine_is_imaged(

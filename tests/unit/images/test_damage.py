@@ -6,9 +6,11 @@ import random
 from pathlib import Path
 
 import pytest
-from imagestore import contents, make, noise, publish
+from imagestore import ROOT, contents, make, noise, publish
 
+from images import chunker
 from images.errors import ImageError
+from images.manifest import Entry
 from images.sealed import PREFIX
 from images.store import ImageStore
 
@@ -158,7 +160,7 @@ def test_a_lost_catalogue_is_rebuilt_and_nothing_is_deleted_meanwhile(tmp_path: 
     assert [(one.path, one.repair) for one in store.verify()] == [
         (str(book), "run `bootsrv image verify --repair`")
     ]
-    assert [one.repair for one in store.verify(repair=True)] == ["mended"]
+    assert [one[2:] for one in store.verify(repair=True)] == [("mended from its spare", True)]
     assert not list(store.verify()) and not store.lost()
     assert [version.id for version in store.versions("a")] == [first.id, second.id]
     assert contents(store, "a@1") == FILES
@@ -170,7 +172,9 @@ def test_a_lost_catalogue_of_what_cannot_be_read(tmp_path: Path) -> None:
     """Is not made anew, empty: gc would take for unused what a backup could bring back."""
     store = make(tmp_path)
     version = publish(store, "a", FILES)
-    (store.names_dir / "a.book").unlink()
+    publish(store, "other", {"y": b"2"})
+    for suffix in ("book", "spare"):
+        (store.names_dir / f"a.{suffix}").unlink()
     damage(store.manifests / version.id, 8 * 50)  # of the signature
     (problem,) = store.verify(repair=True)
     assert version.id[:12] in problem.text and "backup" in problem.repair
@@ -231,3 +235,85 @@ def test_readers_name_the_file_that_needs_a_lost_pack_or_is_not_in_the_locator(t
     packs[0].unlink()  # the one of d
     with pytest.raises(ImageError, match=f"^a@2: /d has lost chunks, {packs[0]} is missing; .*image verify"):
         contents(store, "a@2")
+
+
+def test_a_catalogue_comes_back_whole_from_its_spare(tmp_path: Path) -> None:
+    """With tags, with the number of what was removed, and without what was removed."""
+    store = make(tmp_path)
+    for seed in range(4):
+        publish(store, "a", {"x": noise(100, seed)})
+    store.tag("a@2", "stable")
+    store.remove("a@1")
+    store.remove("a@4")
+    book = store.names_dir / "a.book"
+    before = book.read_bytes()
+    for hurt in (book.unlink, lambda: damage(book, 3000), lambda: damage(book.with_suffix(".spare"), 3000)):
+        hurt()
+        assert [one.repair for one in store.verify()] == ["run `bootsrv image verify --repair`"]
+        assert all(one.mended for one in store.verify(repair=True))
+        assert not list(store.verify()) and not store.lost() and book.read_bytes() == before
+    (store.manifests / store.resolve("a@3").id).unlink()
+    book.unlink()
+    assert {one.text for one in store.verify(repair=True) if not one.mended} == {"a@3: its manifest is gone"}
+    assert publish(store, "a", {"x": noise(100, 9)}).number == 5
+
+
+def test_what_is_lost_with_a_catalogue_and_its_spare_is_told(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    publish(store, "a", FILES)
+    second = publish(store, "a", {"x": b"1"})
+    damage(store.manifests / second.id, 8 * 50)
+    for suffix in ("book", "spare"):
+        damage(store.names_dir / f"a.{suffix}", 1000)
+    found = [one for one in store.verify(repair=True) if not one.mended]
+    assert [Path(one.path).name for one in found] == ["a.book", second.id]
+    assert "tags it had are lost" in found[0].repair and found[1].text.endswith("may be a version of a")
+    assert contents(store, "a") == FILES
+
+
+def test_a_public_key_is_mended_from_the_private_one_and_no_version_is_blamed(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    publish(store, "a", FILES)
+    public = store.root / "store.pub"
+    before = public.read_bytes()
+    for hurt in (public.unlink, lambda: damage(public, 9)):
+        hurt()
+        damage(store.names_dir / "a.book", 1000)
+        assert [one.path for one in store.verify()] == [str(public)], "a catalogue would be made anew, empty"
+        assert all(one.mended for one in store.verify(repair=True))
+        assert not list(store.verify()) and public.read_bytes() == before and contents(store, "a") == FILES
+    private = store.keys / "signing.key"
+    damage(private, 5)
+    assert [one.path for one in store.verify()] == [str(private)]
+    public.unlink()
+    (problem,) = store.verify(repair=True)
+    assert (problem.path, problem.repair) == (str(public), "restore it from a backup")
+
+
+def test_a_chunk_that_another_pack_has_is_not_lost(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    with store.writer() as writer:  # knows nothing of what is published meanwhile
+        publish(store, "a", {"x": noise(70_000, 1)})
+        (pack,) = store.packs.iterdir()
+        writer.tree.add(ROOT)
+        chunks = tuple(writer.put(data) for data in (b"beside", *chunker.cut_whole(noise(70_000, 1))))
+        writer.tree.add(Entry(b"x", "file", mode=0o644, size=70_006, chunks=chunks))
+        writer.publish("b")
+    damage(pack, 8 * 20_000)
+    assert [one for one in store.verify() if "lost chunks" in one.text]
+    found = list(store.verify(repair=True))
+    assert {one.repair for one in found if one.path == str(pack)} == {
+        "mended from the copies in other packs"
+    }
+    assert all(one.mended for one in found) and not list(store.verify())
+    assert contents(store, "a") == {"x": noise(70_000, 1)}
+
+
+def test_a_damaged_index_is_told_and_made_anew(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    publish(store, "a", FILES)
+    store.index.write_bytes(b"no database at all" * 1000)
+    (problem,) = store.verify()
+    assert problem.path == str(store.index) and problem.mended and "rebuilt from the packs" in problem.repair
+    store.index.unlink()
+    assert not list(store.verify()), "a backup has none"
