@@ -23,7 +23,6 @@ from typing import NamedTuple
 
 from images.condemned import mark
 from images.errors import ImageError
-from images.fetch import PackSource
 from images.groups import Group, grouped
 from images.index import Index
 from images.locator import PATCH, Locator
@@ -31,6 +30,7 @@ from images.locator_writer import build
 from images.manifest import Chunk, Entry, parse_entry
 from images.pack import SUFFIX, Trailer, delete_pack
 from images.packstream import PackStream
+from images.patchwork import patches
 from images.push.match import LARGEST, shape
 from images.rewriting import rewrite
 from images.sessions import Marker
@@ -42,7 +42,6 @@ TINY = 0.2  # of their bytes: where they take no more by themselves, a patch is 
 LEAST = 64 << 10  # bytes of new chunks; fewer are not worth looking at the parent
 MOST = 200_000  # files; those after are not patched
 NEAR = 256 << 10  # bytes of an older patch's bases before and behind the place of a chunk
-WINDOW, CACHE = 1 << 20, 12 << 20  # bytes of packs at once, and of unpacked frames: they are on our own disk
 _ID = re.compile(rb'\["([0-9a-f]{64})",[0-9]+\]')
 _PATH = re.compile(rb'\{"path":"([^"\\]*)"')
 
@@ -173,12 +172,10 @@ class _Patcher:
             return []
         self._store.allow_patches()
         locator = Locator.parse(build("", ids, self._index)[0])
-        read = self._store.read_range
-        olds = PackSource(locator, read, 0, WINDOW, CACHE).stream(c.id for g in wanted for c in g.bases)
-        news = PackSource(locator, read, 0, WINDOW, CACHE).stream(c.id for g in wanted for c in g.chunks)
         stream = PackStream(self._store.packs, self._store.temp)
         try:
-            self._encode(stream, wanted, olds, news)
+            for made in patches(wanted, locator, self._store.read_range, self._most):
+                stream.copy(PATCH, made.stored, made.raw, made.members, made.bases)
             stream.flush()
         except OSError:
             stream.abandon()
@@ -188,25 +185,14 @@ class _Patcher:
         return stream.finished
 
     def _tiny(self, group: Group) -> bool:
-        alone = sum(self._costs[chunk.id] for chunk in group.chunks)
-        return alone < TINY * sum(chunk.length for chunk in group.chunks)
+        return self._alone(group) < TINY * sum(chunk.length for chunk in group.chunks)
 
-    def _encode(
-        self, stream: PackStream, groups: list[Group], olds: Iterator[bytes], news: Iterator[bytes]
-    ) -> None:
-        for group in groups:
-            try:
-                before = b"".join(next(olds) for _ in group.bases)
-            except ImageError:  # of the parent; what is patched so far is good
-                return
-            members, parts, place = [], [], 0
-            for chunk in group.chunks:
-                parts.append(next(news))
-                members.append((chunk.id, place, chunk.length))
-                place += chunk.length
-            most = int(WORTH * sum(self._costs[chunk.id] for chunk in group.chunks))
-            bases = tuple(chunk.id for chunk in group.bases)
-            stream.patch(b"".join(parts), members, before, bases, most)
+    def _most(self, group: Group) -> int:
+        return int(WORTH * self._alone(group))
+
+    def _alone(self, group: Group) -> float:
+        """Bytes that its chunks take by themselves."""
+        return sum(self._costs[chunk.id] for chunk in group.chunks)
 
 
 def _pairs(store: Shelf, tree: Spool, parent: str, fresh: dict[bytes, float]) -> list[tuple[_File, _File]]:

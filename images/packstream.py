@@ -8,16 +8,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from images.ahead import Data
-from images.compress import FRAME, compress, compress_after
-from images.locator import PATCH
+from images.compress import FRAME, compress
 from images.pack import SUFFIX, PackWriter, Trailer, delete_pack
-from images.zstd import decompress_after
 
 PACK = 64 << 20  # stored bytes per pack
 WAITING = 12  # frames beside two for each thread: what comes is not even
 
 Member = tuple[bytes, int, int]  # chunk id, offset in its frame, length
-Made = tuple[int, bytes, tuple[bytes, ...]]  # codec, stored bytes (none: left out), bases of a patch
+Made = tuple[int, bytes, tuple[bytes, ...]]  # codec, stored bytes, bases of a patch
 
 
 class PackStream:
@@ -48,15 +46,6 @@ class PackStream:
         self._members.append((id, self._raw, len(data)))
         self._parts.append(data)
         self._raw += len(data)
-
-    def patch(
-        self, data: bytes, members: list[Member], before: bytes, bases: tuple[bytes, ...], most: int
-    ) -> None:
-        """Take a frame as a patch of `before`, the bytes of the chunks `bases`; left out if it takes more
-        than `most` bytes.
-        """
-        job = self._threads.submit(_patched, data, before, bases, most)
-        self._queue(job, len(data), members)
 
     def copy(
         self, codec: int, stored: bytes, raw: int, members: list[Member], bases: tuple[bytes, ...]
@@ -104,8 +93,6 @@ class PackStream:
     def _store(self) -> None:
         job, raw, members = self._jobs.popleft()
         codec, stored, bases = job.result()
-        if not stored:
-            return
         if self._pack is None:
             self._pack = PackWriter(self._folder, self._temp)
         self._pack.add(codec, stored, raw, members, bases)
@@ -122,13 +109,6 @@ class PackStream:
 
 def _compressed(data: bytes) -> Made:
     return *compress(data), ()
-
-
-def _patched(data: bytes, before: bytes, bases: tuple[bytes, ...], most: int) -> Made:
-    stored = compress_after(before, data)
-    # It takes the place of what is durable already, so it is held against that.
-    good = len(stored) <= most and decompress_after(stored, len(data), before) == data
-    return PATCH, stored if good else b"", bases
 
 
 def _finished(pack: PackWriter) -> Trailer:
