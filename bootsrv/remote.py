@@ -89,7 +89,13 @@ class Remote:
 
     @contextmanager
     def _files(self, script: bytes) -> Iterator[tuple[Path, IO[bytes], IO[bytes]]]:
-        """known_hosts with this one node, the script, and a place for what ssh says."""
+        """known_hosts with this one node, the script, and a place for what ssh says. Raises BootsrvError."""
+        try:
+            self._key.open("rb").close()
+        except FileNotFoundError:
+            pass  # ssh tells
+        except PermissionError as error:  # ssh would say that the node refuses
+            raise BootsrvError(f"{self._key}: {error.strerror}; run it as root (sudo)") from error
         with (
             tempfile.TemporaryDirectory(prefix="bootsrv-ssh-") as folder,
             tempfile.TemporaryFile() as source,

@@ -74,15 +74,19 @@ def ours(folder: Path) -> bool:
 
 
 def ask(run_dir: Path, verb: str, **words: str) -> None:
-    """Have it done by who may. Raises what doing it here would raise; BootsrvError when nobody answers."""
+    """Have it done by who may. Raises what doing it here would raise; BootsrvError when nobody answers, and
+    PermissionError when this process may not ask."""
     connection = _Connection(run_dir / SOCKET)
     try:
         connection.request("POST", f"{PREFIX}{verb}?{urlencode(words)}", b"")
         answer = connection.getresponse()
         status, body = answer.status, answer.read(MAX_ANSWER)
+    except PermissionError as error:
+        raise PermissionError(error.errno, error.strerror, str(run_dir / SOCKET)) from error
     except (OSError, http.client.HTTPException) as error:
         raise BootsrvError(
-            f"the process that keeps the store does not answer ({error}): is the service running?"
+            f"the process that keeps the store does not answer ({getattr(error, 'strerror', None) or error}):"
+            " start the service, or run it as root (sudo)"
         ) from error
     finally:
         connection.close()

@@ -38,8 +38,16 @@ class Context:
     def config(self) -> Config:
         """The configuration. Raises ConfigError."""
         from bootsrv.config import load
+        from bootsrv.errors import ConfigError
 
-        return load(self.config_file)
+        try:
+            return load(self.config_file)
+        except ConfigError as error:
+            if not isinstance(error.__cause__, PermissionError):
+                raise
+            from bootsrv.cli.environment import AS_ROOT
+
+            raise ConfigError(f"{error}; {AS_ROOT}") from error
 
     @cached_property
     def appliance(self) -> Appliance:

@@ -19,6 +19,7 @@ from bootsrv.errors import BootsrvError, ConfigError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 REFUSED = (errno.EACCES, errno.EPERM)
+AS_ROOT = "run it as root (sudo)"
 LITTLE = 16 << 20  # bytes: less than any of our writes needs
 
 
@@ -42,7 +43,7 @@ def explained(error: OSError, context: Context | None) -> str:
     """The line for an error."""
     text = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
     if error.errno in REFUSED and os.geteuid() != 0:
-        return f"{text}; run it as root (sudo)"
+        return f"{text}; {AS_ROOT}"
     if error.errno in FULL:
         return f"{text}; {_room(error, context)}"
     return text

@@ -13,6 +13,7 @@ import click
 from bootsrv.cli import image_work
 from bootsrv.cli.capture import capture, show_made
 from bootsrv.cli.context import Context, as_json, pass_context, said, show_fields, show_json, show_table
+from bootsrv.cli.paths import Existing
 from bootsrv.cli.progress import progress_of
 from bootsrv.errors import BootsrvError
 
@@ -35,7 +36,7 @@ for command in (
 
 @image.command(name="import")
 @click.argument("name")
-@click.argument("source", required=False, type=click.Path(exists=True, path_type=Path))
+@click.argument("source", required=False, type=Existing(exists=True, path_type=Path))
 @click.option("--recipe", help="Build it from packages: a recipe's name (see `image recipes`) or a file.")
 @click.option("--comment", default="", help="A line for the list.")
 @click.option("--exclude", "excludes", multiple=True, metavar="PATTERN", help="Leave out (directories only).")

@@ -10,6 +10,7 @@ import click
 
 from bootsrv.cli import registering
 from bootsrv.cli.context import Context, as_json, harmless, pass_context, show_fields, show_json, show_table
+from bootsrv.cli.paths import Existing
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address
@@ -173,7 +174,7 @@ def drift(context: Context, nodes: str, checksum: bool, json_: bool) -> None:
 
 
 @node.command(name="import")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=Existing(exists=True, dir_okay=False, path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Only say what would be taken over.")
 @click.option("--dialect", type=click.Choice(("isc", "dnsmasq", "kea")), help="Default: seen from the file.")
 @click.option("--no-lookup", is_flag=True, help="Do not look up names that stand where addresses should.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bootsrv.cli.context import Context, as_json, pass_context, said, show_fields, show_json, show_table
+from bootsrv.cli.paths import Existing
 from bootsrv.cli.progress import progress_of
 from bootsrv.errors import BootsrvError
 
@@ -116,7 +117,7 @@ def verify(context: Context, name: str, json_: bool) -> None:
 
 @tree.command()
 @click.argument("name")
-@click.argument("packages", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.argument("packages", nargs=-1, type=Existing(exists=True, path_type=Path))
 @click.option("--replace", is_flag=True, help="Only these; what was there goes.")
 @click.option("--clear", is_flag=True, help="Take all of them away.")
 @as_json

@@ -57,7 +57,7 @@ def edit_image(
             raise ImageError(f"{said} {_ended(status)}; nothing was published")
 
     if os.geteuid() != 0:
-        raise BadInput("editing an image needs root")
+        raise BadInput("editing an image needs root; run it as root (sudo)")
     version = store.resolve(ref)
     note = comment or f"edited {version.ref}: {' '.join(command) or 'in a shell'}"
     return change_image(store, version.ref, change, note, progress, folder)
@@ -74,7 +74,7 @@ def change_image(
     """The same by a function, which gets a directory for itself, the tree below it, and the version. When it
     raises, nothing is published."""
     if os.geteuid() != 0:
-        raise BadInput("editing an image needs root")
+        raise BadInput("editing an image needs root; run it as root (sudo)")
     version = store.resolve(ref)
     if version.kind != "tree":
         raise BadInput(f"{version.ref} is a {version.kind} image: only images of files can be edited")

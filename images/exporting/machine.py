@@ -67,7 +67,7 @@ def write_machine(
     ImageError, OSError.
     """
     if os.geteuid() != 0:
-        raise BadInput("making a disk of files needs root")
+        raise BadInput("making a disk of files needs root; run it as root (sudo)")
     if not has_kernel(manifest.entries()):
         raise BadInput(f"{ref} has no kernel in /boot, so it cannot boot from a disk")
     layout = _one_disk(machine.layout)

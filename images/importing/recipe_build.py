@@ -58,7 +58,7 @@ def import_recipe(
         if shutil.which(tool) is None:
             raise BadInput(f"{tool} is missing on this machine; install the package {tool.partition('-')[0]}")
     if os.geteuid() != 0:
-        raise BadInput("building a recipe needs root")
+        raise BadInput("building a recipe needs root; run it as root (sudo)")
     if not signed_suites([wanted.suite]):
         raise BadInput(f"this host has no key for {wanted.suite}; update debian-archive-keyring")
     facts = {"recipe": wanted.name, "suite": wanted.suite, "kernel_args": wanted.kernel_args, **(meta or {})}

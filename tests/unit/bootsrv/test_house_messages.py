@@ -130,6 +130,57 @@ def test_a_plain_user_is_told_to_be_root(reachable: Path, words: tuple[str, ...]
     assert str(data) in lines[-1]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_what_a_plain_user_may_not_look_at_is_not_called_missing(reachable: Path) -> None:
+    """The configuration, and what is to be imported: itself, or a directory on the way."""
+    config, private = write(reachable, reachable / "data"), reachable / "private"
+    config.chmod(0o600)
+    (private / "tree/etc").mkdir(parents=True)
+    (private / "dhcpd.conf").write_text("")
+    (reachable / "mine").mkdir(mode=0o700)
+    for words in (("image", "list"), ("push", "n1", "--image", "a"), ("node", "show", "n1")):
+        status, lines = run(config, *words, user=NOBODY, code=reachable / "code")
+        cannot = f"bootsrv: {config}: cannot be read: Permission denied; run it as root (sudo)"
+        assert (status, lines) == (2, [cannot])
+    config.chmod(0o644)
+    asked = (
+        (reachable / "mine", ("image", "import", "a", str(reachable / "mine")), 0o755),
+        (private / "tree", ("image", "import", "a", str(private / "tree")), 0o700),
+        (private / "dhcpd.conf", ("node", "import", str(private / "dhcpd.conf")), 0o700),
+    )
+    for what, words, folder in asked:
+        private.chmod(folder)
+        status, lines = run(config, *words, user=NOBODY, code=reachable / "code")
+        assert (status, lines) == (1, [f"bootsrv: {what}: Permission denied; run it as root (sudo)"])
+    assert run(config, "image", "import", "a", str(reachable / "nothing"))[1][-1].endswith("does not exist.")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_a_member_of_the_services_group_is_told_where_that_ends(reachable: Path) -> None:
+    """Who may read the store, and change the registry, but is not the user that both belong to."""
+    data, root = reachable / "data", reachable / "root"
+    config = write(reachable, data)
+    config.chmod(0o644)
+    (root / "etc").mkdir(parents=True)
+    (root / "etc/hostname").write_text("x")
+    assert run(config, "image", "import", "a", str(root))[0] == 0
+    assert run(config, "image", "import", "a", str(root))[0] == 0
+    for folder, _, files in os.walk(data):
+        os.chown(folder, -1, NOBODY)
+        for name in files:
+            os.chown(Path(folder, name), -1, NOBODY)
+    data.chmod(0o2770)  # as `serve` leaves them
+    (data / "registry.db").chmod(0o660)
+    for words in (
+        ("tag", "a@1", "x"), ("remove", "a@1"), ("prune", "--keep", "1"), ("gc",), ("verify",),
+        ("agent", "a"), ("verify", "--repair"), ("edit", "a", "--", "x"), ("import", "b", str(root)),
+        ("import", "b", "--recipe", "debian-12"), ("export", "a", str(reachable / "x.raw")),
+    ):  # fmt: skip
+        status, lines = run(config, "image", *words, user=NOBODY, code=reachable / "code")
+        assert status == 1 and len(lines) == 1 and "run it as root (sudo)" in lines[0], (words, lines)
+    assert run(config, "image", "list", user=NOBODY, code=reachable / "code") == (0, [])
+
+
 @pytest.fixture
 def little(tmp_path: Path) -> Iterator[Path]:
     """A file system of 6 MiB."""

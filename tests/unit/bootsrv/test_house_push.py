@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import threading
 from collections.abc import Mapping
@@ -277,3 +278,16 @@ def test_each_failure_of_a_push_is_said_when_it_happens(
     assert done.stdout.splitlines() == [f"{name}: failed: disk full" for name in names]
     assert str(done.exception).startswith("8 of 8 failed: n1: disk full;")
     assert str(done.exception).endswith("n5: disk full; and 3 more, above and in `bootsrv events`")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_a_key_that_may_not_be_read_is_not_told_as_the_nodes_refusal(tmp_path: Path) -> None:
+    key = tmp_path / "ssh_ed25519"
+    key.touch(mode=0o600)
+    remote = Remote("n1", "127.0.0.1", [KEY], key)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(BootsrvError, match=f"^{key}: Permission denied; run it as root"):
+            remote.command(["true"])
+    finally:
+        os.seteuid(0)
