@@ -1,4 +1,5 @@
-"""Patterns of what is left out are looked at before the work: one that can match nothing is a mistake.
+"""Patterns of what is left out are looked at before the work: one that can match nothing is a mistake. One
+that could, and has matched nothing in the end, is told.
 
 A pattern is a shell pattern on a whole path, "/path/in/tree"; `*` crosses slashes. Python 3.8, standard
 library only. Pure.
@@ -6,6 +7,8 @@ library only. Pure.
 
 from __future__ import annotations
 
+import fnmatch
+import re
 from collections.abc import Iterable
 
 from images.errors import BadInput
@@ -37,3 +40,28 @@ def check_patterns(patterns: Iterable[str], files: bool = False) -> None:
                 f"pattern {pattern!r} matches nothing, since no path ends with a slash: write"
                 f" {prefix + folder!r}, or {prefix + folder + '/*'!r} to keep the directory itself"
             )
+
+
+class Idle:
+    """Those of `patterns` that have matched none of the names that it was told of. Only what is left out
+    need be told, so it costs nothing for all other names. Each pattern begins with `prefix`, names do not.
+    """
+
+    def __init__(self, patterns: Iterable[str], prefix: str = "") -> None:
+        self._waiting = {each: re.compile(fnmatch.translate(each[len(prefix) :])).match for each in patterns}
+
+    def heard(self, path: str) -> None:
+        """A name, with its leading slash."""
+        for each in [each for each, match in self._waiting.items() if match(path)]:
+            del self._waiting[each]
+
+    @property
+    def left(self) -> list[str]:
+        """What has matched nothing yet."""
+        return list(self._waiting)
+
+
+def idle_warnings(left: Iterable[str]) -> list[str]:
+    """A line that names them, where there are any."""
+    names = ", ".join(map(repr, left))
+    return [f"nothing was left out by {names}: no name matches"] if names else []

@@ -45,12 +45,15 @@ class Found(NamedTuple):
 
 
 class _Rules(NamedTuple):
-    """What a walk leaves out (None: nothing), where it goes, and who hears of what cannot be read."""
+    """What a walk leaves out (None: nothing), where it goes, and who hears of what cannot be read and of what
+    is left out.
+    """
 
     skip: re.Pattern[str] | None
     enter: Callable[[bytes, int], bool]
     trouble: Callable[[bytes, OSError], None]
     names: _Names
+    left_out: Callable[[str], None]
 
 
 def read_tree(
@@ -58,12 +61,14 @@ def read_tree(
     excludes: Iterable[str] = EXCLUDES,
     enter: Callable[[bytes, int], bool] | None = None,
     trouble: Callable[[bytes, OSError], None] | None = None,
+    left_out: Callable[[str], None] | None = None,
 ) -> Iterator[Found]:
     """Every name below `root`, itself first. `excludes` are shell patterns on "/path/in/tree".
 
     "/proc/*" leaves out what is in /proc, "/proc" the directory as well. Hard links come as plain files with
     the same `inode`. `enter` is asked about each directory of another device (path, device) whether the walk
-    goes on in it. Raises OSError, or tells `trouble` and goes on with the next name.
+    goes on in it. Raises OSError, or tells `trouble` and goes on with the next name. `left_out` hears of each
+    name that a pattern matches, as "/path/in/tree".
     """
     patterns = "|".join(fnmatch.translate(pattern) for pattern in excludes)
     skip = re.compile(patterns) if patterns else None
@@ -72,7 +77,8 @@ def read_tree(
     try:
         top = os.fstat(fd)
         yield Found(_entry(b"", top, fd, b"", names), None, (top.st_dev, top.st_ino), 1)
-        rules = _Rules(skip, enter or (lambda path, device: False), trouble or _raise, names)
+        here, silent = (lambda path, device: False), (lambda path: None)
+        rules = _Rules(skip, enter or here, trouble or _raise, names, left_out or silent)
         yield from _below(fd, b"", top.st_dev, rules)
     finally:
         os.close(fd)
@@ -83,11 +89,12 @@ def _raise(path: bytes, error: OSError) -> None:
 
 
 def _below(fd: int, path: bytes, device: int, rules: _Rules) -> Iterator[Found]:
-    skip, _, trouble, names = rules
+    skip, _, trouble, names, left_out = rules
     prefix = path + b"/" if path else b""
     for name in sorted([os.fsencode(each) for each in os.listdir(fd)]):
         whole = prefix + name
-        if skip is not None and skip.match("/" + whole.decode("utf-8", "surrogateescape")):
+        if skip is not None and skip.match(text := "/" + whole.decode("utf-8", "surrogateescape")):
+            left_out(text)
             continue
         child = None
         try:

@@ -74,7 +74,20 @@ def push(
     outcome = waves.run(steps, one, jobs, canary, max_fail)
     if json_:
         show_json(_record(outcome, reports))
+    else:
+        _warn(reports)
     _close(outcome)
+
+
+def _warn(reports: Mapping[str, Mapping[str, Any]]) -> None:
+    """Of patterns that keep nothing from a push, neither of the old version nor of the new."""
+    idle: dict[tuple[str, ...], list[str]] = {}
+    for node, report in reports.items():
+        if patterns := tuple(map(str, report.get("idle") or ())):
+            idle.setdefault(patterns, []).append(node)
+    for patterns, nodes in idle.items():
+        lists = f"of the push lists of {_few(sorted(nodes))}"
+        _say(f"warning: no name matches {', '.join(map(repr, patterns))} {lists}")
 
 
 def _close(outcome: Outcome[Step]) -> None:

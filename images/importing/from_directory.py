@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from threading import Event
@@ -22,6 +22,7 @@ from images.importing.steady import TRIES, again, read_whole
 from images.importing.walked import walk
 from images.importing.walking import Batch, Row
 from images.manifest import Entry, data_size
+from images.patterns import idle_warnings
 from images.progress import Progress, silent
 from images.store import ImageStore
 from images.tree_reader import EXCLUDES, DataReader, check_root, stable
@@ -43,7 +44,11 @@ def import_directory(
     """Make the tree below `source` the next version of `name`. Raises BadInput, OSError."""
     check_root(source)
     with Intake(store, progress) as intake:
-        take_tree(intake, source, (*excludes, *_itself(store, source)))
+        given = dict.fromkeys(excludes)
+        usual, added = (
+            [each for each in given if (each in EXCLUDES) is known] for known in (True, False)
+        )
+        intake.warnings += idle_warnings(take_tree(intake, source, [*usual, *_itself(store, source)], added))
         return intake.publish(name, comment, meta)
 
 
@@ -73,11 +78,16 @@ class _File(NamedTuple):
         return len(self.data) if self.fd is None else BATCH
 
 
-def take_tree(intake: Intake, source: Path, excludes: Iterable[str]) -> None:
-    """Put the tree below `source` into an intake. Raises OSError, ImageError."""
+def take_tree(
+    intake: Intake, source: Path, excludes: Iterable[str], added: Sequence[str] = ()
+) -> list[str]:
+    """Put the tree below `source` into an intake, without what `excludes` and `added` match; those of `added`
+    that match nothing. Raises OSError, ImageError.
+    """
+    idle: list[str] = []
     first: dict[tuple[int, int], bytes] = {}
     stop = Event()
-    found = _read(walk(source, excludes, chunker.WHOLE), stop)
+    found = _read(walk(source, excludes, chunker.WHOLE, added, idle), stop)
     with closing(ahead(found, lambda item: item.weight())) as items:
         try:
             for item in items:
@@ -87,6 +97,7 @@ def take_tree(intake: Intake, source: Path, excludes: Iterable[str]) -> None:
                     _take_file(intake, item, first)
         finally:
             stop.set()
+    return idle
 
 
 def _read(batches: Generator[Batch, None, None], stop: Event) -> Iterator[_Rows | _File]:

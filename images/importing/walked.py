@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 
 from images.errors import ImageError
@@ -21,14 +21,17 @@ from images.importing.walking import HEAD, Batch
 _ERROR = 3  # errno, text, file: a batch of this one row is the end
 
 
-def walk(source: Path, excludes: Iterable[str], whole: int) -> Generator[Batch, None, None]:
-    """See walking.batches; who takes a batch closes its descriptors. Raises ImageError when the process ends
-    before it is done, and the OSError that it met.
+def walk(
+    source: Path, excludes: Iterable[str], whole: int, added: Sequence[str], idle: list[str]
+) -> Generator[Batch, None, None]:
+    """See walking.batches; who takes a batch closes its descriptors. `added` are patterns as `excludes` are;
+    those that nothing matched are in `idle` at the end. Raises ImageError when the process ends before it is
+    done, and the OSError that it met.
     """
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
-            words = [str(theirs.fileno()), str(whole), os.fspath(source), *excludes]
+            words = [str(theirs.fileno()), str(whole), os.fspath(source), str(len(added)), *added, *excludes]
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", walking.__name__, *words],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
@@ -36,6 +39,7 @@ def walk(source: Path, excludes: Iterable[str], whole: int) -> Generator[Batch, 
         try:
             while (batch := _take(ours, source, process)).rows:
                 yield batch
+            idle += map(os.fsdecode, filter(None, bytes(batch.data).split(b"\0")))
         finally:
             ours.close()
             process.kill()  # it only reads

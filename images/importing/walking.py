@@ -5,7 +5,8 @@ A tree of many small files is bound by what an interpreter does for each name, a
 thing at a time; so one finds and reads while the other packs. Large files go as open descriptors.
 
 On the socket, for each batch: its head, with the descriptors; its rows (marshal: both ends are one program);
-the bytes of its small files. Then a batch without rows; or, after an OSError, what it says.
+the bytes of its small files. Then a batch without rows, whose bytes are the patterns that nothing matched;
+or, after an OSError, what it says.
 Law: knows nothing of the store, and writes nothing but to its socket.
 """
 
@@ -18,11 +19,12 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from images.importing.steady import read_whole
 from images.manifest import Chunk, Entry, data_size, write_entry
+from images.patterns import Idle
 from images.tree_reader import read_tree
 
 HEAD = struct.Struct(">IIB")  # bytes of rows, bytes of data, descriptors
@@ -46,9 +48,11 @@ class Batch(NamedTuple):
     fds: list[int]
 
 
-def batches(source: bytes, excludes: Iterable[str], whole: int) -> Iterator[Batch]:
+def batches(
+    source: bytes, excludes: Iterable[str], whole: int, left_out: Callable[[str], None] | None = None
+) -> Iterator[Batch]:
     """The tree below `source`; files of up to `whole` bytes are small. Of several names of a file the first
-    has its data. Raises OSError.
+    has its data. `left_out` as for read_tree. Raises OSError.
     """
     rows: list[Row] = []
     parts: list[bytes] = []
@@ -56,7 +60,9 @@ def batches(source: bytes, excludes: Iterable[str], whole: int) -> Iterator[Batc
     seen: set[tuple[int, int]] = set()
     size = 0
     try:
-        for entry, fd, inode, links in read_tree(os.fsdecode(source), excludes):
+        for entry, fd, inode, links in read_tree(
+            os.fsdecode(source), excludes, left_out=left_out
+        ):
             key = None if links == 1 else inode
             if fd is None or (key is not None and key in seen):
                 rows.append((entry.path, entry.type, entry.target, write_entry(entry), key, b"", 0, True))
@@ -107,15 +113,16 @@ def _send(way: socket.socket, rows: list[Any], data: bytes | memoryview, fds: li
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's goes to the import, which ends us
-    number, whole, source, *excludes = sys.argv[1:]
+    number, whole, source, count, *excludes = sys.argv[1:]
+    idle = Idle(excludes[: int(count)])
     with socket.socket(fileno=int(number)) as way:
         try:
-            _walk(way, batches(os.fsencode(source), excludes, int(whole)))
+            _walk(way, batches(os.fsencode(source), excludes, int(whole), idle.heard), idle)
         except ConnectionError:
             sys.exit(1)  # the import ended before us
 
 
-def _walk(way: socket.socket, made: Iterator[Batch]) -> None:
+def _walk(way: socket.socket, made: Iterator[Batch], idle: Idle) -> None:
     try:
         for batch in made:
             try:
@@ -128,7 +135,7 @@ def _walk(way: socket.socket, made: Iterator[Batch]) -> None:
     except OSError as error:
         _send(way, [(error.errno, error.strerror, error.filename)], b"", [])
     else:
-        _send(way, [], b"", [])
+        _send(way, [], b"\0".join(map(os.fsencode, idle.left)), [])
 
 
 if __name__ == "__main__":

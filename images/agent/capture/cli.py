@@ -28,6 +28,7 @@ from images.agent.capture.upload import Interrupted, Upload
 from images.agent.client import Client, Refused
 from images.errors import BadInput, ImageError
 from images.manifest import Entry
+from images.patterns import idle_warnings
 from images.sealed import open_sealed
 from images.sizes import human
 
@@ -96,13 +97,21 @@ def capture(options: argparse.Namespace, upload: Upload, teller: Teller) -> str:
         where = "/" + os.fsdecode(path)
         return device in entered or where not in mounted  # (a btrfs subvolume is no mount)
 
-    walk = Walk(root, lists.Excludes(excluded), enter, upload, teller.step)
+    given = dict.fromkeys(options.exclude)
+    added = [each for each in given if each in excluded and each not in lists.DEFAULT]
+    leaves = lists.Excludes(excluded, added)
+    walk = Walk(root, leaves, enter, upload, teller.step)
     with contextlib.closing(base_of(upload, begun.get("base"))) as base:
         walk.run(base)
     upload.finish()
     teller.end()
     _judge(walk, options.allow_unreadable, teller)
-    return published(upload, _facts(options, excluded, begun, choice, walk, made_from), teller)
+    facts, idle = _facts(options, excluded, begun, choice, walk, made_from), idle_warnings(leaves.idle)
+    facts["warnings"] += idle
+    ref = published(upload, facts, teller)
+    for line in () if options.by_server else idle:  # the server tells it with the version
+        teller.say(f"warning: {line}")
+    return ref
 
 
 def published(upload: Upload, facts: Dict[str, Any], teller: Teller) -> str:

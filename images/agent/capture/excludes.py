@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable
 from typing import List, Pattern, Sequence
 
+from images.patterns import Idle
+
 FILES = "files:"
 RUNTIME = (
     "/proc/*", "/sys/*", "/dev/*", "/run/*", "/tmp/*", "/var/tmp/*", "/mnt/*", "/media/*", "/lost+found",  # noqa: S108
@@ -37,17 +39,33 @@ DEFAULT = (*RUNTIME, *CACHES, *LOGS, *SWAP, *IDENTITY)
 
 
 class Excludes:
-    """`whole` are patterns for the walk, `drops` says whether a name that is no directory is left out."""
+    """`whole` are patterns for the walk, which tells `left_out`; `drops` says whether a name that is no
+    directory is left out. `added`: those of the patterns of which it is to be known whether they matched.
+    """
 
-    def __init__(self, patterns: Iterable[str]) -> None:
+    def __init__(self, patterns: Iterable[str], added: Sequence[str] = ()) -> None:
         self.patterns: List[str] = list(dict.fromkeys(patterns))
         self.whole = [each for each in self.patterns if not each.startswith(FILES)]
         files = [each[len(FILES) :] for each in self.patterns if each.startswith(FILES)]
         self._files: Pattern[str] = re.compile("|".join(map(fnmatch.translate, files)) or r"(?!)")
+        self._idle = Idle(each for each in added if not each.startswith(FILES))
+        self._idle_files = Idle((each for each in added if each.startswith(FILES)), FILES)
+        self.left_out = self._idle.heard
+
+    @property
+    def idle(self) -> List[str]:
+        """Those of `added` that have matched nothing."""
+        return [*self._idle.left, *self._idle_files.left]
 
     def drops(self, path: bytes, kind: str) -> bool:
         """Whether this name (as in a manifest) is left out although the walk came by."""
-        return kind != "dir" and bool(self._files.match("/" + path.decode("utf-8", "surrogateescape")))
+        if kind == "dir":
+            return False
+        name = "/" + path.decode("utf-8", "surrogateescape")
+        if not self._files.match(name):
+            return False
+        self._idle_files.heard(name)
+        return True
 
 
 def swap_files(text: str) -> Sequence[str]:

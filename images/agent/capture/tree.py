@@ -40,9 +40,10 @@ class Walk:
     def run(self, base: Iterator[Entry]) -> None:
         """All of it. Raises what the upload raises."""
         before = Beside(base)
-        for found in read_tree(self._root, self._excludes.whole, self._enter, self._trouble):
+        leaves = self._excludes
+        for found in read_tree(self._root, leaves.whole, self._enter, self._trouble, leaves.left_out):
             entry = found.entry
-            if self._excludes.drops(entry.path, entry.type):
+            if leaves.drops(entry.path, entry.type):
                 continue
             try:
                 self._name(found, before.chunks(entry.path))

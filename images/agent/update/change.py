@@ -39,6 +39,7 @@ from images.agent.update.version import Store
 from images.ahead import ahead
 from images.errors import BadInput
 from images.manifest import Entry, line_start, parse_entry
+from images.patterns import Idle
 from images.sealed import SealedManifest, ids_of
 
 LISTED = 10_000  # names in one drift report
@@ -90,10 +91,10 @@ class Change:
             if found.blocked:
                 raise BadInput("; ".join(found.blocked[:5]))
             self._say({"step": "compared", "differ": found.total, "read": found.read})
+            numbers: Dict[str, Any] = {**found.numbers(), "idle": self._idle.left}
             if not found.total:
                 self._unchanged(manifest, found, over)
-                return found.numbers()
-            numbers = found.numbers()
+                return numbers
             settling = Settling(self.root, self._tree, self.state)
             settling.arm()
             about = self._stage_and_write(manifest, found, base, over, source, dirs, reading, patches)
@@ -109,6 +110,7 @@ class Change:
         root = Root(self.root)
         try:
             self._patterns = overlay.patterns(root, manifest.header)
+            self._idle = Idle(each.rstrip("/") or each for each in overlay.listed(root, manifest.header))
             self._patterns += initrds.lay_over(made, root, manifest.lines())
         finally:
             root.close()
@@ -127,7 +129,7 @@ class Change:
         self, manifest: SealedManifest, base: Mapping[bytes, bytes], over: overlay.Overlay, known: Known
     ) -> Tuple[Difference, Dict[bytes, bytes]]:
         """The difference, and the manifest lines of the version's directories."""
-        excluded = matcher([*self._patterns, *overlay.left_shadows(over)])
+        excluded = matcher([*self._patterns, *overlay.left_shadows(over)], self._idle.heard)
         self._taken = time.time_ns()
         dirs: Dict[bytes, bytes] = {}
 

@@ -38,13 +38,21 @@ def parse_patterns(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
 
 
-def matcher(patterns: Iterable[str]) -> Callable[[bytes], bool]:
-    """Whether a manifest path is excluded: it matches, or a directory above it does."""
+def matcher(
+    patterns: Iterable[str], heard: Callable[[str], None] = lambda path: None
+) -> Callable[[bytes], bool]:
+    """Whether a manifest path is excluded: it matches, or a directory above it does. `heard` is told of each
+    that is.
+    """
     each = [one for pattern in patterns for one in _with_below(pattern)]
     joined = re.compile("|".join(map(fnmatch.translate, each)) or r"(?!)")
 
     def excluded(path: bytes) -> bool:
-        return joined.match("/" + path.decode("utf-8", "surrogateescape")) is not None
+        name = "/" + path.decode("utf-8", "surrogateescape")
+        if joined.match(name) is None:
+            return False
+        heard(name)
+        return True
 
     return excluded
 

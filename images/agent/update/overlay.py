@@ -44,9 +44,14 @@ class Overlay(NamedTuple):
 
 def patterns(root: Root, header: Header) -> List[str]:
     """Every exclude pattern that counts here."""
+    return [*RUNTIME, *OWN, *listed(root, header)]
+
+
+def listed(root: Root, header: Header) -> List[str]:
+    """Those that somebody wrote: for this machine, or for the image."""
     image = header.meta.get("update_excludes")
-    listed = [str(one) for one in image] if isinstance(image, (list, tuple)) else []
-    return [*own_patterns(root), *listed]
+    more = [str(one) for one in image] if isinstance(image, (list, tuple)) else []
+    return [*parse_patterns(root.read_text(EXCLUDE_FILE)), *more]
 
 
 def own_patterns(root: Root) -> List[str]:

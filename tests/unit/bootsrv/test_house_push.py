@@ -291,3 +291,19 @@ def test_a_key_that_may_not_be_read_is_not_told_as_the_nodes_refusal(tmp_path: P
             remote.command(["true"])
     finally:
         os.seteuid(0)
+
+
+def test_lines_of_push_lists_that_match_nothing_are_told_once(
+    verbs: Appliance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2, 3):
+        running(verbs, f"n{number}", f"10.77.0.{number + 10}")
+
+    def pushed(step: Step, wanted: Wanted, hear: Any) -> Mapping[str, Any]:
+        return {"made": 1, "idle": ["/opt/sit"] if step.node.name != "n3" else []}
+
+    monkeypatch.setattr(verbs.pushes, "push", pushed)
+    done = on_the_command_line(monkeypatch, verbs, "push", "n[1-3]")
+    assert done.exit_code == 0, done.output
+    warnings = [line for line in done.output.splitlines() if "warning" in line]
+    assert warnings == ["warning: no name matches '/opt/sit' of the push lists of n1, n2"]

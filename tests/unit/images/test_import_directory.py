@@ -14,7 +14,8 @@ from images.errors import BadInput
 from images.importing import from_directory, steady, walking
 from images.importing.from_directory import import_directory
 from images.manifest import Entry
-from images.tree_reader import DataReader, read_tree
+from images.store import ImageStore
+from images.tree_reader import EXCLUDES, DataReader, read_tree
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ def test_a_file_that_changes(
     Changing.path, Changing.new, Changing.times = log, new, 0
     store = make(tmp_path)
 
-    def walk(source: Path, excludes: Iterable[str], whole: int) -> Iterator[walking.Batch]:
+    def walk(source: Path, excludes: Iterable[str], whole: int, *more: object) -> Iterator[walking.Batch]:
         return walking.batches(os.fsencode(source), excludes, whole)  # in this process, where it is watched
 
     monkeypatch.setattr(from_directory, "walk", walk)
@@ -142,3 +143,20 @@ def test_a_file_system_that_gives_less_than_it_is_asked_for(
             break
     else:
         raise AssertionError("not found")
+
+
+def test_patterns_that_left_out_nothing_are_named(tmp_path: Path) -> None:
+    """Of what was asked for: our own may match nothing, and so may the place of the store."""
+    tree = tmp_path / "tree"
+    for name in ("etc/x", "srv/a/x", "srv/b", "tmp/x", "gr\udcfcn/x"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text(name[:2])
+    store = ImageStore.open(tree / "store")
+    given = ("/srv/a", "/srv/a/x", "/srv/c", "/tmp/x", "/gr\udcfcn", "/gr\udcfcm")
+    version = import_directory(store, "a", tree, excludes=(*EXCLUDES, *given))
+    paths = {entry.path for entry in store.manifest("a").entries()}
+    assert paths == {b"", b"etc", b"etc/x", b"srv", b"srv/b", b"tmp"}
+    (line,) = (one for one in version.meta["warnings"] if "kernel" not in one)
+    assert line == r"nothing was left out by '/srv/a/x', '/srv/c', '/gr\udcfcm': no name matches"
+    again = import_directory(store, "a", tree, excludes=(*EXCLUDES, "/srv/a"))
+    assert not [one for one in again.meta.get("warnings", ()) if "left out" in one]

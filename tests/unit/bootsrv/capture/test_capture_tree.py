@@ -188,6 +188,20 @@ def test_nothing_is_published_when_something_cannot_be_read(
     assert b"etc/hostname" not in {entry.path for entry in entries(running, "golden")}
 
 
+def test_patterns_that_left_out_nothing_are_named(running: Running, machine: Path, capsys: Any) -> None:
+    """Of what was given for this capture: not of our own list, and not of the image's."""
+    (machine / "srv/logs").mkdir(parents=True)
+    (machine / "srv/logs/x").touch()
+    words = [("/srv/log", "/opt/*"), ("files:/srv/logs", "files:*/logs/x"), ("/proc/*",)]
+    given = [word for pattern in (one for some in words for one in some) for word in ("--exclude", pattern)]
+    running.capture(machine, token(running), *given)
+    line = "nothing was left out by '/srv/log', '/opt/*', 'files:/srv/logs': no name matches"
+    assert running.house.images.resolve("golden").meta["warnings"] == [line]
+    assert f"bootsrv: warning: {line}\n" in capsys.readouterr().err
+    running.capture(machine, token(running))
+    assert "warnings" not in running.house.images.resolve("golden").meta
+
+
 def test_what_is_left_out_and_the_lists_stay_with_the_image(running: Running, machine: Path) -> None:
     own = ("etc/machine-id", "etc/ssh/ssh_host_rsa_key", "var/log/apt/history.log", "swapfile")
     for name in (*own, "srv/x"):

@@ -98,8 +98,8 @@ def test_a_change_that_keeps_size_and_time_shows_with_checksum(house: House) -> 
 def test_lists_and_overrides(house: House) -> None:
     own = house.root / "etc/bootsrv"
     lay(own / "overrides", {"etc/foo.conf": b"a=mine\n", "opt/site/tool": b"ours"})
-    (own / "push.exclude").write_text("# ours\n/usr/bin/foo\n/var/lib/gone\n")
-    house.push()
+    (own / "push.exclude").write_text("# ours\n/usr/bin/foo\n/var/lib/gone/\n/opt/sit\n/opt/x/*\n")
+    assert house.push()["idle"] == ["/opt/sit", "/opt/x/*"], "what keeps nothing is told, of what is not ours"
     assert (house.root / "etc/foo.conf").read_bytes() == b"a=mine\n"
     assert (house.root / "opt/site/tool").read_bytes() == b"ours"
     assert (house.root / "usr/bin/foo").read_bytes() == b"old program"
