@@ -15,7 +15,7 @@ from images.agent.capture.matching import Changed, Data, hand_over
 from images.agent.capture.tree import Beside, Told
 from images.agent.capture.upload import Upload
 from images.blocks import regions
-from images.blocks.device import FileDevice
+from images.blocks.device import Device, FileDevice
 from images.blocks.survey import Area, kept, survey
 from images.errors import BadInput
 from images.manifest import Entry
@@ -25,15 +25,22 @@ def upload_disk(
     path: Path, base: Iterator[Entry], upload: Upload, told: Told, expect: Callable[[int], None]
 ) -> Tuple[Dict[str, Any], List[str]]:
     """Uploads every region; the disk's description and the warnings for its version. `expect` hears how many
-    bytes it may come to: less and less, since nobody knows what is zero before it was read. Raises OSError.
+    bytes it may come to: less and less, since nobody knows what is zero before it was read. `told` hears of
+    what is only looked at, too: on a large disk that takes hours. Raises OSError.
     """
-    before = Beside(base)
-    with closing(FileDevice(path)) as device:
+    before, done = Beside(base), 0
+
+    def looked(place: int) -> None:
+        told(done, place >> 20, f"{place >> 20} MiB of the disk")
+
+    with closing(FileDevice(path)) as disk:
+        device = _Watched(disk, looked)
+        expect(device.size)
         found = survey(device)
         handle = os.open(str(path), os.O_RDONLY | os.O_CLOEXEC)
         try:
             upload.entry(regions.ROOT)
-            done, most = 0, at_most(found.areas, device.size)
+            most = at_most(found.areas, device.size)
             left = sum(most)
             for number, offset in enumerate(range(0, device.size, regions.REGION)):
                 end = min(offset + regions.REGION, device.size)
@@ -41,6 +48,7 @@ def upload_disk(
                 left -= most[number]
                 expect(done + sum(length for _, length in ranges) + left)
                 if not ranges:
+                    looked(end)
                     continue
                 entry = regions.region(offset, end - offset, ranges)
                 data = Data(handle, entry, offset)
@@ -50,10 +58,27 @@ def upload_disk(
                     raise BadInput(f"{path} became smaller while it was read") from error
                 done += data.size
                 upload.entry(entry)
-                told(done, end >> 20, f"{end >> 20} MiB of the disk")
+                looked(end)
         finally:
             os.close(handle)
     return found.shape, regions.doubts(found.shape)
+
+
+class _Watched:
+    """A device; `looked` hears how far each read goes."""
+
+    def __init__(self, device: Device, looked: Callable[[int], None]) -> None:
+        self._device, self._looked = device, looked
+        self.size, self.sector, self.physical = device.size, device.sector, device.physical
+
+    def read(self, offset: int, length: int) -> bytes:
+        """See Device."""
+        self._looked(offset)
+        return self._device.read(offset, length)
+
+    def data(self, start: int, end: int) -> Iterator[Tuple[int, int]]:
+        """See Device."""
+        return self._device.data(start, end)
 
 
 def at_most(areas: Iterable[Area], size: int) -> List[int]:

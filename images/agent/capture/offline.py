@@ -96,7 +96,7 @@ def capture_disk(path: Path, options: Any, upload: Upload, teller: Teller) -> st
     host = f"{options.host}, disk {path}"
     begun = upload.begin({"host": host, "kind": "disk", "made_from": options.made_from})
     teller.say(f"capturing {path} as {begun['name']}")
-    teller.sent = lambda: upload.sent
+    teller.sent, teller.where = (lambda: upload.sent), True
     with contextlib.closing(cli.base_of(upload, begun.get("base"))) as base:
         shape, warnings = upload_disk(path, base, upload, teller.step, teller.expect)
     upload.finish()

@@ -16,7 +16,9 @@ DRAW, LINE, REPORT = 0.2, 10.0, 5.0  # seconds between two pictures, lines, repo
 
 
 class Teller:
-    """Hears of every name; speaks seldom. `total`: bytes that may be there to read, as far as can be told."""
+    """Hears of every name; speaks seldom. `total`: bytes that may be there to read, as far as can be told;
+    `where`: reports say at which name it is.
+    """
 
     def __init__(self, out: Optional[TextIO] = None) -> None:
         self._out = out or sys.stderr
@@ -28,6 +30,7 @@ class Teller:
         self._drawn = self._reported = self._started
         self._wide = False
         self.sent: Callable[[], int] = lambda: 0
+        self.where = False
 
     def say(self, text: str) -> None:
         """A line of its own."""
@@ -49,9 +52,11 @@ class Teller:
             self.draw(done, total, rate, files)
         if now - self._reported >= REPORT:
             self._reported = now
+            text = f"{done >> 20} of about {total >> 20} MiB, {self.sent() >> 20} MiB sent"
+            text += f", at {path}" if self.where else ""
             self.report(
                 {"done": done, "total": total, "files": files, "sent": self.sent(), "rate": int(rate),
-                 "text": f"{done >> 20} of about {total >> 20} MiB, {self.sent() >> 20} MiB sent"}
+                 "text": text}
             )  # fmt: skip
 
     def draw(self, done: int, total: int, rate: float, files: int) -> None:

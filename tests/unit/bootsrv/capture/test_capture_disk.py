@@ -20,10 +20,11 @@ from bootsrv.config import Config
 from bootsrv.errors import Conflict, Invalid
 from bootsrv.model import NodeState
 from bootsrv.registry.registry import Registry
-from images.agent.capture import cli, offline
+from images.agent.capture import cli, offline, telling
 from images.agent.capture.disk import at_most
 from images.agent.capture.options import parse
 from images.agent.capture.telling import Teller
+from images.blocks import regions
 from images.blocks.survey import Area
 from images.importing.from_disk import import_disk
 
@@ -95,7 +96,29 @@ def test_a_capture_tells_how_far_it_is(running: Running, disk: Path) -> None:
     teller, seen = Teller(), list[int]()
     teller.expect = seen.append  # type: ignore[method-assign]
     capture(running, disk, teller)
-    assert seen == [running.house.images.resolve("whole").bytes]
+    assert seen == [64 * MIB, running.house.images.resolve("whole").bytes]
+
+
+def test_what_is_only_looked_at_is_told_too(
+    running: Running, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before there is anything to send, and where nothing has to be kept."""
+    monkeypatch.setattr(regions, "REGION", 4 * MIB)
+    monkeypatch.setattr(telling, "REPORT", 0.0)
+    real, disk_size = telling.Teller.step, 64
+    teller, steps = Teller(), list[tuple[int, int, int]]()
+
+    def step(done: int, files: int, path: str) -> None:
+        steps.append((done, files, len(running.calls)))
+        real(teller, done, files, path)
+
+    teller.step = step  # type: ignore[method-assign]
+    capture(running, disk, teller)
+    idle = [place for done, place, _ in steps if done == 0]
+    assert steps[0][:2] == (0, 0) and len(idle) > 3, "the maps of its file systems are looked for"
+    assert {place for _, place, _ in steps} >= set(range(4, disk_size + 1, 4)), "regions without anything"
+    texts = [event.text for event in running.house.watch.events(0, 500) if event.kind == "capture.progress"]
+    assert texts and all("MiB of the disk" in text for text in texts)
 
 
 def test_a_tree_is_no_disk(running: Running, tmp_path: Path) -> None:
