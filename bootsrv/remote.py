@@ -19,6 +19,7 @@ from typing import IO, Any
 from bootsrv.errors import BootsrvError, Invalid
 from images.agent.bundle import build
 from images.agent.update.task import VARIABLE, pack
+from images.workplace import workplace
 
 CONNECT_SECONDS = 15
 ALIVE_SECONDS = 15  # three unanswered questions end a connection
@@ -97,11 +98,11 @@ class Remote:
         except PermissionError as error:  # ssh would say that the node refuses
             raise BootsrvError(f"{self._key}: {error.strerror}; run it as root (sudo)") from error
         with (
-            tempfile.TemporaryDirectory(prefix="bootsrv-ssh-") as folder,
+            workplace("ssh", Path(tempfile.gettempdir())) as folder,
             tempfile.TemporaryFile() as source,
             tempfile.TemporaryFile() as errors,
         ):
-            known = Path(folder) / "known_hosts"
+            known = folder / "known_hosts"
             known.write_text("".join(f"{self.address} {key}\n" for key in self._keys))
             source.write(script)
             source.seek(0)

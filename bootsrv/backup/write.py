@@ -33,6 +33,7 @@ from images.disk import create
 from images.progress import Progress
 from images.snapshot import snapshot
 from images.store import ImageStore
+from images.workplace import workplace
 
 FORMAT = 1
 ABOUT, SUMS, CONFIG, DATA = "backup.json", "sums.json", "config/bootsrv.toml", "data"
@@ -68,7 +69,7 @@ def write(config: Config, out: Path, images: bool, progress: Progress) -> Writte
     if out.exists():
         raise Conflict(f"{out} exists; name another file")
     with ExitStack() as stack:
-        work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bootsrv-backup-")))
+        work = stack.enter_context(workplace("backup", Path(tempfile.gettempdir())))
         copy_to(config.registry_file, work / "registry.db")
         items = [_Item(CONFIG, config.path), _Item(f"{DATA}/registry.db", work / "registry.db")]
         items += [_Item(f"{DATA}/{name}", path) for name, path in _own(config)]

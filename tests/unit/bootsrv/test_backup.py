@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tarfile
+import tempfile
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -176,3 +177,14 @@ def test_by_command_to_a_machine_without_a_configuration(config: Config, tmp_pat
     assert there.read_bytes() == config.path.read_bytes()
     done = run.invoke(cli, ["--config", str(there), "node", "list", "--json"])
     assert json.loads(done.stdout)[0]["name"] == "n1"
+
+
+def test_the_copy_of_a_killed_backup_goes_with_the_next(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds every secret of the registry."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "bootsrv-backup-x").mkdir()
+    (tmp_path / "bootsrv-backup-x/registry.db").touch()
+    backed_up(config, tmp_path / "b")
+    assert not list(tmp_path.glob("bootsrv-backup-*"))

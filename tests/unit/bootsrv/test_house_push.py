@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
+import subprocess
+import sys
+import tempfile
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -307,3 +312,32 @@ def test_lines_of_push_lists_that_match_nothing_are_told_once(
     assert done.exit_code == 0, done.output
     warnings = [line for line in done.output.splitlines() if "warning" in line]
     assert warnings == ["warning: no name matches '/opt/sit' of the push lists of n1, n2"]
+
+
+HANGS = """
+import sys
+from pathlib import Path
+from bootsrv.remote import Remote
+Remote("n1", "127.0.0.1", ["ssh-ed25519 AAAA"], Path("/nonexistent")).command(["hang"])
+"""
+
+
+def test_what_a_killed_push_left_goes_with_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ssh, temp = tmp_path / "bin/ssh", tmp_path / "tmp"
+    ssh.parent.mkdir()
+    temp.mkdir()
+    ssh.write_text('#!/bin/sh\nfor word; do :; done\ntest "$word" != hang || { echo up; exec sleep 60; }\n')
+    ssh.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{ssh.parent}:{os.environ['PATH']}", "TMPDIR": str(temp)}
+    words = [sys.executable, "-c", HANGS]
+    for number in (signal.SIGKILL, signal.SIGTERM):  # of the latter, without a command line, there is no end
+        with subprocess.Popen(words, env=environment, start_new_session=True) as hanging:
+            while not list(temp.glob("bootsrv-ssh-*/known_hosts")):
+                assert hanging.poll() is None
+                time.sleep(0.02)
+            os.killpg(hanging.pid, number)
+    assert len(list(temp.iterdir())) == 1, "the second swept what the first left"
+    monkeypatch.setenv("PATH", environment["PATH"])
+    monkeypatch.setattr(tempfile, "tempdir", str(temp))
+    Remote("n1", "127.0.0.1", [KEY], tmp_path / "none").command(["true"])
+    assert not list(temp.iterdir())
