@@ -50,17 +50,19 @@ def _rebuilt(store: Shelf, found: dict[str, Problem]) -> Iterator[Problem]:
             yield problem._replace(repair=beside)
     for path in done.unread if done.bare else ():
         text = f"cannot be read, and may be a version of {' or '.join(sorted(done.bare))}"
-        yield Problem(str(path), text, "lost, unless a backup has it and the lists of versions")
+        yield Problem(str(path), text, "lost, unless a backup has it: restore both from there")
 
 
 def _spares(store: Shelf, repair: bool) -> Iterator[Problem]:
+    """One that is missing, as in stores from before there were any, is no damage; `repair` makes it."""
     folder = store.names_dir
     for name in store.names():
+        text, spare = "", str(folder / f"{name}{catalogue.SPARE}")
         try:
-            catalogue.load_spare(folder, name)
-            continue
+            if catalogue.load_spare(folder, name) is not None:
+                continue
         except ImageError as err:
-            spare, text = str(folder / f"{name}{catalogue.SPARE}"), f"is damaged ({err.__cause__})"
+            text = f"is damaged ({err.__cause__})"
         with locked(store.lock) if repair else nullcontext():
             try:
                 book = catalogue.load(folder, name)
@@ -68,6 +70,8 @@ def _spares(store: Shelf, repair: bool) -> Iterator[Problem]:
                 continue  # told
             if repair:
                 catalogue.save(folder, store.temp, book)
+        if not text:
+            continue
         yield Problem(spare, text, "mended from what it is the spare of" if repair else REPAIR, repair)
 
 

@@ -149,7 +149,7 @@ class _Check:
             text = f"{len(bad)} of its {count} chunks are damaged"
             yield _Hurt(pack, Problem(str(path), text, self._lost), bad)
         if orphans:
-            text = f"{len(orphans)} of its {count} chunks are patches of chunks that are damaged or missing"
+            text = f"some of its {count} chunks are patches of chunks that are damaged or missing"
             yield _Hurt(pack, Problem(str(path), text, self._lost), starts, patches=True)
 
     def cache(self) -> Iterator[Problem]:

@@ -252,6 +252,9 @@ def test_a_catalogue_comes_back_whole_from_its_spare(tmp_path: Path) -> None:
         assert [one.repair for one in store.verify()] == ["run `bootsrv image verify --repair`"]
         assert all(one.mended for one in store.verify(repair=True))
         assert not list(store.verify()) and not store.lost() and book.read_bytes() == before
+    book.with_suffix(".spare").unlink()
+    assert not list(store.verify()) and not list(store.verify(repair=True)), "an older store has none"
+    assert book.with_suffix(".spare").read_bytes() == before
     (store.manifests / store.resolve("a@3").id).unlink()
     book.unlink()
     assert {one.text for one in store.verify(repair=True) if not one.mended} == {"a@3: its manifest is gone"}

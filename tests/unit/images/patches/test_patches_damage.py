@@ -44,7 +44,8 @@ def test_a_damaged_base_is_found_and_named_with_all_that_needs_it(store: ImageSt
     hurt = {one.text for one in problems if "lost chunks" in one.text}
     assert any(text.startswith("a@1: ") for text in hurt) and any(text.startswith("a@2: ") for text in hurt)
     assert all("import the image again" in one.repair for one in problems if "lost" in one.text)
-    list(store.verify(repair=True))
+    found, left = list(store.verify(repair=True)), list(store.verify())
+    assert {one[:2] for one in found if not one.mended} == {one[:2] for one in left}, "none is told twice"
     publish(store, "a", ONE, "again")
     publish(store, "a", TWO, "again")
     list(store.verify(repair=True))
