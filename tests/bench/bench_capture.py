@@ -11,6 +11,7 @@ the peer, where several are compared than the best of them.
 
 from __future__ import annotations
 
+import argparse
 import os
 import random
 import resource
@@ -96,7 +97,9 @@ def change(root: Path) -> None:
 
 
 def main() -> None:
-    sources = sys.argv[1:] or [path for path in DEFAULT if Path(path).is_dir()]
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("sources", nargs="*", help="what the tree is made of")
+    sources = parser.parse_args().sources or [path for path in DEFAULT if Path(path).is_dir()]
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         os.environ.update(BORG_BASE_DIR=f"{folder}/borg-home", RESTIC_PASSWORD="x", LC_ALL="C.UTF-8")
         home, root, stores = (Path(folder) / name for name in ("house", "machine", "stores"))

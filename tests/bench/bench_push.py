@@ -1,11 +1,11 @@
 """A push beside rsync: from a Debian release to its security updates, and once more with nothing changed.
 
-    python tests/bench/bench_push.py [--level 9]
+    python tests/bench/bench_push.py [--level 9] [--link 1gbit]
 
-Both in a network namespace of their own, over its loopback, whose counters tell the bytes on the wire. The
-machine is what imaging leaves behind. rsync pulls from its daemon with -aHAX --delete, with and without -z.
-The patch set is made once, before; its time is told apart. The last lines are `ratio NAME VALUE`: ours
-against rsync's, less is better.
+Both in a network namespace of their own, over its loopback, whose counters tell the bytes on the wire; with
+--link as fast as such a link is (tc-tbf(8)). The machine is what imaging leaves behind. rsync pulls from its
+daemon with -aHAX --delete, with and without -z. The patch set is made once, before; its time is told apart.
+The last lines are `ratio NAME VALUE`: ours against rsync's, less is better.
 """
 
 from __future__ import annotations
@@ -174,6 +174,7 @@ def rsync(folder: Path, store: ImageStore, source: Path, flags: list[str]) -> tu
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--level", type=int, default=LEVEL)
+    parser.add_argument("--link", help="as fast as that, such as 1gbit")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     release, updated = roots()
@@ -183,6 +184,9 @@ def main() -> None:
         words = [sys.executable, *sys.argv, "--inside"]
         os.execvp("unshare", ["unshare", "--net", "--", *words])
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    if options.link:
+        shape = ("tbf", "rate", options.link, "burst", "512kb", "latency", "100ms")
+        subprocess.run(["tc", "qdisc", "add", "dev", "lo", "root", *shape], check=True)
     with tempfile.TemporaryDirectory(prefix="bench-push-", dir="/var/tmp") as name:
         folder = Path(name)
         store = ImageStore.open(folder / "store")
