@@ -4,15 +4,13 @@ wire.
 
 The law: only exact output counts. It depends on the library's version, so a recipe names it, and a machine
 with another one does without (its hash check would find out anyway). Parameters are those of the zstd
-program, which compresses with one worker; what comes out is the same for any number of them. Python 3.8,
-standard library only.
+program, which compresses with one worker. Python 3.8, standard library only.
 """
 
 from __future__ import annotations
 
 import ctypes
 import mmap
-import os
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -24,7 +22,6 @@ LEVELS = (9, 19, 3)  # Debian's initramfs-tools, dracut and mkinitcpio, the prog
 _LEVEL, _CHECKSUM, _WORKERS = 100, 201, 400  # ZSTD_cParameter
 _CONTINUE, _END = 0, 2
 _STEP = 1 << 18
-_COSTLY = 16  # from this level on a worker takes some 100 MB
 
 
 class Recipe(NamedTuple):
@@ -67,14 +64,12 @@ def find(packed: bytes | mmap.mmap, raw: bytes | mmap.mmap) -> Recipe | None:
     return None
 
 
-def compress(
-    pieces: Iterable[bytes | mmap.mmap], recipe: Recipe, workers: int = 1
-) -> Iterator[bytes]:
+def compress(pieces: Iterable[bytes | mmap.mmap], recipe: Recipe) -> Iterator[bytes]:
     """The file again. Raises ImageError when this machine's library is another one."""
     lib = library()
     if version() != recipe.version:
         raise ImageError(f"this machine's libzstd is {version()}, the file was made by {recipe.version}")
-    context = _context(lib, recipe, workers)
+    context = _context(lib, recipe)
     out = ctypes.create_string_buffer(_STEP)
     try:
         for piece in pieces:
@@ -85,7 +80,7 @@ def compress(
         lib.ZSTD_freeCCtx(context)
 
 
-def _context(lib: Any, recipe: Recipe, workers: int) -> Any:
+def _context(lib: Any, recipe: Recipe) -> Any:
     lib.ZSTD_createCCtx.restype = ctypes.c_void_p
     lib.ZSTD_freeCCtx.argtypes = (ctypes.c_void_p,)
     lib.ZSTD_CCtx_setParameter.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_int)
@@ -99,8 +94,8 @@ def _context(lib: Any, recipe: Recipe, workers: int) -> Any:
     context = lib.ZSTD_createCCtx()
     if not context:
         raise MemoryError("zstd: no memory to compress")
-    workers = max(1, min(workers if recipe.level < _COSTLY else 1, os.cpu_count() or 1))
-    for key, value in ((_LEVEL, recipe.level), (_CHECKSUM, int(recipe.checksum)), (_WORKERS, workers)):
+    # A second worker would take 50 MB more, and what goes on beside this wants a processor, too.
+    for key, value in ((_LEVEL, recipe.level), (_CHECKSUM, int(recipe.checksum)), (_WORKERS, 1)):
         _checked(lib, lib.ZSTD_CCtx_setParameter(context, key, value))
     _checked(lib, lib.ZSTD_CCtx_setPledgedSrcSize(context, recipe.size))
     return context

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
 AHEAD = 4 << 20  # bytes fetched at once
-WORKERS = 2  # threads that pack a file again
 SMALL, STEP = 4 << 20, 1 << 20  # bytes: up to which a file is made in memory; that are handed on at once
 
 
@@ -222,7 +221,7 @@ class PatchSet:
                 raw.write(piece)
             raw.flush()
             with contextlib.closing(mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_COPY)) as before:
-                yield from compress(self._patched(frame, before, recipe.size), recipe, WORKERS)
+                yield from compress(self._patched(frame, before, recipe.size), recipe)
 
     def _scratch(self) -> IO[bytes]:
         return tempfile.TemporaryFile(dir=str(self._tree.root / HOME))
