@@ -16,6 +16,7 @@ import errno
 import re
 from binascii import unhexlify
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from itertools import chain
 from math import inf
 from pathlib import Path
@@ -174,10 +175,11 @@ class _Patcher:
         locator = Locator.parse(build("", ids, self._index)[0])
         stream = PackStream(self._store.packs, self._store.temp)
         try:
-            for made in patches(wanted, locator, self._store.read_range, self._most):
-                stream.copy(PATCH, made.stored, made.raw, made.members, made.bases)
+            with closing(patches(wanted, locator, self._store.read_range, self._most)) as found:
+                for made in found:
+                    stream.copy(PATCH, made.stored, made.raw, made.members, made.bases)
             stream.flush()
-        except OSError:
+        except BaseException:
             stream.abandon()
             raise
         finally:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -37,7 +37,7 @@ class Patch(NamedTuple):
 
 def patches(
     groups: Sequence[Group], locator: Locator, read: GetRange, most: Callable[[Group], int]
-) -> Iterator[Patch]:
+) -> Generator[Patch, None, None]:
     """Those that take at most `most` bytes, in order. `locator` knows all chunks of the groups.
 
     Raises ImageError (a new chunk cannot be read), OSError.

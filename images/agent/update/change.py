@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from images.agent.client import Client
 from images.agent.rootfs import Root
@@ -86,7 +86,7 @@ class Change:
             reading = open_.enter_context(contextlib.closing(Folders(self.root)))  # another thread's
             patches = PatchSet(self._client, self.task.patches, reading, base)
             open_.enter_context(contextlib.closing(patches))
-            patches.begin(manifest.lines())
+            patches.begin(manifest.lines(), self._excluded(over))
             found, dirs = self._compare(manifest, base, over, self.state.load_cache().known)
             if found.blocked:
                 raise BadInput("; ".join(found.blocked[:5]))
@@ -129,7 +129,6 @@ class Change:
         self, manifest: SealedManifest, base: Mapping[bytes, bytes], over: overlay.Overlay, known: Known
     ) -> Tuple[Difference, Dict[bytes, bytes]]:
         """The difference, and the manifest lines of the version's directories."""
-        excluded = matcher([*self._patterns, *overlay.left_shadows(over)], self._idle.heard)
         self._taken = time.time_ns()
         dirs: Dict[bytes, bytes] = {}
 
@@ -140,9 +139,12 @@ class Change:
                 yield line
 
         compare = Compare(
-            self._tree, base, known, excluded, self.state.home, self.task.checksum, self._written
+            self._tree, base, known, self._excluded(over), self.state.home, self.task.checksum, self._written
         )
         return compare.run(lines()), dirs
+
+    def _excluded(self, over: overlay.Overlay) -> Callable[[bytes], bool]:
+        return matcher([*self._patterns, *overlay.left_shadows(over)], self._idle.heard)
 
     def _stage_and_write(
         self,

@@ -15,7 +15,7 @@ import tempfile
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import IO, TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from images.agent.client import Client
 from images.agent.update.folders import Folders
@@ -91,13 +91,13 @@ class PatchSet:
         self._pool: Optional[ThreadPoolExecutor] = None
         self.fetched = 0  # bytes
 
-    def begin(self, lines: Iterable[bytes]) -> None:
-        """Starts on what of these entries is packed again, which takes seconds, unless this machine seems to
-        have it already: meanwhile somebody finds out what differs.
+    def begin(self, lines: Iterable[bytes], excluded: Callable[[bytes], bool]) -> None:
+        """Starts on what of these entries is packed again, which takes seconds, unless it is left alone or
+        this machine seems to have it already: meanwhile somebody finds out what differs.
         """
         starts = tuple(line_start(path) for path in self._rows.slow)
         for line in lines if starts else ():
-            if line.startswith(starts):
+            if line.startswith(starts) and not excluded(path_of(line)):
                 entry = parse_entry(line)
                 there = self._tree.stat(entry.path)
                 if there is None or there.st_size != entry.size:
@@ -183,13 +183,18 @@ class PatchSet:
                     yield made[at : at + STEP]
 
     def _start(self, entry: Entry, number: int) -> None:
-        """In a thread, once; an error there comes out where the file is asked for."""
+        """In a thread, once; an error there comes out where the file is asked for. An old file that cannot be
+        one (a link, empty) is as good as none.
+        """
         patch = self._rows.patch(entry.path, number)
         if patch.repack is None or entry.path in self._begun or self._tree.stat(patch.old) is None:
             return
         frame = self._range(patch.offset, patch.length)
-        with self._opened(patch.old, entry) as (old, size):  # looked up here: one thread alone does that
-            handle = os.dup(old)
+        try:
+            with self._opened(patch.old, entry) as (old, size):  # looked up here: one thread alone does that
+                handle = os.dup(old)
+        except (OSError, BadInput):
+            return
         job = self._beside.submit(self._packed, handle, size, frame, patch.repack)
 
         def make(entry: Entry) -> Iterator[bytes]:
@@ -220,6 +225,8 @@ class PatchSet:
             for piece in decompress_stream(old[at : at + AHEAD] for at in range(0, len(old), AHEAD)):
                 raw.write(piece)
             raw.flush()
+            if not raw.tell():
+                raise BadInput("nothing is in the old file")
             with contextlib.closing(mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_COPY)) as before:
                 yield from compress(self._patched(frame, before, recipe.size), recipe)
 

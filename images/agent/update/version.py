@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Optional
 
@@ -47,10 +48,11 @@ class Store:
     def source(self) -> PackSource:
         """The wanted version's chunks."""
         locator = Locator.parse(self._client.get(f"/store/locators/{self._task.manifest}"))
-        client = self._client.copy()
+        client, alone = self._client.copy(), threading.Lock()
 
         def get(pack: str, start: int, length: int) -> bytes:
-            return client.get_range(f"/store/packs/{pack}", start, length)
+            with alone:  # one stream may begin while another's thread still fetches ahead
+                return client.get_range(f"/store/packs/{pack}", start, length)
 
         return PackSource(locator, get, gap=GAP)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -90,6 +91,39 @@ def test_a_patch_whose_old_file_changed_is_not_believed(tmp_path: Path) -> None:
     assert (house.root / "etc/big").read_bytes() == edited(data)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="owners need root")
+def test_one_connection_is_asked_by_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is fetched instead of a patch comes while the other stream fetches ahead."""
+    data, more = noise(2_000_000, 5), noise(9_000_000, 7)
+    for name, content in (("one", data), ("two", edited(data))):
+        (tmp_path / name / "etc").mkdir(parents=True)
+        (tmp_path / name / "etc/big").write_bytes(content)
+    for part, at in (("a", 0), ("c", 4_000_000)):
+        with (tmp_path / f"two/etc/{part}").open("wb") as file:
+            file.write(more[at : at + 4_500_000])
+            file.truncate(6_000_000)  # it has a hole, so there is no patch for it
+    house = House(tmp_path, tmp_path / "one", tmp_path / "two")
+    made = patch_set(house.store, house.old.id, house.new.id, tmp_path / "patches")
+    house.line.patches = {made.id: made.path.read_bytes()}
+    (house.root / "etc/big").write_bytes(noise(2_000_000, 6))
+    using, both, fetch = threading.Lock(), list[str](), house.line.get_range
+
+    def get_range(path: str, start: int, length: int) -> bytes:
+        if path.startswith("/store/patches/"):  # of a connection of their own
+            return fetch(path, start, length)
+        if not using.acquire(blocking=False):
+            both.append(path)
+            return fetch(path, start, length)
+        try:
+            time.sleep(0.2)
+            return fetch(path, start, length)
+        finally:
+            using.release()
+
+    monkeypatch.setattr(house.line, "get_range", get_range)
+    assert house.push(patches=made.id)["drift"] == 0 and not both
+
+
 def test_a_damaged_pack_is_told_by_its_file(tmp_path: Path) -> None:
     store = make(tmp_path)
     old = publish(store, "a", {"tool": noise(40_000, 1)})
@@ -156,6 +190,34 @@ def test_packing_goes_on_while_the_rest_is_compared(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(Compare, "run", run)
     assert house.push(patches=made.id)["patched"] == 1
     assert began == [True, False], "it begins before the comparison; of the one at the end nothing is left"
+
+
+def nothing() -> bytes:
+    return b"".join(repack.compress([b""], repack.Recipe(3, True, repack.version(), 0)))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="owners need root")
+@pytest.mark.parametrize("instead", [b"", nothing(), "/etc/x"], ids=["empty", "nothing inside", "link"])
+def test_an_old_initramfs_that_is_none_costs_only_bytes(tmp_path: Path, instead: bytes | str) -> None:
+    house = two_initramfs(tmp_path, 1_000_000)
+    made = patch_set(house.store, house.old.id, house.new.id, tmp_path / "patches")
+    house.line.patches = {made.id: made.path.read_bytes()}
+    old = house.root / "boot/initrd.img-6.1.0"
+    old.unlink()
+    old.write_bytes(instead) if isinstance(instead, bytes) else old.symlink_to(instead)
+    report = house.push(patches=made.id)
+    assert report["patched"] == 0 and report["made"] == 1 and report["drift"] == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="owners need root")
+def test_an_initramfs_that_is_left_alone_is_not_packed(tmp_path: Path) -> None:
+    house = two_initramfs(tmp_path, 1_000_000)
+    made = patch_set(house.store, house.old.id, house.new.id, tmp_path / "patches")
+    house.line.patches = {made.id: made.path.read_bytes()}
+    (house.root / "etc/bootsrv").mkdir()
+    (house.root / "etc/bootsrv/push.exclude").write_text("/boot/initr*\n")
+    house.push(patches=made.id)
+    assert house.line.sent < made.bytes, "only the list of what there is"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="owners need root")

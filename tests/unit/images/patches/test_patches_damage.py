@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from crashing import Boom, armed, full
 from imagestore import contents, make, publish
 from patching import ONE, TWO, patched
 
-from images import lineage
+from images import groups, lineage, packstream, patchwork
 from images.condemned import condemn
 from images.errors import ChunkCorrupt, ChunkMissing, ImageError
 from images.store import ImageStore
@@ -158,3 +160,30 @@ def test_readers_are_told_of_both_packs(store: ImageStore) -> None:
     damage(pack, place)
     with pytest.raises(ChunkCorrupt, match=f"a patch of .*{pack.name}"):
         contents(store, "a@2")
+
+
+def test_what_damage_breaks_off_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither packs with the patches made so far nor threads that go on, though the error is still held."""
+    store = make(tmp_path)
+    publish(store, "a", ONE)
+    monkeypatch.setattr(packstream, "PACK", 1)
+    monkeypatch.setattr(groups, "FRAME", 60_000)
+    monkeypatch.setattr(patchwork, "RUN", 1)
+    own: set[str] = set()
+
+    def spoiled(*arguments: Any) -> list[bytes]:
+        own.update(path.name for path in store.packs.iterdir())
+        id = hashlib.sha256(TWO["m/9"]).digest()
+        for pack in arguments[-1].packs:
+            for row in pack.chunks:
+                if row.id == id:
+                    damage(store.packs / f"{pack.id.hex()}.pack", pack.frames[row.frame].offset + row.inner)
+        return lineage.patch(*arguments)
+
+    monkeypatch.setattr("images.publish.patch", spoiled)
+    with pytest.raises(ImageError, match="does not match its hash") as caught:
+        publish(store, "a", TWO)
+    assert not [one.name for one in threading.enumerate() if one.name.startswith("patch")], caught
+    assert {path.name for path in store.packs.iterdir()} == own
