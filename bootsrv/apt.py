@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ from types import TracebackType
 from bootsrv.aptcall import AptFailed, call, furnish
 from bootsrv.errors import BootsrvError, Invalid
 from images.mirror import KEYRING
+from images.workplace import workplace
 
 _CONF = """\
 Dir "{room}";
@@ -59,17 +61,18 @@ class AptRoom:
             raise Invalid("apt-get is missing on this machine: only a Debian can fetch Debian's packages")
         if not KEYRING.exists():
             raise Invalid(f"{KEYRING} is missing: apt-get install debian-archive-keyring")
-        self._folder = tempfile.TemporaryDirectory(prefix="bootsrv-apt-")
-        self.path = Path(self._folder.name)
-        conf = _CONF.format(room=self.path, arch=self._arch) + _host_proxy()
-        furnish(self.path, _PARTS, conf, "".join(f"{_signed(line)}\n" for line in self._lines))
-        (self.path / "status").touch()
+        with ExitStack() as stack:
+            self.path = stack.enter_context(workplace("apt", Path(tempfile.gettempdir())))
+            conf = _CONF.format(room=self.path, arch=self._arch) + _host_proxy()
+            furnish(self.path, _PARTS, conf, "".join(f"{_signed(line)}\n" for line in self._lines))
+            (self.path / "status").touch()
+            self._work = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._folder.cleanup()
+        self._work.close()
 
     @property
     def debs(self) -> Path:

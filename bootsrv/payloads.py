@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bootsrv.aptcall import AptFailed, call, furnish
+from images.workplace import workplace
 
 SUITE = "trixie"
 PACKAGE = "ipxe"
@@ -95,8 +96,7 @@ def fetch(out: Path) -> str:
     """
     if not KEYRING.exists():
         raise PayloadError(f"{KEYRING} is missing: apt-get install debian-archive-keyring")
-    with tempfile.TemporaryDirectory(prefix="bootsrv-apt-") as name:
-        state = Path(name)
+    with workplace("apt", Path(tempfile.gettempdir())) as state:
         sources = f"deb [signed-by={KEYRING}] {mirror()} {SUITE} main\n"
         furnish(state, PARTS, APT_CONF.format(state=state), sources)
         _run(["apt-get", "-qq", "--error-on=any", "update"], state)

@@ -29,6 +29,7 @@ from images.imager.contents import Contents, load, select
 from images.imager.overlay import HOME, MAIN, START
 from images.imager.pack import pack
 from images.mirror import KEYRING, host_mirrors, signed_suites, sources
+from images.workplace import workplace
 
 HERE = Path(__file__).parent
 SUITES = ("trixie", "bookworm")  # newest first
@@ -70,8 +71,8 @@ def build(out: Path, force: bool = False, say: Say = print) -> dict[str, Any]:
     if shutil.which("mmdebstrap") is None:
         raise BadInput("mmdebstrap is missing: apt-get install mmdebstrap")
     contents = load()
-    with tempfile.TemporaryDirectory(prefix="bootsrv-imager-") as name:
-        root, stage = Path(name, "root"), Path(name, "stage")
+    with workplace("imager", Path(tempfile.gettempdir())) as work:
+        root, stage = work / "root", work / "stage"
         _timed(say, f"fetch and unpack {suite}", lambda: fetch(root, suite, contents))
         version = modules.kernel_version(root)
         _timed(say, "choose files and modules", lambda: make_stage(root, stage, version, contents))

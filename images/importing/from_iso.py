@@ -20,6 +20,7 @@ from images.importing.tool import Tool
 from images.progress import Progress, silent
 from images.store import ImageStore
 from images.versions import Version
+from images.workplace import workplace
 
 MAGIC, PLACE = b"CD001", 32769
 _LIVE = re.compile(r"(\./)?(live|casper|LiveOS|arch/x86_64)/[^/]+\.(squashfs|img|sfs)\Z", re.IGNORECASE)
@@ -39,8 +40,8 @@ def import_iso(
         names = tool.output.read().decode("utf-8", "surrogateescape").splitlines()
     live = next((one for one in names if _LIVE.match(one)), None)
     if live is not None:
-        with tempfile.TemporaryDirectory(prefix="bootsrv-iso-") as folder:
-            inner = Path(folder) / "root.squashfs"
+        with workplace("iso", Path(tempfile.gettempdir())) as folder:
+            inner = folder / "root.squashfs"
             with inner.open("wb") as file, Tool(["bsdtar", "-xOf", str(source), live], _PACKAGE) as tool:
                 progress(0, None, live)
                 shutil.copyfileobj(tool.output, file, 1 << 20)

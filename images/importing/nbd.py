@@ -15,11 +15,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 
 from images.errors import BadInput, ImageError
+from images.workplace import workplace
 
 _CLIENT_FLAGS = struct.pack(">I", 1)
 _OPTION, _REPLY = struct.Struct(">QII"), struct.Struct(">QIII")
@@ -59,13 +60,14 @@ class NbdDevice:
     physical = 512
 
     def __init__(self, path: Path, kind: str) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="bootsrv-nbd-")
-        where = Path(self._folder.name) / "socket"
         command = ["setpriv", "--pdeathsig", "KILL", "--", "qemu-nbd", "--read-only", f"--format={kind}"]
-        self._process = subprocess.Popen(
-            [*command, f"--socket={where}", "--persistent", str(path)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        with ExitStack() as stack:
+            where = stack.enter_context(workplace("nbd", Path(tempfile.gettempdir()))) / "socket"
+            self._process = subprocess.Popen(
+                [*command, f"--socket={where}", "--persistent", str(path)],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            )  # fmt: skip
+            self._work = stack.pop_all()
         self._socket = socket.socket(socket.AF_UNIX)
         try:
             self._connect(where, path)
@@ -91,7 +93,7 @@ class NbdDevice:
         self._process.wait()
         if self._process.stderr:
             self._process.stderr.close()
-        self._folder.cleanup()
+        self._work.close()
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly these bytes. Raises BadInput beyond the end, ImageError when the image cannot be read."""

@@ -26,6 +26,7 @@ from images.netroot import base, initramfs, kernel, losses, modules
 from images.netroot.treefiles import TreeFiles
 from images.progress import Progress, silent
 from images.store import ImageStore
+from images.workplace import workplace
 
 READY, KERNEL, INITRD = "ready.json", "vmlinuz", "initrd.img"
 SQUASHFS, BLOCKS = "root.squashfs", "root.blocks"
@@ -86,11 +87,11 @@ def make_boot(store: ImageStore, ref: str, imager: Path, keys: Keys, home: Path)
     home.mkdir(parents=True, exist_ok=True)
     files = TreeFiles(store, ref, kernel.FOLDERS)
     chosen = kernel.find(files.names)
-    with tempfile.TemporaryDirectory(prefix="bootsrv-netroot-") as name:
-        has = modules.stage(files, chosen, Path(name))
+    with workplace("netroot", Path(tempfile.gettempdir())) as work:
+        has = modules.stage(files, chosen, work)
         own = initramfs.own_files(keys.store, keys.public)
         own["etc/bootsrv/boot.modules"] = "\n".join(modules.load().boot).encode()
-        packed = initramfs.pack(base.lean(imager / INITRD), Path(name), own, chosen)
+        packed = initramfs.pack(base.lean(imager / INITRD), work, own, chosen)
     write_file(home / KERNEL, files.one(chosen.image), home)
     write_file(home / INITRD, packed, home)
     row = {

@@ -6,6 +6,8 @@ import os
 import random
 import shutil
 import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from images.blocks.table import read_table
 from images.blocks.writing import check_target, verify_disk, write_disk
 from images.errors import BadInput, ChunkCorrupt
 from images.importing.from_disk import import_disk
+from images.importing.nbd import NbdDevice
 from images.progress import silent
 from images.store import ImageStore
 from images.versions import Version
@@ -157,12 +160,32 @@ def test_cut_off_before_the_table_was_moved_that_is_done_the_next_time(
 
 
 @pytest.mark.parametrize("kind", ["qcow2", "vmdk", "vhdx", "vdi"])
-def test_virtual_disks(disk: Path, tmp_path: Path, kind: str) -> None:
+def test_virtual_disks(disk: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     store = make(tmp_path)
     virtual = tmp_path / f"x.{kind}"
     run("qemu-img", "convert", "-f", "raw", "-O", kind, disk, virtual)
     raw, other = import_disk(store, "raw", disk), import_disk(store, "virtual", virtual)
     assert list(store.manifest(raw.id).entries()) == list(store.manifest(other.id).entries())
+    assert not list(tmp_path.glob("bootsrv-nbd-*"))
+
+
+def test_what_a_killed_import_left_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    virtual = tmp_path / "x.qcow2"
+    run("qemu-img", "create", "-q", "-f", "qcow2", virtual, "1M")
+    killed = f"""
+import os, sys
+from pathlib import Path
+from images.importing.nbd import NbdDevice
+with NbdDevice(Path({str(virtual)!r}), "qcow2"):
+    os.kill(os.getpid(), 9)
+"""
+    where = {**os.environ, "TMPDIR": str(tmp_path)}
+    assert subprocess.run([sys.executable, "-c", killed], env=where, check=False).returncode == -9
+    (left,) = tmp_path.glob("bootsrv-nbd-*")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with NbdDevice(virtual, "qcow2") as device:
+        assert device.size == MIB and not left.exists()
     assert not list(tmp_path.glob("bootsrv-nbd-*"))
 
 
