@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import http.client
     import ssl
 
+    from images.fetch import GetRange
+
 PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # seconds; the last one repeats
 TIMEOUT = 20.0  # seconds without a byte
 PASSING = (408, 425, 429, 500, 502, 503, 504)
@@ -206,3 +208,16 @@ class Client:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def packs_by(client: Client) -> GetRange:
+    """Ranges of packs over a connection of its own, which any thread may ask for: a stream may begin while
+    another's thread still fetches ahead.
+    """
+    own, alone = client.copy(), threading.Lock()
+
+    def get(pack: str, start: int, length: int) -> bytes:
+        with alone:
+            return own.get_range(f"/store/packs/{pack}", start, length)
+
+    return get

@@ -11,6 +11,7 @@ import time
 
 from images.agent import disk as disks
 from images.agent import diskimage, inventory, volumes
+from images.agent.client import packs_by
 from images.agent.deploy import Deploy
 from images.agent.fill import Filled
 from images.agent.progress import Meter
@@ -48,11 +49,7 @@ class DiskDeploy(Deploy):
             volumes.release()
             if self.task.get("wipe"):
                 disks.clear(path, self.console.say)
-            fetcher = self.client.copy()
-            source = PackSource(
-                locator,
-                lambda pack, start, length: fetcher.get_range(f"/store/packs/{pack}", start, length),
-            )
+            source = PackSource(locator, packs_by(self.client))
             meter = Meter(self.console, self.reporter, self.id, manifest.header.bytes)
             put = diskimage.put_disk(manifest, source, path, meter, bool(self.task.get("wipe")))
             meter.finish()

@@ -16,7 +16,7 @@ from typing import Any, Callable, NamedTuple
 
 from images.agent import disk as disks
 from images.agent import verify
-from images.agent.client import Client
+from images.agent.client import Client, packs_by
 from images.agent.ground import Ground
 from images.agent.inplace.compare import StrangeGround
 from images.agent.inplace.mend import Mended, mend
@@ -71,10 +71,7 @@ class Fill:
         self, manifest: SealedManifest, locator: Locator, known: Sequence[Mapping[str, Any]], meter: Meter
     ) -> Filled:
         """`known`: manifests (`manifest` id, `url`) that may describe what is on the disk."""
-        fetcher = self._client.copy()
-        packs = PackSource(
-            locator, lambda pack, start, length: fetcher.get_range(f"/store/packs/{pack}", start, length)
-        )
+        packs = PackSource(locator, packs_by(self._client))
         started = time.monotonic()
         found = None
         note = ""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Optional
 
-from images.agent.client import Client, Refused
+from images.agent.client import Client, Refused, packs_by
 from images.agent.update.state import State, write_whole
 from images.agent.update.task import Task
 from images.errors import ImageError
@@ -48,13 +47,7 @@ class Store:
     def source(self) -> PackSource:
         """The wanted version's chunks."""
         locator = Locator.parse(self._client.get(f"/store/locators/{self._task.manifest}"))
-        client, alone = self._client.copy(), threading.Lock()
-
-        def get(pack: str, start: int, length: int) -> bytes:
-            with alone:  # one stream may begin while another's thread still fetches ahead
-                return client.get_range(f"/store/packs/{pack}", start, length)
-
-        return PackSource(locator, get, gap=GAP)
+        return PackSource(locator, packs_by(self._client), gap=GAP)
 
     def _fetch(self, id: str, path: Path) -> SealedManifest:
         write_whole(path, self._client.get(f"/store/manifests/{id}"))

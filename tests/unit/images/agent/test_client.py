@@ -90,6 +90,33 @@ def test_a_range_must_be_that_range():
     assert server.calls[0][2]["Range"] == "bytes=5-14" and len(server.calls) == 3
 
 
+def test_packs_are_asked_for_by_one_thread_at_a_time():
+    """The server takes its time over each; http.client would mix two up, or fall over."""
+    using, both = threading.Lock(), []
+
+    class Slow(Client):
+        def _once(self, *arguments):
+            if not using.acquire(blocking=False):
+                both.append(arguments)
+                return super()._once(*arguments)
+            try:
+                time.sleep(0.02)
+                return super()._once(*arguments)
+            finally:
+                using.release()
+
+        def copy(self):
+            return Slow(self.base, "T")
+
+    get, got = module.packs_by(Slow(made(Server([(206, b"ten bytes!", None)])).base, "T")), []
+    threads = [threading.Thread(target=lambda: got.append(get("a", 5, 10))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert got == [b"ten bytes!"] * 8 and not both
+
+
 def test_waits_for_a_server_that_is_away():
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
