@@ -22,7 +22,7 @@ import zstandard
 from images import catalogue, signature
 from images.condemned import restore
 from images.disk import create, locked, publish_file, temp_path, write_all, write_file
-from images.errors import BadInput, ImageNotFound
+from images.errors import BadInput, ImageConflict, ImageNotFound
 from images.index import Index
 from images.lineage import Fresh, discard, patch
 from images.locator import Locator
@@ -60,6 +60,7 @@ def publish(
                 refuse_lost(store, name)
                 book = catalogue.Catalogue(name)
             last = book.latest()
+            refuse_other_kind(book, kind)
             if parent is None and last is not None:
                 parent = book.versions[last].id
             retired: list[bytes] = []
@@ -84,6 +85,16 @@ def publish(
                 with suppress(OSError):  # it is published, and they are marked: gc takes what is left
                     discard(store, retired, Locator.parse(data), id, fresh)
             return book.get(version.number)
+
+
+def refuse_other_kind(book: catalogue.Catalogue, kind: str) -> None:
+    """Raises ImageConflict where versions so far are of another kind: who says only the name means them."""
+    last = book.latest()
+    if last is not None and book.versions[last].kind != kind:
+        there, comes = ("files", "a disk") if kind != "tree" else ("a disk", "files")
+        raise ImageConflict(
+            f"{book.name}@{last} is an image of {there}, this is one of {comes}: give it a name of its own"
+        )
 
 
 def _write(tree: Spool, text: BinaryIO) -> tuple[set[bytes], int, int]:

@@ -116,7 +116,7 @@ def _show_versions(found: Sequence[Version], json_: bool) -> None:
             version.ref,
             f"{datetime.fromtimestamp(version.created):%Y-%m-%d %H:%M}",
             human(version.bytes),
-            version.files,
+            version.files if version.kind == "tree" else version.kind,
             ",".join(version.tags),
             version.comment,
         )

@@ -61,7 +61,8 @@ def diff(context: Context, old: str, new: str, all_: bool, json_: bool) -> None:
 def edit(context: Context, ref: str, command: tuple[str, ...], comment: str, json_: bool) -> None:
     """Change an image: run COMMAND (a shell when there is none) in a private copy of REF.
 
-    What becomes of it is the next version. When COMMAND fails nothing is published.
+    What becomes of it is the next version. When COMMAND fails nothing is published. Say with --comment what
+    was done: of COMMAND only the program's name is kept, since its arguments may hold a password.
 
         bootsrv image edit debian -- sh -c 'apt-get update && apt-get -y dist-upgrade'
     """

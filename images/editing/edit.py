@@ -59,7 +59,9 @@ def edit_image(
     if os.geteuid() != 0:
         raise BadInput("editing an image needs root; run it as root (sudo)")
     version = store.resolve(ref)
-    note = comment or f"edited {version.ref}: {' '.join(command) or 'in a shell'}"
+    # Its arguments may hold a password, and a comment stays for as long as its version.
+    by = f"with {Path(command[0]).name}" if command else "in a shell"
+    note = comment or f"edited {version.ref} {by}"
     return change_image(store, version.ref, change, note, progress, folder)
 
 

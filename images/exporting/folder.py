@@ -1,13 +1,22 @@
-"""The directory that an export fills: empty before, and after a failure as it was."""
+"""What an export fills: a directory, empty before, and after a failure as it was; or a file that its owner
+alone may read, since an image holds password hashes and keys."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from images.errors import ImageConflict
+
+
+def private(path: Path) -> BinaryIO:
+    """That file, empty, whatever was there. Raises OSError."""
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
 
 
 @contextmanager

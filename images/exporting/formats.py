@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from images.errors import BadInput, ImageConflict
+from images.exporting.folder import private
 from images.exporting.machine import Machine
 from images.exporting.packing import PACKERS, packed
 from images.exporting.to_directory import export_directory
@@ -25,7 +26,7 @@ def _tar_file(store: ImageStore, ref: str, target: Path, progress: Progress = si
     target.parent.mkdir(parents=True, exist_ok=True)
     temp = target.with_name(f".{target.name}.tmp")
     try:
-        with temp.open("wb") as file:
+        with private(temp) as file:
             with packed(file, target.name) as out:
                 written = export_tar(store, ref, out, progress)
             file.flush()

@@ -24,6 +24,7 @@ from images.bootable import has_kernel
 from images.diskplan import TINY_DISK, sfdisk_script, smallest_disk
 from images.errors import BadInput
 from images.exporting.apart import MOUNTS, apart
+from images.exporting.folder import private
 from images.layout import GIB, Layout
 from images.layout_parse import default_layout
 from images.mounts_table import fstab
@@ -78,7 +79,7 @@ def write_machine(
     if storage.features:
         raise BadInput(f"a layout with {', '.join(storage.features)} can only be made on a real machine")
     _check_tools(storage)
-    with file.open("xb") as made:
+    with private(file) as made:
         made.truncate(size)
     apart(lambda told: _Work(store, manifest, ref, file, machine.node, told).run(storage), progress)
 
@@ -112,7 +113,8 @@ class _Work:
         self._notes: list[str] = []
 
     def run(self, planned: Storage) -> None:
-        home = self._file.with_name(f"{self._file.name}.mnt")  # found again after a kill
+        # Found again after a kill; as the mount table will name it.
+        home = self._file.parent.resolve() / f"{self._file.name}.mnt"
         target, work = home / "root", home / "loader"
         target.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:

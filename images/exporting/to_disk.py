@@ -11,6 +11,7 @@ from pathlib import Path
 from images.blocks.regions import shape_of
 from images.blocks.writing import write_disk
 from images.errors import BadInput, ImageConflict, ImageError
+from images.exporting.folder import private
 from images.exporting.machine import Machine, plain_machine, write_machine
 from images.progress import Progress, silent
 from images.store import ImageStore
@@ -39,6 +40,7 @@ def export_qcow2(
     raw, written = _written(store, ref, target, progress, machine)
     made = target.with_name(f".{target.name}.qcow2.tmp")
     try:
+        private(made).close()  # qemu-img writes into what is there
         command = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(made)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
@@ -65,7 +67,7 @@ def _written(
             write_machine(store, manifest, ref, temp, shape, progress)
             return temp, Written(manifest.header.files, manifest.header.bytes)
         chunks = store.source(ref).stream(chunk.id for chunk in manifest.chunks())
-        with temp.open("wb") as file:
+        with private(temp) as file:
             os.ftruncate(file.fileno(), shape_of(manifest.header)["size"])
             write_disk(manifest.header, manifest.entries(), chunks, file.fileno(), True, progress)
     except BaseException:

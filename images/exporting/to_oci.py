@@ -49,6 +49,7 @@ def export_oci(store: ImageStore, ref: str, target: Path, progress: Progress = s
 
 
 def _layout(store: ImageStore, ref: str, header: Header, target: Path, progress: Progress) -> Written:
+    target.chmod(0o700)  # whoever may not become root reads no shadow file
     blobs = target / "blobs" / "sha256"
     blobs.mkdir(parents=True)
     with (blobs / "layer.tmp").open("wb") as file:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from images.errors import BadInput, ImageConflict, ImageError
+from images.exporting.folder import private
 from images.exporting.losses import SQUASHFS
 from images.exporting.to_tar import export_tar
 from images.progress import Progress, silent
@@ -36,6 +37,7 @@ def export_squashfs(
     command = ["tar2sqfs", "--quiet", "--force", "--no-skip", "--compressor", "zstd"]
     command += [*(["--comp-extra", f"level={level}"] if level is not None else []), str(temp)]
     try:
+        private(temp).close()  # the tool writes over it
         with tempfile.TemporaryFile() as said:
             tool = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=said, stderr=said)
             assert tool.stdin is not None

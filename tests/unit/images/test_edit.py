@@ -76,7 +76,7 @@ def test_what_the_command_did_and_nothing_else(store: ImageStore, tmp_path: Path
     assert made is None or made.number == 2
     version = store.resolve("a")
     assert version.parent == store.resolve("a@1").id and version.meta["kernel_args"] == "quiet"
-    assert version.comment.startswith("edited a@1: sh -c")
+    assert version.comment.startswith("edited a@1 with sh")
     export_directory(store, "a@2", tmp_path / "out")
     got, wanted = snapshot(tmp_path / "out"), snapshot(tmp_path / "root")
     assert got.pop(b"etc/motd")["mode"] == "0o100600"

@@ -168,6 +168,12 @@ def iso(folder: Path, target: Path) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
+@pytest.mark.parametrize("name", ["x.tar", "x.tar.zst", "x.oci", "x.squashfs"])
+def test_nobody_else_reads_the_password_hashes(store: ImageStore, tmp_path: Path, name: str) -> None:
+    export_image(store, "nasty", tmp_path / name)
+    assert not (tmp_path / name).stat().st_mode & 0o077
+
+
 def test_the_folder_of_a_tar_is_made(store: ImageStore, tmp_path: Path) -> None:
     export_image(store, "nasty", tmp_path / "new/deep/x.tar")
     assert (tmp_path / "new/deep/x.tar").stat().st_size > 0
@@ -199,11 +205,16 @@ def test_disks(store: ImageStore, tmp_path: Path) -> None:
         export_image(store, "disk", tmp_path / "x.tar")
     for name in ("out.raw", "out.qcow2"):
         assert export_image(store, "disk", tmp_path / name)[0] == name[4:]
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
         again = import_image(store, "disk", tmp_path / name)
         assert list(store.manifest(again.id).entries()) == list(store.manifest(first.id).entries())
     assert (tmp_path / "out.raw").stat().st_blocks * 512 < 30 << 20
     with pytest.raises(BadInput, match=r"^disk@3 is a disk image: only images of files can be edited$"):
         edit_image(store, "disk", ["true"], folder=tmp_path)
+    with pytest.raises(ImageConflict, match=r"^nasty@1 is an image of files, this is one of a disk: give it"):
+        import_image(store, "nasty", disk)
+    with pytest.raises(ImageConflict, match=r"^disk@3 is an image of a disk, this is one of files: give it"):
+        import_image(store, "disk", tmp_path / "nasty")
     hurt(store, "disk")
     with pytest.raises(ImageError, match=r"^disk@3: .* is damaged in .*\.pack; run `bootsrv"):
         export_image(store, "disk", tmp_path / "hurt.raw")

@@ -76,8 +76,12 @@ def looked_at(file: Path, number: int, where: Path) -> tuple[dict[bytes, object]
     return apart(look, silent)
 
 
-def test_every_attribute_is_on_the_disk(store: ImageStore, tmp_path: Path) -> None:
-    file = tmp_path / "disk.raw"
+def test_every_attribute_is_on_the_disk(
+    store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = Path("my disks/disk.raw")  # the mount table has another name for what lies below it
+    file.parent.mkdir()
     form, written = export_image(store, "nasty", file)
     assert form == "raw" and written.files > 20
     found, texts = looked_at(file, len(table(file)), tmp_path / "mnt")
@@ -92,6 +96,7 @@ def test_every_attribute_is_on_the_disk(store: ImageStore, tmp_path: Path) -> No
     assert file.read_bytes()[:440].strip(b"\0"), "BIOS boot code"
     assert file.stat().st_blocks * 512 < file.stat().st_size // 4, "sparse"
     assert not attached(file)
+    assert list(file.parent.iterdir()) == [file] and file.stat().st_mode & 0o777 == 0o600
 
 
 def test_the_layout_that_is_asked_for(store: ImageStore, tmp_path: Path) -> None:
