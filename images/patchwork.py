@@ -22,7 +22,7 @@ from images.locator import Locator
 from images.packstream import Member
 from images.zstd import decompress_after
 
-RUN = 16  # groups
+RUN, MOST = 16, 8  # groups in one; workers, each of which takes up to 20 MB
 WINDOW, CACHE = 1 << 20, 6 << 20  # bytes of packs at once, and of unpacked frames: they are on our own disk
 
 
@@ -42,7 +42,7 @@ def patches(
 
     Raises ImageError (a new chunk cannot be read), OSError.
     """
-    workers = max(2, os.cpu_count() or 2)
+    workers = min(MOST, max(2, os.cpu_count() or 2))
 
     def work(run: Sequence[Group]) -> tuple[list[Patch], bool]:
         return _run(run, locator, read, most)
