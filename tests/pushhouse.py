@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from images.agent.client import Refused
 from images.agent.update import run
 from images.agent.update.state import HOME, State
 from images.agent.update.task import Task
@@ -43,6 +44,8 @@ class Line:
             self.fail_after -= 1
             if self.fail_after < 0:
                 raise ConnectionError("the line is cut")
+        if kind == "patches" and id not in self.patches:
+            raise Refused(404, path)
         data = (
             self.patches[id][start : start + length]
             if kind == "patches"

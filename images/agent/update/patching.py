@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
-from images.agent.client import Client
+from images.agent.client import Client, Refused
 from images.agent.update.folders import Folders
 from images.agent.update.lines import path_of
 from images.agent.update.state import HOME
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
 AHEAD = 4 << 20  # bytes fetched at once
+GONE = 404
 SMALL, STEP = 4 << 20, 1 << 20  # bytes: up to which a file is made in memory; that are handed on at once
 
 
@@ -153,7 +154,12 @@ class PatchSet:
     def _rows(self) -> _Rows:
         if self._id is None:
             return _Rows((), 0)
-        magic, length = HEAD.unpack(self._range(0, HEAD.size))
+        try:
+            magic, length = HEAD.unpack(self._range(0, HEAD.size))
+        except Refused as error:
+            if error.status != GONE:
+                raise
+            return _Rows((), 0)  # the server keeps a few sets only, and an order may have waited
         if magic != MAGIC:
             raise BadInput("patch set: not one")
         return _Rows(rows(self._range(HEAD.size, length)), HEAD.size + length)

@@ -233,6 +233,13 @@ def test_a_machine_with_another_library_fetches_the_file(
     assert report["patched"] == 0 and report["drift"] == 0 and report["fetched"] < size * 1.1
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="owners need root")
+def test_a_set_that_the_server_has_no_more_is_done_without(tmp_path: Path) -> None:
+    house = two_initramfs(tmp_path, 300_000)
+    report = house.push(patches="0" * 40)
+    assert report["patched"] == 0 and report["drift"] == 0
+
+
 def two_initramfs(tmp_path: Path, size: int) -> House:
     raw = noise(size, 3).hex().encode()
     for number, (name, inside) in enumerate((("one", raw), ("two", edited(raw)))):
