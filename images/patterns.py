@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from images.errors import BadInput
 
@@ -59,6 +59,31 @@ class Idle:
     def left(self) -> list[str]:
         """What has matched nothing yet."""
         return list(self._waiting)
+
+
+class Tally:
+    """How many of the names that it was told of each of `patterns` matched; the first that does counts."""
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self._known = [(each, re.compile(fnmatch.translate(each)).match) for each in patterns]
+        self.found: dict[str, int] = {}
+
+    def heard(self, path: str) -> None:
+        """A name, with its leading slash."""
+        for each, match in self._known:
+            if match(path):
+                self.found[each] = self.found.get(each, 0) + 1
+                return
+
+
+def usual_warnings(found: Mapping[str, int], way_out: str) -> list[str]:
+    """A line about what nobody asked to leave out, where there is any; `way_out` is what takes it along.
+    A directory is one name, with all that is in it.
+    """
+    names = ", ".join(f"{each} ({count})" for each, count in found.items())
+    total = sum(found.values())
+    what = "1 name was" if total == 1 else f"{total} names were"
+    return [f"{what} left out by default, directories with all in them: {names}; {way_out}"] if found else []
 
 
 def idle_warnings(left: Iterable[str]) -> list[str]:

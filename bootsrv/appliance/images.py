@@ -155,11 +155,13 @@ class Images:
         progress: Progress = silent,
         disk: bool = False,
         untouched: Sequence[str] = (),
+        everything: bool = False,
     ) -> Version:
         """A directory, an archive, a container image, a squashfs, an ISO or a disk as the next version of
         `name`.
 
-        `excludes` (for directories) are added to what is never imported: /proc, /sys, sockets and so on.
+        `excludes` (for directories) are added to what is left out of one by default, /proc, /sys and so on;
+        `everything`: nothing is, unless `excludes` names it.
         `disk`: it is a disk, whatever it looks like. `untouched`: patterns that pushes to machines with this
         image leave alone; those of the version before stay.
         """
@@ -174,7 +176,7 @@ class Images:
                 return import_disk(self.store(), name, source, comment, progress=progress)
             return import_image(
                 self.store(), name, source, comment, self._lists(name, untouched),
-                excludes=(*EXCLUDES, *excludes), progress=progress,
+                excludes=(*(() if everything else EXCLUDES), *excludes), progress=progress,
             )  # fmt: skip
 
     def _lists(self, name: str, untouched: Sequence[str]) -> Mapping[str, Sequence[str]]:

@@ -40,6 +40,7 @@ for command in (
 @click.option("--recipe", help="Build it from packages: a recipe's name (see `image recipes`) or a file.")
 @click.option("--comment", default="", help="A line for the list.")
 @click.option("--exclude", "excludes", multiple=True, metavar="PATTERN", help="Leave out (directories only).")
+@click.option("--all", "everything", is_flag=True, help="Leave out nothing by default (directories only).")
 @click.option(
     "--exclude-update", "untouched", multiple=True, metavar="PATTERN",
     help="What pushes to machines with this image are not to touch; stays with the image.",
@@ -56,12 +57,16 @@ def import_(
     excludes: tuple[str, ...],
     untouched: tuple[str, ...],
     disk: bool,
+    everything: bool,
     json_: bool,
 ) -> None:
     """Make SOURCE or a recipe the next version of NAME.
 
     SOURCE is a directory, a tar, a container image, a squashfs, an ISO, or a disk: a block device, raw,
     qcow2, vmdk, vhdx, vdi.
+
+    Of a directory, what is in /proc, /sys, /dev, /run, /tmp and /var/tmp is left out, and /lost+found;
+    --all keeps it. All else is taken whole.
     """
     if (source is None) == (recipe is None):
         raise click.UsageError("give a SOURCE or a --recipe")
@@ -73,7 +78,7 @@ def import_(
             made = verbs.import_recipe(name, recipe, comment, told, untouched)
         else:
             assert source is not None
-            made = verbs.import_source(name, source, comment, excludes, told, disk, untouched)
+            made = verbs.import_source(name, source, comment, excludes, told, disk, untouched, everything)
     show_made(made, json_)
 
 

@@ -22,7 +22,7 @@ from images.importing.steady import TRIES, again, read_whole
 from images.importing.walked import walk
 from images.importing.walking import Batch, Row
 from images.manifest import Entry, data_size
-from images.patterns import idle_warnings
+from images.patterns import idle_warnings, usual_warnings
 from images.progress import Progress, silent
 from images.store import ImageStore
 from images.tree_reader import EXCLUDES, DataReader, check_root, stable
@@ -48,7 +48,9 @@ def import_directory(
         usual, added = (
             [each for each in given if (each in EXCLUDES) is known] for known in (True, False)
         )
-        intake.warnings += idle_warnings(take_tree(intake, source, [*usual, *_itself(store, source)], added))
+        idle, found = take_tree(intake, source, [*usual, *_itself(store, source)], added)
+        told = {each: count for each, count in found.items() if each in EXCLUDES}
+        intake.warnings += usual_warnings(told, "--all keeps them") + idle_warnings(idle)
         return intake.publish(name, comment, meta)
 
 
@@ -80,14 +82,15 @@ class _File(NamedTuple):
 
 def take_tree(
     intake: Intake, source: Path, excludes: Iterable[str], added: Sequence[str] = ()
-) -> list[str]:
+) -> tuple[list[str], dict[str, int]]:
     """Put the tree below `source` into an intake, without what `excludes` and `added` match; those of `added`
-    that match nothing. Raises OSError, ImageError.
+    that match nothing, and how many names each of `excludes` left out. Raises OSError, ImageError.
     """
     idle: list[str] = []
+    usual: dict[str, int] = {}
     first: dict[tuple[int, int], bytes] = {}
     stop = Event()
-    found = _read(walk(source, excludes, chunker.WHOLE, added, idle), stop)
+    found = _read(walk(source, excludes, chunker.WHOLE, added, idle, usual), stop)
     with closing(ahead(found, lambda item: item.weight())) as items:
         try:
             for item in items:
@@ -97,7 +100,7 @@ def take_tree(
                     _take_file(intake, item, first)
         finally:
             stop.set()
-    return idle
+    return idle, usual
 
 
 def _read(batches: Generator[Batch, None, None], stop: Event) -> Iterator[_Rows | _File]:

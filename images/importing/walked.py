@@ -22,10 +22,12 @@ _ERROR = 3  # errno, text, file: a batch of this one row is the end
 
 
 def walk(
-    source: Path, excludes: Iterable[str], whole: int, added: Sequence[str], idle: list[str]
-) -> Generator[Batch, None, None]:
+    source: Path, excludes: Iterable[str], whole: int, added: Sequence[str], idle: list[str],
+    usual: dict[str, int],
+) -> Generator[Batch, None, None]:  # fmt: skip
     """See walking.batches; who takes a batch closes its descriptors. `added` are patterns as `excludes` are;
-    those that nothing matched are in `idle` at the end. Raises ImageError when the process ends before it is
+    those that nothing matched are in `idle` at the end, and in `usual` how many
+    names each of `excludes` left out. Raises ImageError when the process ends before it is
     done, and the OSError that it met.
     """
     ours, theirs = socket.socketpair()
@@ -39,7 +41,9 @@ def walk(
         try:
             while (batch := _take(ours, source, process)).rows:
                 yield batch
-            idle += map(os.fsdecode, filter(None, bytes(batch.data).split(b"\0")))
+            left, found = marshal.loads(batch.data)  # noqa: S302 - of our own program
+            idle += map(os.fsdecode, left)
+            usual.update((os.fsdecode(each), count) for each, count in found)
         finally:
             ours.close()
             process.kill()  # it only reads

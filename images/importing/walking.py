@@ -5,8 +5,8 @@ A tree of many small files is bound by what an interpreter does for each name, a
 thing at a time; so one finds and reads while the other packs. Large files go as open descriptors.
 
 On the socket, for each batch: its head, with the descriptors; its rows (marshal: both ends are one program);
-the bytes of its small files. Then a batch without rows, whose bytes are the patterns that nothing matched;
-or, after an OSError, what it says.
+the bytes of its small files. Then a batch without rows, whose bytes (marshal) are the patterns that nothing
+matched, and how many names each of the others left out; or, after an OSError, what it says.
 Law: knows nothing of the store, and writes nothing but to its socket.
 """
 
@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from images.importing.steady import read_whole
 from images.manifest import Chunk, Entry, data_size, write_entry
-from images.patterns import Idle
+from images.patterns import Idle, Tally
 from images.tree_reader import read_tree
 
 HEAD = struct.Struct(">IIB")  # bytes of rows, bytes of data, descriptors
@@ -114,15 +114,20 @@ def _send(way: socket.socket, rows: list[Any], data: bytes | memoryview, fds: li
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's goes to the import, which ends us
     number, whole, source, count, *excludes = sys.argv[1:]
-    idle = Idle(excludes[: int(count)])
+    idle, usual = Idle(excludes[: int(count)]), Tally(excludes[int(count) :])
+
+    def left_out(path: str) -> None:
+        idle.heard(path)
+        usual.heard(path)
+
     with socket.socket(fileno=int(number)) as way:
         try:
-            _walk(way, batches(os.fsencode(source), excludes, int(whole), idle.heard), idle)
+            _walk(way, batches(os.fsencode(source), excludes, int(whole), left_out), idle, usual)
         except ConnectionError:
             sys.exit(1)  # the import ended before us
 
 
-def _walk(way: socket.socket, made: Iterator[Batch], idle: Idle) -> None:
+def _walk(way: socket.socket, made: Iterator[Batch], idle: Idle, usual: Tally) -> None:
     try:
         for batch in made:
             try:
@@ -135,7 +140,8 @@ def _walk(way: socket.socket, made: Iterator[Batch], idle: Idle) -> None:
     except OSError as error:
         _send(way, [(error.errno, error.strerror, error.filename)], b"", [])
     else:
-        _send(way, [], b"\0".join(map(os.fsencode, idle.left)), [])
+        left, found = [os.fsencode(each) for each in idle.left], usual.found.items()
+        _send(way, [], marshal.dumps((left, [(os.fsencode(each), count) for each, count in found])), [])
 
 
 if __name__ == "__main__":

@@ -131,3 +131,22 @@ def test_a_shape_for_what_has_one_already_is_refused(config: Path, tmp_path: Pat
             assert str(done.exception).endswith(f"are for files that become raw or qcow2; this is {what}")
             assert not (tmp_path / name).exists()
     run(config, "image", "export", "d", tmp_path / "x.raw")
+
+
+def test_what_is_left_out_of_a_directory_by_default_is_told(config: Path, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    for name in ("dev/a", "dev/b/c", "run/x", "etc/hostname"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text(name)
+    words = ["--config", str(config), "image", "import", "a", str(tree)]
+    done = CliRunner().invoke(cli, words)
+    assert "3 names were left out by default" in done.stderr
+    assert "/dev/* (2), /run/* (1); --all" in done.stderr
+    assert done.stdout.startswith("a@1: 5 files")
+    done = CliRunner().invoke(cli, [*words, "--all"])
+    assert "left out" not in done.stderr and done.stdout.startswith("a@2: 9 files")
+    (tree / "dev/b/c").unlink()
+    done = CliRunner().invoke(cli, [*words, "--all", "--exclude", "/dev/a"])
+    assert "left out" not in done.stderr and done.stdout.startswith("a@3: 7 files")
+    shown = CliRunner().invoke(cli, ["image", "import", "--help"]).stdout
+    assert "/var/tmp" in shown and "--all" in shown

@@ -18,7 +18,7 @@ from imagestore import contents, make
 from images.errors import ImageError
 from images.importing import from_directory, walked, walking
 from images.importing.from_directory import import_directory
-from images.patterns import Idle
+from images.patterns import Idle, Tally
 from images.session import PackStream
 from images.store import ImageStore
 
@@ -148,7 +148,7 @@ def test_an_error_of_the_walk(
         made.close()
         raise OSError(errno.EIO, "Input/output error", b"bad\xff")
 
-    _instead(monkeypatch, lambda way: walking._walk(way, broken(), Idle(())))
+    _instead(monkeypatch, lambda way: walking._walk(way, broken(), Idle(()), Tally(())))
     with pytest.raises(OSError, match="Input/output error") as caught:
         import_directory(make(tmp_path), "a", root)
     assert (caught.value.errno, caught.value.filename) == (errno.EIO, b"bad\xff")
