@@ -12,10 +12,8 @@ from images.errors import ChunkCorrupt, ChunkMissing, ImageError
 from images.fetch import PackSource
 from images.fetch_plan import CACHE, WINDOW
 from images.locator import Locator
+from images.problem import REPAIR, again, repair_then_again
 from images.sealed import SealedManifest
-
-REPAIR = "run `bootsrv image verify --repair`, then import or capture the image again"
-AGAIN = "import or capture the image again, then run `bootsrv image verify --repair`"
 
 
 class NamedSource(PackSource):
@@ -35,11 +33,13 @@ class NamedSource(PackSource):
                 data = get_range(pack, start, length)
             except ChunkMissing as error:
                 header, why = manifest().header, f"{place(pack)} is missing"
-                text = f"{header.name}@{header.number}: {self._some(pack)} has lost chunks, {why}; {REPAIR}"
+                what = f"{header.name}@{header.number}: {self._some(pack)} has lost chunks, {why}"
+                text = f"{what}; {repair_then_again([header.name])}"
                 raise ChunkMissing(text) from error
             if len(data) != length:
                 header = manifest().header
-                raise ImageError(f"{header.name}@{header.number}: {place(pack)} is cut short; {REPAIR}")
+                what = f"{header.name}@{header.number}: {place(pack)} is cut short"
+                raise ImageError(f"{what}; {repair_then_again([header.name])}")
             return data
 
         super().__init__(locator, whole, window=window, cache=cache)
@@ -59,7 +59,7 @@ class NamedSource(PackSource):
             if not error.chunk:
                 raise
             ref, what = hurt(self._manifest(), error.chunk)
-            text = f"{ref}: {what} is not in its locator; run `bootsrv image verify --repair`"
+            text = f"{ref}: {what} is not in its locator; {REPAIR}"
             raise ChunkMissing(text, error.chunk) from error
 
     def _some(self, pack: str) -> str:
@@ -81,13 +81,13 @@ class NamedSource(PackSource):
 def damage(manifest: SealedManifest, chunk: bytes, pack: str = "") -> str:
     """What a damaged chunk of that version means, in a sentence; `pack`: the path, where one is to blame."""
     (ref, what), where = hurt(manifest, chunk), f" in {pack}" if pack else ""
-    return f"{ref}: {what} is damaged{where}; {REPAIR}"
+    return f"{ref}: {what} is damaged{where}; {repair_then_again([manifest.header.name])}"
 
 
 def lost(manifest: SealedManifest, chunk: bytes) -> str:
     """What it means that a chunk of that version is in no pack, as after `verify --repair`."""
     ref, what = hurt(manifest, chunk)
-    return f"{ref}: {what} has lost chunks; {AGAIN}"
+    return f"{ref}: {what} has lost chunks; {again([manifest.header.name])}"
 
 
 def hurt(manifest: SealedManifest, chunk: bytes) -> tuple[str, str]:

@@ -30,6 +30,7 @@ from images.locator_writer import build
 from images.manifest import Header, write_header
 from images.marks import marked
 from images.rebuild import refuse_lost
+from images.returned import restore_locators
 from images.sealed import MAGIC, PREFIX
 from images.shelf import Shelf
 from images.spool import Spool
@@ -84,6 +85,7 @@ def publish(
             if retired:
                 with suppress(OSError):  # it is published, and they are marked: gc takes what is left
                     discard(store, retired, Locator.parse(data), id, fresh)
+            restore_locators(store, index)
             return book.get(version.number)
 
 

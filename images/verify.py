@@ -22,17 +22,17 @@ from images.index import Index
 from images.marks import marked
 from images.names_check import check_names
 from images.pack import SUFFIX, Trailer, read_trailer
-from images.problem import REPAIR, Problem
+from images.problem import REPAIR, Problem, again, repair_then_again
 from images.progress import Progress
 from images.rewriting import opened, rewrite
 from images.sealed import SealedManifest, open_sealed
 from images.shelf import Shelf
 from images.versions import LATEST, Version
 
-_AGAIN = "import the image again from its source"
 _REBUILT = "nothing to do: it was rebuilt from the packs"
 _COPIES = "mended from the copies in other packs"
 _KEPT = "taken out of use; what was whole in it is kept, what is lost is told with the versions that need it"
+_WITH = "nothing to do for it alone: it is whole again with the chunks that those start from"
 
 
 class _Hurt(NamedTuple):
@@ -83,7 +83,6 @@ def verify(store: Shelf, progress: Progress, repair: bool) -> Iterator[Problem]:
 class _Check:
     def __init__(self, store: Shelf, index: Index, progress: Progress, repair: bool) -> None:
         self._store = store
-        self._lost = _AGAIN if repair else f"{REPAIR}, then {_AGAIN}"
         self._index = index
         self._progress = progress
         self._bad: set[bytes] = set()  # chunks whose indexed copy is damaged
@@ -113,7 +112,7 @@ class _Check:
                 self._bad_packs.add(pack)
                 known = {id for id, _ in self._index.chunks_of(pack)}
                 self._bad.update(known)
-                problem = Problem(str(path), str(err).removeprefix(f"{path}: "), self._lost)
+                problem = Problem(str(path), str(err).removeprefix(f"{path}: "), REPAIR)
                 yield _Hurt(pack, problem, known or None)
                 continue
             yield from self._pack(path, trailer)
@@ -147,10 +146,10 @@ class _Check:
         count = len(trailer.chunks)
         if bad:
             text = f"{len(bad)} of its {count} chunks are damaged"
-            yield _Hurt(pack, Problem(str(path), text, self._lost), bad)
+            yield _Hurt(pack, Problem(str(path), text, REPAIR), bad)
         if orphans:
             text = f"some of its {count} chunks are patches of chunks that are damaged or missing"
-            yield _Hurt(pack, Problem(str(path), text, self._lost), starts, patches=True)
+            yield _Hurt(pack, Problem(str(path), text, _WITH), starts, patches=True)
 
     def cache(self) -> Iterator[Problem]:
         """The index against what the packs said."""
@@ -184,7 +183,8 @@ class _Check:
                 yield problem
 
     def versions(self, repair: bool) -> Iterator[Problem]:
-        """Manifests, their chunks, their locators."""
+        """Manifests, their chunks, their locators; what is lost comes last: one remedy is for all."""
+        lost: list[Problem] = []
         for name in self._store.names():
             try:
                 book = catalogue.load(self._store.names_dir, name)
@@ -192,7 +192,16 @@ class _Check:
                 continue  # reported by names()
             for version in book.listed():
                 self._progress(0, None, f"checking {version.ref}")
-                yield from self._version(version, repair)
+                for problem in self._version(version, repair):
+                    if problem.hurt:
+                        lost.append(problem)
+                    else:
+                        yield problem
+        for way in {problem.repair: None for problem in lost}:
+            some = [problem for problem in lost if problem.repair == way]
+            names = {problem.hurt.partition("@")[0] for problem in some}
+            remedy = repair_then_again(names) if way else again(names)
+            yield from (problem._replace(repair=remedy) for problem in some)
 
     def _version(self, version: Version, repair: bool) -> Iterator[Problem]:
         ref, id = version.ref, version.id
@@ -209,14 +218,15 @@ class _Check:
         except (BadInput, SignatureInvalid, ImageError) as err:
             yield Problem(str(path), f"{ref}: {str(err).removeprefix(f'{path}: ')}", backup)
             return
-        yield from (Problem(str(path), f"{ref}: {name} has lost chunks", self._lost) for name in hurt[:20])
-        if len(hurt) > 20:
-            yield Problem(str(path), f"{ref}: {len(hurt) - 20} more files are hurt", self._lost)
+        # Without a locator, and with nothing damaged in use, a repair was there already.
+        first = "" if repair or (not self._bad and not (self._store.locators / id).exists()) else REPAIR
+        for name in hurt:
+            yield Problem(str(path), f"{ref}: {name} has lost chunks", first, hurt=ref)
         reason = None if hurt else locator_check.wrong(self._store, self._sealed(id))
         if reason:
             how = "mended from manifest and packs" if repair else REPAIR
             yield Problem(str(self._store.locators / id), f"{ref}: {reason}", how, repair)
-        if repair and (reason or self._bad_packs or self._orphans):
+        if repair and (hurt or reason or self._bad_packs or self._orphans):
             (self._store.locators / id).unlink(missing_ok=True)
             if not hurt:
                 self._store.rebuild_locator(id)

@@ -211,20 +211,33 @@ def gc(context: Context, json_: bool) -> None:
         click.echo(f"no room to rewrite {done.left} more: run it again when there is some", err=True)
 
 
-def _told(found: Sequence[Problem]) -> list[str]:
-    """Every problem, those with the same remedy together and this below them, with how many it is for."""
+_FILES = 20  # that have lost chunks, unless --all
+
+
+def _told(found: Sequence[Problem], all_: bool) -> list[str]:
+    """Every problem, those with the same remedy together and this below them, with how many it is for; then
+    how many files of which version are hurt. Of the files themselves the first ones, unless `all_`.
+    """
+    files = [problem for problem in found if problem.hurt]
+    cut = set() if all_ else set(files[_FILES:])
     lines = []
     for remedy, count in Counter(problem.repair for problem in found).items():
-        lines += [f"{problem.path}: {problem.text}" for problem in found if problem.repair == remedy]
+        some = [problem for problem in found if problem.repair == remedy]
+        lines += [f"{problem.path}: {problem.text}" for problem in some if problem not in cut]
+        if more := sum(problem in cut for problem in some):
+            lines.append(f"... and {more} more {'file' if more == 1 else 'files'} with lost chunks: --all")
         lines.append(f"{count} {'problem' if count == 1 else 'problems'}: {remedy}")
+    for ref, count in Counter(problem.hurt for problem in files).items():
+        lines.append(f"{ref}: {count} {'file has' if count == 1 else 'files have'} lost chunks")
     return lines
 
 
 @image.command()
 @click.option("--repair", is_flag=True, help="Mend what can be mended.")
+@click.option("--all", "all_", is_flag=True, help="Every file that has lost chunks.")
 @as_json
 @pass_context
-def verify(context: Context, repair: bool, json_: bool) -> None:
+def verify(context: Context, repair: bool, all_: bool, json_: bool) -> None:
     """Check every byte of the store. Exit code 1 when something is wrong; with --repair, when something
     still is."""
     with progress_of("verifying") as told:
@@ -239,13 +252,13 @@ def verify(context: Context, repair: bool, json_: bool) -> None:
     if json_:
         show_json([problem._asdict() for problem in found])
     else:
-        for line in _told(found):
+        for line in _told(found, all_):
             click.echo(line)
         if not found:
             click.echo("everything is as it was stored")
         elif repair:
             mended = f"{len(found)} found, {sum(problem.mended for problem in found)} mended"
             rest = f"{len(left)} {'problem is' if len(left) == 1 else 'problems are'} left"
-            then = "do what is said above, then run this again"
+            then = "do what is said above, then run `bootsrv image verify`"
             click.echo(f"{mended}; {rest}: {then}" if left else "all of it is mended")
     sys.exit(1 if left else 0)

@@ -218,7 +218,7 @@ def test_a_full_disk_below_the_registry(tmp_path: Path, little: Path) -> None:
 def test_verify_says_each_remedy_once(written: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
     (root / "etc").mkdir(parents=True)
-    for number in range(9):
+    for number in range(23):
         (root / f"etc/{number}").write_bytes(os.urandom(5000))
     assert run(written, "image", "import", "small", str(root))[0] == 0
     (pack,) = (tmp_path / "data/store/packs").glob("*.pack")
@@ -226,7 +226,7 @@ def test_verify_says_each_remedy_once(written: Path, tmp_path: Path) -> None:
     damaged[100] ^= 1
     pack.chmod(0o600)
     pack.write_bytes(damaged)
-    again = "import the image again from its source"
+    again = "import small again from its source"
     for words, remedy in (
         (("image", "verify"), f"run `bootsrv image verify --repair`, then {again}"),
         (("image", "verify", "--repair"), again),
@@ -237,9 +237,12 @@ def test_verify_says_each_remedy_once(written: Path, tmp_path: Path) -> None:
         lines = done.stdout.splitlines()
         told = [line for line in lines if line.endswith(remedy)]
         problems = [line for line in lines if line.startswith(str(tmp_path))]
-        assert done.returncode == 1 and len(problems) > 3
-        done_with = len([line for line in lines if line.startswith("1 problem: taken out")])  # the pack
-        assert told == [f"{len(problems) - done_with} problems: {remedy}"]
+        assert done.returncode == 1 and len(problems) == 21, "the pack, and the first files"
+        assert told == [f"23 problems: {remedy}"] and "... and 3 more files with lost chunks: --all" in lines
+        assert "small@1: 23 files have lost chunks" in lines
+        argv.append("--all")
+        every = subprocess.run(argv, env=environment, capture_output=True, text=True)
+        assert every.stdout.count("has lost chunks") == 23
         assert all(line.count(str(pack)) <= 1 for line in lines)
 
 

@@ -84,12 +84,14 @@ def test_verify_names_the_file_and_import_mends_it(tmp_path: Path) -> None:
     assert any(problem.path == str(pack) for problem in problems)
     hurt = {problem.text for problem in problems if "lost chunks" in problem.text}
     assert {"a@1: /b has lost chunks", "b@1: /b has lost chunks"} <= hurt
-    assert all("import the image again" in p.repair for p in problems if "lost" in p.text)
-    list(store.verify(repair=True))
-    again = publish(store, "a", FILES)
-    assert again.number == 2 and contents(store, "a") == FILES
-    list(store.verify(repair=True))
-    assert not list(store.verify())
+    again = "import a and b again from their sources"
+    repair = "run `bootsrv image verify --repair`"
+    assert {p.repair for p in problems} == {repair, f"{repair}, then {again}"}
+    for found in (store.verify(repair=True), store.verify()):  # once it is repaired, only the import is left
+        assert {p.repair for p in found if "lost chunks" in p.text} == {again}
+    made = publish(store, "a", FILES)
+    assert made.number == 2 and contents(store, "a") == FILES
+    assert not list(store.verify()), "one import suffices, for all versions that lacked chunks"
     assert contents(store, "a@1") == FILES and contents(store, "b") == {"b": FILES["b"]}
 
 
@@ -160,7 +162,7 @@ def test_a_lost_catalogue_is_rebuilt_and_nothing_is_deleted_meanwhile(tmp_path: 
     assert [(one.path, one.repair) for one in store.verify()] == [
         (str(book), "run `bootsrv image verify --repair`")
     ]
-    assert [one[2:] for one in store.verify(repair=True)] == [("mended from its spare", True)]
+    assert [one[2:4] for one in store.verify(repair=True)] == [("mended from its spare", True)]
     assert not list(store.verify()) and not store.lost()
     assert [version.id for version in store.versions("a")] == [first.id, second.id]
     assert contents(store, "a@1") == FILES
@@ -201,7 +203,7 @@ def test_after_the_repair_readers_name_file_image_and_what_to_do(tmp_path: Path)
     pack = next(store.packs.iterdir())
     damage(pack, 8 * 20_000)
     list(store.verify(repair=True))
-    again = "import or capture the image again, then run `bootsrv image verify --repair`"
+    again = "import a again from its source"
     with pytest.raises(ImageError, match=rf"^a@1: /[abc] has lost chunks; {again}$"):
         contents(store, "a")
     publish(store, "a", FILES)
@@ -235,6 +237,19 @@ def test_readers_name_the_file_that_needs_a_lost_pack_or_is_not_in_the_locator(t
     packs[0].unlink()  # the one of d
     with pytest.raises(ImageError, match=f"^a@2: /d has lost chunks, {packs[0]} is missing; .*image verify"):
         contents(store, "a@2")
+
+
+def test_an_import_after_the_repair_brings_a_lost_pack_back(tmp_path: Path) -> None:
+    """A locator that points into the lost pack would stay in the way."""
+    store = make(tmp_path)
+    publish(store, "a", FILES)
+    next(store.packs.iterdir()).unlink()
+    repair, again = "run `bootsrv image verify --repair`", "import a again from its source"
+    assert f"{repair}, then {again}" in {one.repair for one in store.verify()}
+    assert again in {one.repair for one in store.verify(repair=True)}
+    assert {one.repair for one in store.verify()} == {again}
+    publish(store, "other", FILES)
+    assert not list(store.verify()) and contents(store, "a@1") == FILES
 
 
 def test_a_catalogue_comes_back_whole_from_its_spare(tmp_path: Path) -> None:

@@ -249,7 +249,7 @@ def test_damage_is_told_by_its_file_and_nothing_stays(store: ImageStore, tmp_pat
         export_image(store, "nasty", target, form)
     named = re.fullmatch(
         rf"nasty@1: /(.+?)( \(and \d+ more with the same bytes\))? is damaged in {pack}; "
-        "run `bootsrv image verify --repair`, then import or capture the image again", str(caught.value),
+        "run `bootsrv image verify --repair`, then import nasty again from its source", str(caught.value),
     )  # fmt: skip
     assert named and (tmp_path / "nasty" / named[1]).is_file()
     lost = {problem.text for problem in store.verify()}
