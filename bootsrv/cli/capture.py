@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bootsrv.cli.context import Context, as_json, pass_context, show_json
+from bootsrv.cli.interrupted import interruption
 from bootsrv.cli.progress import progress_of
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ def capture(
         _offline(context, node, name, "disk" if disk else "tree", comment, words, wait, json_)
     else:
         verbs = context.appliance
-        with progress_of(f"capturing {node}") as told:
+        at_its_end = f"unless it was at its end: `bootsrv image list {name}`"
+        ended = interruption(f"nothing was published, {at_its_end}")
+        with ended, progress_of(f"capturing {node}") as told:
             ref = verbs.captures.live(
                 verbs.nodes.show(node), name, comment, words, lambda said: _hear(said, told)
             )
@@ -122,7 +125,8 @@ def _offline(
     click.echo(f"{armed.name}: its {kind} is captured as {name} at its next boot", err=True)
     if not wait:
         return
-    with progress_of(f"capturing {node}") as told:
+    ended = interruption(f"the capture goes on without being watched: `bootsrv events {armed.name}`")
+    with ended, progress_of(f"capturing {node}") as told:
         for batch in verbs.watch.follow(since, time.sleep):
             for event in batch:
                 if event.node != armed.id:

@@ -13,6 +13,7 @@ import click
 from bootsrv.cli import image_work
 from bootsrv.cli.capture import capture, show_made
 from bootsrv.cli.context import Context, as_json, pass_context, said, show_fields, show_json, show_table
+from bootsrv.cli.interrupted import interruption
 from bootsrv.cli.paths import Existing
 from bootsrv.cli.progress import progress_of
 from bootsrv.errors import BootsrvError
@@ -73,7 +74,7 @@ def import_(
     if recipe is not None and excludes:
         raise click.UsageError("--exclude is for directories: what a recipe installs is said in the recipe")
     verbs = context.appliance.images
-    with progress_of(f"importing {name}") as told:
+    with interruption("nothing was published"), progress_of(f"importing {name}") as told:
         if recipe is not None:
             made = verbs.import_recipe(name, recipe, comment, told, untouched)
         else:

@@ -8,6 +8,7 @@ import click
 
 from bootsrv.cli.context import Context, as_json, harmless, pass_context, show_json
 from bootsrv.cli.environment import at
+from bootsrv.cli.interrupted import interruption
 from bootsrv.cli.progress import progress_of
 
 _MOST = 40  # lines of each part, unless --all
@@ -68,7 +69,7 @@ def edit(context: Context, ref: str, command: tuple[str, ...], comment: str, jso
     """
     from bootsrv.records import version_record
 
-    with progress_of(f"editing {ref}") as told:
+    with interruption("nothing was published"), progress_of(f"editing {ref}") as told:
         made = context.appliance.images.edit(ref, command, comment, told)
     if json_:
         show_json(version_record(made) if made else None)
@@ -126,7 +127,7 @@ def export(
     read it as oci:TARGET."""
     from images.sizes import human
 
-    with progress_of(f"exporting {ref}") as told:
+    with interruption(f"{target} is as it was before"), progress_of(f"exporting {ref}") as told:
         try:
             chosen, written = context.appliance.images.export(ref, target, form, told, layout, size)
         except OSError as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bootsrv.cli.context import Context, as_json, on_terminal, pass_context, show_json, show_table
+from bootsrv.cli.interrupted import interruption
 
 if TYPE_CHECKING:
     from bootsrv.appliance.push import Step
@@ -54,7 +55,8 @@ def push(
 
     verbs = context.appliance
     wanted = Wanted(image, confirm, reboot, checksum, not no_patches, via)
-    steps = verbs.pushes.plan(verbs.nodes.select(nodes), wanted, _Making())
+    with interruption("no node was asked or changed"):
+        steps = verbs.pushes.plan(verbs.nodes.select(nodes), wanted, _Making())
     if dry_run:
         _show_plan(steps, json_)
         return
@@ -71,7 +73,9 @@ def push(
         if not json_:
             _say(f"{name}: {_result(step, reports[name])}")
 
-    outcome = waves.run(steps, one, jobs, canary, max_fail)
+    again = "a node that broke off half way works, and the same push again completes it"
+    with interruption(f"no further node was started; {again}"):
+        outcome = waves.run(steps, one, jobs, canary, max_fail)
     if json_:
         show_json(_record(outcome, reports))
     else:

@@ -139,6 +139,8 @@ def test_a_build(place: Place, how: signal.Signals, code: int) -> None:
     process = building(place)
     process.send_signal(how)
     assert process.wait(30) == code
+    told = (place.home / "out").read_text()
+    assert told.endswith("bootsrv: interrupted: nothing was published\n") is (code == 130), told
     assert not place.running() and not place.left()
 
 
@@ -147,6 +149,8 @@ def test_an_edit(imported: Place, how: signal.Signals, code: int) -> None:
     process = editing(imported)
     process.send_signal(how)
     assert process.wait(30) == code, (imported.home / "out").read_text()
+    told = (imported.home / "out").read_text()
+    assert told.endswith("bootsrv: interrupted: nothing was published\n") is (code == 130), told
     assert not imported.running() and not imported.left()
 
 

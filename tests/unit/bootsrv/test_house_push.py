@@ -285,6 +285,29 @@ def test_each_failure_of_a_push_is_said_when_it_happens(
     assert str(done.exception).endswith("n5: disk full; and 3 more, above and in `bootsrv events`")
 
 
+def test_an_interrupted_push_says_what_happens_now(verbs: Appliance, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"n{number}" for number in range(1, 9)]
+    for number, name in enumerate(names, 11):
+        running(verbs, name, f"10.77.0.{number}")
+    begun: list[str | None] = []
+
+    def pushed(step: Step, wanted: Wanted, hear: object) -> Mapping[str, Any]:
+        begun.append(step.node.name)
+        if len(begun) == 1:
+            os.kill(os.getpid(), signal.SIGINT)  # the main thread hears of it
+        time.sleep(0.3)
+        return {}
+
+    monkeypatch.setattr(verbs.pushes, "push", pushed)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        done = on_the_command_line(monkeypatch, verbs, "push", "n[1-8]", "--jobs", "1")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert str(done.exception).startswith("interrupted: no further node was started; a node that broke off")
+    assert getattr(done.exception, "exit_code", 0) == 130 and len(begun) < 3
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
 def test_a_key_that_may_not_be_read_is_not_told_as_the_nodes_refusal(tmp_path: Path) -> None:
     key = tmp_path / "ssh_ed25519"

@@ -17,6 +17,7 @@ from bootsrv.cli.main import cli
 from bootsrv.config import load
 from bootsrv.errors import Conflict, Invalid
 from bootsrv.model import NodeState
+from images.exporting import formats
 
 CONFIG = """data_dir = "{data}"
 interfaces = ["lo"]
@@ -150,3 +151,18 @@ def test_what_is_left_out_of_a_directory_by_default_is_told(config: Path, tmp_pa
     assert "left out" not in done.stderr and done.stdout.startswith("a@3: 7 files")
     shown = CliRunner().invoke(cli, ["image", "import", "--help"]).stdout
     assert "/var/tmp" in shown and "--all" in shown
+
+
+def test_an_interrupted_export_says_what_became_of_it(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring(config, tmp_path, hostname="one")
+
+    def interrupt(*words: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(formats, "export_tar", interrupt)
+    target = tmp_path / "out/x.tar"
+    done = CliRunner().invoke(cli, ["--config", str(config), "image", "export", "a", str(target)])
+    assert str(done.exception) == f"interrupted: {target} is as it was before"
+    assert getattr(done.exception, "exit_code", 0) == 130 and not list(target.parent.iterdir())
