@@ -111,8 +111,10 @@ def _plain(value: object, inner: bool = False) -> str:
 
 
 def harmless(text: str) -> str:
-    """Text that a machine told us (its maker, a file name, an error), without what would steer a terminal."""
-    return _CONTROL.sub("?", text)
+    """Text that a machine told us (its maker, a file name, an error), without what would steer a terminal:
+    that is written as \\n, \\xNN.
+    """
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def on_terminal() -> bool:

@@ -12,7 +12,9 @@ import click
 
 from bootsrv.cli import image_work
 from bootsrv.cli.capture import capture, show_made
-from bootsrv.cli.context import Context, as_json, pass_context, said, show_fields, show_json, show_table
+from bootsrv.cli.context import (
+    Context, as_json, harmless, pass_context, said, show_fields, show_json, show_table,
+)  # fmt: skip
 from bootsrv.cli.interrupted import interruption
 from bootsrv.cli.paths import Existing
 from bootsrv.cli.progress import progress_of
@@ -254,7 +256,7 @@ def verify(context: Context, repair: bool, all_: bool, json_: bool) -> None:
         show_json([problem._asdict() for problem in found])
     else:
         for line in _told(found, all_):
-            click.echo(line)
+            click.echo(harmless(line))
         if not found:
             click.echo("everything is as it was stored")
         elif repair:

@@ -6,17 +6,20 @@ another name; what its file holds is told at that file's first name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from images.manifest import Entry, order
 
 ADDED, REMOVED, CHANGED = "added", "removed", "changed"
 TIME = "time"
+HOLES = "holes"
+Same = Callable[[Entry, Entry], bool]  # whether two files differ in nothing but their holes
 
 
 class Change(NamedTuple):
-    """One name. `aspects` of a change: type, hard link, content, owner, mode, xattrs, target, device, time.
+    """One name. `aspects` of a change: type, hard link, content, holes (the
+    same bytes, but zeros that the other leaves out), owner, mode, xattrs, target, device, time.
     `size`: bytes of data it has now. (Not the entries: all of a million names may differ.)
     """
 
@@ -31,8 +34,12 @@ class Change(NamedTuple):
         return Entry(self.path, "file").name
 
 
-def changes(old: Iterable[Entry], new: Iterable[Entry]) -> Iterator[Change]:
-    """Every name that is not the same in both, in manifest order."""
+def changes(
+    old: Iterable[Entry], new: Iterable[Entry], same: Same = lambda old, new: False
+) -> Iterator[Change]:
+    """Every name that is not the same in both, in manifest order. `same` is asked of files whose data lies
+    differently.
+    """
     left, right = iter(old), iter(new)
     one, other = next(left, None), next(right, None)
     while one is not None or other is not None:
@@ -44,7 +51,7 @@ def changes(old: Iterable[Entry], new: Iterable[Entry]) -> Iterator[Change]:
             yield Change(other.path, ADDED, _size(other))
             other = next(right, None)
         else:
-            aspects = tuple(_aspects(one, other)) if one != other else ()
+            aspects = tuple(_aspects(one, other, same)) if one != other else ()
             if aspects:
                 yield Change(other.path, CHANGED, _size(other), aspects)
             one, other = next(left, None), next(right, None)
@@ -54,12 +61,12 @@ def _size(entry: Entry) -> int:
     return sum(chunk.length for chunk in entry.chunks)
 
 
-def _aspects(old: Entry, new: Entry) -> Iterator[str]:
+def _aspects(old: Entry, new: Entry, same: Same) -> Iterator[str]:
     if old.type != new.type:  # a file whose first name went is written down at its next one: still that file
         yield "hard link" if {old.type, new.type} == {"file", "hardlink"} else "type"
         return
     if (old.chunks, old.size, old.extents) != (new.chunks, new.size, new.extents):
-        yield "content"
+        yield HOLES if same(old, new) else "content"
     if (old.uid, old.gid) != (new.uid, new.gid):
         yield "owner"
     if old.mode != new.mode:

@@ -13,6 +13,7 @@ from typing import Any
 
 from images import reboots
 from images.changes.entries import ADDED, CHANGED, REMOVED, TIME, Change, changes
+from images.changes.holes import digest, may_be_holes
 from images.changes.libraries import Libraries
 from images.changes.packages import DATABASES, Packages
 from images.changes.services import UNITS, Units, programs, runs_on, unit_file, units, with_merged
@@ -130,7 +131,11 @@ def compare(store: ImageStore, old_ref: str, new_ref: str) -> Report:
     if old.version.kind != new.version.kind:
         kinds = f"{old.version.ref} is a {old.version.kind}, {new.version.ref} is a {new.version.kind}"
         raise BadInput(f"these cannot be compared: {kinds}")
-    found = tuple(changes(old.entries(), new.entries()))
+
+    def alike(one: Entry, other: Entry) -> bool:
+        return may_be_holes(one, other) and digest(one, old.read) == digest(other, new.read)
+
+    found = tuple(changes(old.entries(), new.entries(), alike))
     before, after = old.packages(), new.packages()
     packages = {
         name: (before.get(name), after.get(name))

@@ -65,6 +65,31 @@ def test_diff_and_export(config: Path, tmp_path: Path) -> None:
     assert (tmp_path / "x.oci/index.json").is_file()
 
 
+def test_diff_tells_holes_from_content_and_writes_control_bytes_out(config: Path, tmp_path: Path) -> None:
+    """A container image has no holes: what comes back from one has zeros there."""
+    bring(config, tmp_path, hostname="one")
+    data = os.urandom(70_001)
+    for name in ("sparse", "other"):
+        with (tmp_path / "root/etc" / name).open("wb") as file:
+            file.write(data)
+            file.seek(1 << 20)
+            file.write(data)
+            file.truncate(3 << 20)
+    run(config, "image", "import", "a", tmp_path / "root")
+    run(config, "image", "export", "a", tmp_path / "x.oci")
+    run(config, "image", "import", "b", tmp_path / "x.oci")
+    said = run(config, "image", "diff", "a@2", "b@1")
+    assert "changed   /etc/sparse (holes" in said and "content" not in said.partition("\n")[2]
+    with (tmp_path / "root/etc/other").open("r+b") as file:
+        file.seek(2 << 20)
+        file.write(b"x")
+    (tmp_path / "root/etc/a\nb\x1b[1m").touch()
+    run(config, "image", "import", "a", tmp_path / "root")
+    said = run(config, "image", "diff", "b@1", "a@3")
+    assert "/etc/sparse (holes" in said and "/etc/other (content" in said
+    assert "added     /etc/a\\nb\\x1b[1m" in said
+
+
 def test_a_disk(config: Path, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.write_bytes(b"no table and no file system" * 9000)
