@@ -120,7 +120,7 @@ def save(folder: Path, temp: Path, catalogue: Catalogue) -> None:
     versions = []
     for number in sorted(catalogue.versions):
         row = asdict(catalogue.versions[number])
-        del row["tags"]
+        del row["tags"], row["added"]
         versions.append(row)
     row = {"format": _FORMAT, "name": catalogue.name, "next": catalogue.next}
     row.update(versions=versions, tags=catalogue.tags)

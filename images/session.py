@@ -15,6 +15,7 @@ import hashlib
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import closing
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -129,7 +130,8 @@ class Session:
         self.keep()
         facts, now = dict(meta or {}), time.time()
         fresh = Fresh(self._mine, self._marker)
-        return publish(self.store, self._index, self.tree, name, comment, parent, facts, now, kind, fresh)
+        made = publish(self.store, self._index, self.tree, name, comment, parent, facts, now, kind, fresh)
+        return replace(made, added=self.added)
 
     def _note(self) -> None:
         """Tell the index about packs that are durable now."""

@@ -22,7 +22,8 @@ class Version:
     epoch seconds.
 
     `bytes` is what its files hold (holes not counted), `stored_bytes` what all its chunks take in the packs,
-    shared ones included.
+    shared ones included. `added`: of `bytes` what the store lacked before; only who published it hears
+    that, and it is not kept.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Version:
     stored_bytes: int = 0
     tags: tuple[str, ...] = ()
     meta: Mapping[str, Any] = field(default_factory=dict)
+    added: int | None = field(default=None, compare=False)
 
     @property
     def ref(self) -> str:

@@ -148,7 +148,8 @@ def show_made(made: Version, json_: bool) -> None:
     if json_:
         show_json(version_record(made))
         return
-    room = f"{human(made.bytes)}, {human(made.stored_bytes)} in the store"
+    new = "" if made.added is None else f" ({human(made.added) if made.added else 'nothing'} new)"
+    room = f"{human(made.bytes)}{new}, {human(made.stored_bytes)} in the store"
     click.echo(f"{made.ref}: {made.files} files, {room}")
     for warning in made.meta.get("warnings", ()):
         click.echo(f"warning: {warning}", err=True)

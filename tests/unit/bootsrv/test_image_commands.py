@@ -90,6 +90,17 @@ def test_diff_tells_holes_from_content_and_writes_control_bytes_out(config: Path
     assert "added     /etc/a\\nb\\x1b[1m" in said
 
 
+def test_an_import_says_how_much_of_it_is_new(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "root/etc").mkdir(parents=True)
+    (tmp_path / "root/one").write_bytes(os.urandom(40 << 10))
+    assert "40 KiB (40 KiB new), 4" in run(config, "image", "import", "a", tmp_path / "root")
+    assert "40 KiB (nothing new), 4" in run(config, "image", "import", "a", tmp_path / "root")
+    (tmp_path / "root/two").write_bytes(os.urandom(10 << 10))
+    assert "50 KiB (10 KiB new), 5" in run(config, "image", "import", "b", tmp_path / "root")
+    book = (tmp_path / "data/store/names/a.book").read_text()
+    assert '"added"' not in book, "an older bootsrv reads it, too"
+
+
 def test_a_disk(config: Path, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.write_bytes(b"no table and no file system" * 9000)
