@@ -13,7 +13,14 @@ import click
 from bootsrv.cli import image_work
 from bootsrv.cli.capture import capture, show_made
 from bootsrv.cli.context import (
-    Context, as_json, harmless, pass_context, said, show_fields, show_json, show_table,
+    Context,
+    as_json,
+    harmless,
+    pass_context,
+    said,
+    show_fields,
+    show_json,
+    show_table,
 )  # fmt: skip
 from bootsrv.cli.interrupted import interruption
 from bootsrv.cli.paths import Existing
