@@ -58,7 +58,13 @@ def shown(config: Config) -> str:
     these believes all that they vouch for. Raises Invalid, OSError."""
     path, _ = files(config)
     begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
-    text = path.read_text("ascii", "replace").partition(begin)[2].partition(end)[0]
+    try:
+        text = path.read_text("ascii", "replace").partition(begin)[2].partition(end)[0]
+    except FileNotFoundError as error:
+        if config.http.certificate is not None:
+            raise
+        made = "the service makes it when it starts: start it once (`bootsrv serve`), then run this again"
+        raise Invalid(f"there is no certificate yet, {path}: {made}") from error
     if not text:
         raise Invalid(f"{path}: no certificate in PEM")
     return f"{begin}{text}{end}\n"

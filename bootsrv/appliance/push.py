@@ -76,6 +76,16 @@ class Step:
         return self.report is not None and bool(self.report.reboot)
 
 
+_FIRST = {  # what brings a node that does not run to where it does
+    NodeState.DISCOVERED: "`bootsrv node adopt {0}` registers it, then it can be imaged",
+    NodeState.REGISTERED: "`bootsrv reimage {0} --image REF` puts an image on it at its next boot",
+    NodeState.ARMED: "push once it has been imaged, at its next boot, and has called home",
+    NodeState.IMAGING: "push once it has called home",
+    NodeState.INSTALLED: "push once it has called home",
+    NodeState.FAILED: "`bootsrv log {0}` says why; `bootsrv reimage {0} --retry` lets it try again",
+}
+
+
 class Pushes:
     """Verbs on running nodes. Safe to call from several threads."""
 
@@ -148,9 +158,9 @@ class Pushes:
     def _version(self, node: Node, image: str | None) -> Version:
         ref = image or node.image
         if node.state is not NodeState.RUNNING:
-            raise Conflict(
-                f"{node.name or node.macs[0]} is {node.state}: only running nodes can be asked or pushed to"
-            )
+            called = node.name or node.macs[0]
+            then = _FIRST[node.state].format(called)
+            raise Conflict(f"{called} is {node.state}: only running nodes can be asked or pushed to; {then}")
         if node.rooted is not None:
             raise Conflict(
                 f"{node.name} is diskless: `bootsrv reimage {node.name} --diskless --image REF` gives it "

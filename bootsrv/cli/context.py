@@ -96,6 +96,15 @@ def show_fields(fields: Mapping[str, object]) -> None:
         click.echo(harmless(f"{name.ljust(width)}  {_plain(value)}"))
 
 
+def dated(value: object) -> object:
+    """A record whose `at` is seconds, for people."""
+    from datetime import datetime
+
+    if isinstance(value, dict) and isinstance(value.get("at"), int):
+        return {**value, "at": f"{datetime.fromtimestamp(value['at']):%Y-%m-%d %H:%M:%S}"}
+    return value
+
+
 def _plain(value: object, inner: bool = False) -> str:
     """A value in words: lists by commas, records as NAME=VALUE, what says nothing left out."""
     if isinstance(value, bool):

@@ -15,6 +15,7 @@ from bootsrv.cli.capture import capture, show_made
 from bootsrv.cli.context import (
     Context,
     as_json,
+    dated,
     harmless,
     pass_context,
     said,
@@ -79,7 +80,8 @@ def import_(
     --all keeps it. All else is taken whole.
     """
     if (source is None) == (recipe is None):
-        raise click.UsageError("give a SOURCE or a --recipe")
+        both = ", not both" if recipe is not None else ""
+        raise click.UsageError(f"give a SOURCE or a --recipe{both}")
     if recipe is not None and excludes:
         raise click.UsageError("--exclude is for directories: what a recipe installs is said in the recipe")
     verbs = context.appliance.images
@@ -163,7 +165,7 @@ def show(context: Context, ref: str, json_: bool) -> None:
     record["created"] = f"{datetime.fromtimestamp(record['created']):%Y-%m-%d %H:%M:%S}"
     for key in ("bytes", "stored_bytes"):
         record[key] = f"{record[key]} ({human(record[key])})"
-    show_fields({**record, **meta})
+    show_fields({**record, **{name: dated(value) for name, value in meta.items()}})
 
 
 def _parent(images: Images, version: Version) -> str | None:

@@ -25,7 +25,10 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "group": ("bootsrv.cli.group", "group", "DHCP options of groups of nodes."),
     "identify": ("bootsrv.cli.identity", "identify", "Know a node by client-id, UUID or relay port too."),
     "lease": ("bootsrv.cli.lease", "lease", "Addresses that were given out: list, release."),
-    "image": ("bootsrv.cli.image", "image", "Images: import, list, show, tag, verify, remove, gc."),
+    "image": (
+        "bootsrv.cli.image", "image",
+        "Images: import, capture, edit, export, list, show, diff, tag, prune, remove, gc, verify.",
+    ),
     "reimage": ("bootsrv.cli.reimage", "reimage", "Put an image on NODES at their next boot."),
     "tree": ("bootsrv.cli.tree", "tree", "Install trees: import, list, show, verify, updates, remove."),
     "mirror": ("bootsrv.cli.mirror", "mirror", "Package archives for installers: list, fill, show, remove."),

@@ -23,7 +23,7 @@ NAMED = 5  # failures in the last line; each was said when it happened
 @click.command()
 @click.argument("nodes")
 @click.option("--image", help="NAME, NAME@NUMBER or NAME@TAG; becomes their image.")
-@click.option("--dry-run", is_flag=True, help="Only show what it would do.")
+@click.option("--dry-run", is_flag=True, help="Only show what it would do; no node is asked.")
 @click.option("--jobs", default=8, show_default=True, type=click.IntRange(1, 500), help="Nodes at once.")
 @click.option("--canary", default=0, type=click.IntRange(0), metavar="N", help="Do N nodes first.")
 @click.option("--max-fail", default=0, type=click.IntRange(0), metavar="M", help="Go on with M failures.")

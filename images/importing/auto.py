@@ -11,7 +11,7 @@ from images.importing import from_iso, from_squashfs
 from images.importing.from_directory import import_directory
 from images.importing.from_disk import import_disk, looks_like_disk
 from images.importing.from_oci import import_oci, is_layout
-from images.importing.from_tar import import_tar
+from images.importing.from_tar import NoArchive, import_tar
 from images.patterns import check_patterns
 from images.progress import Progress, silent
 from images.store import ImageStore
@@ -66,4 +66,7 @@ def import_image(
         return from_iso.import_iso(store, name, source, comment, meta, progress)
     if looks_like_disk(source, start):
         return import_disk(store, name, source, comment, meta, progress)
-    return import_tar(store, name, source, comment, meta, progress)
+    try:
+        return import_tar(store, name, source, comment, meta, progress)
+    except NoArchive as error:
+        raise BadInput(f"{error}; if it is a disk, say --disk") from error

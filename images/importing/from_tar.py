@@ -36,6 +36,10 @@ _TYPES = {
 }  # fmt: skip
 
 
+class NoArchive(BadInput):
+    """It cannot be read as an archive."""
+
+
 def import_tar(
     store: ImageStore,
     name: str,
@@ -98,7 +102,7 @@ class TarReader:
         except (tarfile.TarError, *DAMAGED) as err:
             if isinstance(err, OSError) and err.errno is not None:
                 raise  # the environment (disk full, unreadable medium), not the archive's form
-            raise BadInput(f"{what} is damaged or no archive: {err}") from err
+            raise NoArchive(f"{what} is damaged or no archive: {err}") from err
 
     def member(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         """Take one member."""

@@ -78,8 +78,16 @@ def test_no_push_takes_the_kernel_away(verbs: Appliance) -> None:
 
 def test_only_running_nodes_with_known_keys(verbs: Appliance) -> None:
     node = running(verbs)
-    with pytest.raises(Conflict, match="armed"):
-        verbs.pushes.plan([replace(node, state=NodeState.ARMED)], Wanted())
+    for state, then in (
+        (NodeState.ARMED, "once it has been imaged"),
+        (NodeState.REGISTERED, "`bootsrv reimage n1 --image REF` puts"),
+        (NodeState.FAILED, "`bootsrv reimage n1 --retry`"), (NodeState.IMAGING, "once it has called home"),
+    ):  # fmt: skip
+        with pytest.raises(Conflict, match=f"n1 is {state}: only running nodes can be.*; .*{then}"):
+            verbs.pushes.plan([replace(node, state=state)], Wanted())
+    with pytest.raises(Conflict, match="`bootsrv node adopt 52:54:00:00:00:01`"):
+        seen = replace(node, name=None, macs=("52:54:00:00:00:01",), state=NodeState.DISCOVERED)
+        verbs.pushes.plan([seen], Wanted())
     verbs.registry.upkeep.set_host_keys(node.id, [])
     [step] = verbs.pushes.plan([node], Wanted())
     with pytest.raises(Invalid, match="host key is not known"):
@@ -294,6 +302,7 @@ def test_an_interrupted_push_says_what_happens_now(verbs: Appliance, monkeypatch
     def pushed(step: Step, wanted: Wanted, hear: object) -> Mapping[str, Any]:
         begun.append(step.node.name)
         if len(begun) == 1:
+            time.sleep(0.1)  # all are submitted by now
             os.kill(os.getpid(), signal.SIGINT)  # the main thread hears of it
         time.sleep(0.3)
         return {}

@@ -19,7 +19,7 @@ from bootsrv import config as configuration
 from bootsrv import tls
 from bootsrv.config import Config
 from bootsrv.errors import Invalid
-from bootsrv.listening import listen_securely, reach
+from bootsrv.listening import listen_securely, machines_url, reach
 from bootsrv.privilege import Identity
 from images.agent.client import Client
 from pxe.http.server import HttpServer
@@ -106,6 +106,14 @@ def test_the_pair_is_made_once_and_the_key_is_secret(tmp_path: Path) -> None:
     key.write_text("no key")
     with pytest.raises(Invalid, match=r"tls\.key"):
         tls.context(config)
+
+
+def test_before_the_first_start_it_says_who_makes_the_certificate(tmp_path: Path) -> None:
+    config = secure(tmp_path)
+    with pytest.raises(Invalid, match=r"no certificate yet, .*tls\.crt: .* start it once"):
+        machines_url(config, "http://10.0.0.1:8080")
+    tls.prepare(config, ME)
+    assert "BEGIN" in tls.shown(config)
 
 
 def test_without_it_everything_is_as_before(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from bootsrv.config import load
 from bootsrv.errors import Conflict, Invalid
 from bootsrv.model import NodeState
 from images.exporting import formats
+from images.importing.from_directory import import_directory
 
 CONFIG = """data_dir = "{data}"
 interfaces = ["lo"]
@@ -202,3 +203,26 @@ def test_an_interrupted_export_says_what_became_of_it(
     done = CliRunner().invoke(cli, ["--config", str(config), "image", "export", "a", str(target)])
     assert str(done.exception) == f"interrupted: {target} is as it was before"
     assert getattr(done.exception, "exit_code", 0) == 130 and not list(target.parent.iterdir())
+
+
+def test_what_is_asked_for_wrongly_is_answered_with_the_way(config: Path, tmp_path: Path) -> None:
+    words = ["--config", str(config), "image", "import", "a"]
+    said = CliRunner().invoke(cli, [*words, str(tmp_path), "--recipe", "debian-12"])
+    assert "give a SOURCE or a --recipe, not both" in said.stderr and said.exit_code == 2
+    assert "not both" not in CliRunner().invoke(cli, words).stderr
+    (tmp_path / "text").write_text("root:x:0:0\n" * 99)
+    said = CliRunner().invoke(cli, [*words, str(tmp_path / "text")])
+    assert "no archive" in str(said.exception)
+    assert str(said.exception).endswith("; if it is a disk, say --disk")
+
+
+def test_when_a_capture_was_made_is_shown_as_a_date(config: Path, tmp_path: Path) -> None:
+    bring(config, tmp_path, hostname="one")
+    appliance = Appliance.open(load(config))
+    try:
+        meta = {"captured": {"host": "n1", "at": 1795945423}}
+        import_directory(appliance.images.store(), "b", tmp_path / "root", meta=meta)
+    finally:
+        appliance.close()
+    (line,) = (one for one in run(config, "image", "show", "b").splitlines() if "host=n1" in one)
+    assert re.search(r"at=2026-11-\d\d \d\d:\d\d:\d\d$", line)
