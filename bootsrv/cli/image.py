@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,12 +24,12 @@ from bootsrv.cli.context import (
 )  # fmt: skip
 from bootsrv.cli.interrupted import interruption
 from bootsrv.cli.paths import Existing
+from bootsrv.cli.problems import problem_lines
 from bootsrv.cli.progress import progress_of
 from bootsrv.errors import BootsrvError
 
 if TYPE_CHECKING:
     from bootsrv.appliance.images import Images
-    from images.problem import Problem
     from images.versions import Version
 
 
@@ -223,27 +222,6 @@ def gc(context: Context, json_: bool) -> None:
         click.echo(f"no room to rewrite {done.left} more: run it again when there is some", err=True)
 
 
-_FILES = 20  # that have lost chunks, unless --all
-
-
-def _told(found: Sequence[Problem], all_: bool) -> list[str]:
-    """Every problem, those with the same remedy together and this below them, with how many it is for; then
-    how many files of which version are hurt. Of the files themselves the first ones, unless `all_`.
-    """
-    files = [problem for problem in found if problem.hurt]
-    cut = set() if all_ else set(files[_FILES:])
-    lines = []
-    for remedy, count in Counter(problem.repair for problem in found).items():
-        some = [problem for problem in found if problem.repair == remedy]
-        lines += [f"{problem.path}: {problem.text}" for problem in some if problem not in cut]
-        if more := sum(problem in cut for problem in some):
-            lines.append(f"... and {more} more {'file' if more == 1 else 'files'} with lost chunks: --all")
-        lines.append(f"{count} {'problem' if count == 1 else 'problems'}: {remedy}")
-    for ref, count in Counter(problem.hurt for problem in files).items():
-        lines.append(f"{ref}: {count} {'file has' if count == 1 else 'files have'} lost chunks")
-    return lines
-
-
 @image.command()
 @click.option("--repair", is_flag=True, help="Mend what can be mended.")
 @click.option("--all", "all_", is_flag=True, help="Every file that has lost chunks.")
@@ -264,7 +242,7 @@ def verify(context: Context, repair: bool, all_: bool, json_: bool) -> None:
     if json_:
         show_json([problem._asdict() for problem in found])
     else:
-        for line in _told(found, all_):
+        for line in problem_lines(found, all_):
             click.echo(harmless(line))
         if not found:
             click.echo("everything is as it was stored")
