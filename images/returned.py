@@ -15,7 +15,8 @@ def restore_locators(store: Shelf, index: Index) -> None:
     store's lock.
     """
     for name in store.names():
-        with suppress(ImageError):  # a damaged list is told by who reads that image, and by `verify`
+        # A damaged list of another image is told by who reads that image, and by `verify`.
+        with suppress(ImageError, OSError):
             for version in catalogue.load(store.names_dir, name).listed():
                 if not (store.locators / version.id).exists():
                     # What it lacks still, or no room: readers and `verify` tell of it, and try again.

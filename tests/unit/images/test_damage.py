@@ -335,3 +335,11 @@ def test_a_damaged_index_is_told_and_made_anew(tmp_path: Path) -> None:
     assert problem.path == str(store.index) and problem.mended and "rebuilt from the packs" in problem.repair
     store.index.unlink()
     assert not list(store.verify()), "a backup has none"
+
+
+def test_a_list_that_cannot_be_read_fails_no_import_of_another_image(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    publish(store, "a", {"x": b"x"})
+    (store.names_dir / "other.book").mkdir()
+    publish(store, "a", {"x": b"y"})
+    assert store.resolve("a").number == 2
