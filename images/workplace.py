@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from images.octal import plain
+
 DETACH, NOFOLLOW = 2, 8  # umount2(2)
 log = logging.getLogger("bootsrv")
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -86,13 +88,11 @@ def _open(path: Path) -> int:
 
 
 def _mounts_below(path: Path) -> list[bytes]:
-    """The last one first, as they must be unmounted. proc(5): space, tab, newline, backslash are octal."""
+    """The last one first, as they must be unmounted."""
     at = os.fsencode(path.resolve())
     found = []
     for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
-        where = line.split(b" ")[4]
-        for code in (b"\\040", b"\\011", b"\\012", b"\\134"):
-            where = where.replace(code, bytes([int(code[1:], 8)]))
+        where = os.fsencode(plain(os.fsdecode(line.split(b" ")[4])))
         if where == at or where.startswith(at + b"/"):
             found.append(where)
     return found[::-1]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import re
 import struct
 import time
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from images.agent.run import run
 from images.diskplan import partition_path, sfdisk_script
 from images.errors import ImageError
 from images.layout import MIB, DiskPlan, Extent, Partition
+from images.octal import plain
 from images.sizes import human
 from images.storage import Place, Storage
 
@@ -225,15 +225,10 @@ def mount_all(storage: Storage, target: Path) -> None:
 
 def unmount_all(target: Path, mounts: Path = Path("/proc/self/mounts")) -> None:
     """Unmounts everything at or below `target`, innermost first."""
-    rows = [_plain(line.split()[1]) for line in mounts.read_text().splitlines()]
+    rows = [plain(line.split()[1]) for line in mounts.read_text().splitlines()]
     for where in reversed(rows):
         if where == str(target) or where.startswith(f"{target}/"):
             run(["umount", where])
-
-
-def _plain(field: str) -> str:
-    """proc(5): space, tab, newline and backslash are octal."""
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), field)
 
 
 def check_filesystem(path: str, fs: str) -> None:

@@ -18,8 +18,8 @@ Same = Callable[[Entry, Entry], bool]  # whether two files differ in nothing but
 
 
 class Change(NamedTuple):
-    """One name. `aspects` of a change: type, hard link, content, holes (the
-    same bytes, but zeros that the other leaves out), owner, mode, xattrs, target, device, time.
+    """One name. `aspects` of a change: type, hard link, content, holes (the same bytes, but zeros that the
+    other leaves out), owner, mode, xattrs, target, device, time.
     `size`: bytes of data it has now. (Not the entries: all of a million names may differ.)
     """
 

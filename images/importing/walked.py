@@ -26,9 +26,8 @@ def walk(
     usual: dict[str, int],
 ) -> Generator[Batch, None, None]:  # fmt: skip
     """See walking.batches; who takes a batch closes its descriptors. `added` are patterns as `excludes` are;
-    those that nothing matched are in `idle` at the end, and in `usual` how many
-    names each of `excludes` left out. Raises ImageError when the process ends before it is
-    done, and the OSError that it met.
+    those that nothing matched are in `idle` at the end, and in `usual` how many names each of `excludes` left
+    out. Raises ImageError when the process ends before it is done, and the OSError that it met.
     """
     ours, theirs = socket.socketpair()
     with ours:

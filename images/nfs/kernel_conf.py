@@ -8,15 +8,14 @@ exported in its place.
 from __future__ import annotations
 
 import hashlib
-import re
 import uuid
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from images.nfs.export import Export
+from images.octal import plain
 
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/@._+-")
-_ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
 def exports(listed: Iterable[Export]) -> str:
@@ -48,8 +47,7 @@ def granted(text: str) -> set[Granted]:
     for line in text.splitlines():
         if not line.startswith("#"):
             directory, *clients = line.split(" ")
-            plain = _ESCAPED.sub(lambda digits: chr(int(digits[1], 8)), directory)
-            name = plain.encode("latin-1").decode()
+            name = plain(directory).encode("latin-1").decode()
             found |= {Granted(name, client.partition("(")[0]) for client in clients}
     return found
 

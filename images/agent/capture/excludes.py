@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import List, Pattern, Sequence
 
+from images.octal import plain
 from images.patterns import Idle
 
 FILES = "files:"
@@ -71,7 +72,7 @@ class Excludes:
 def swap_files(text: str) -> Sequence[str]:
     """Patterns for the swap files in use, from the text of /proc/swaps; its names have \\040 for a blank."""
     rows = [line.split() for line in text.splitlines()[1:]]
-    names = [row[0].replace("\\040", " ").replace("\\011", "\t") for row in rows if row[1:2] == ["file"]]
+    names = [plain(row[0]) for row in rows if row[1:2] == ["file"]]
     return [glob_escape(name) for name in names]
 
 

@@ -6,14 +6,14 @@ proc(5), /proc/PID/mountinfo. Python 3.8, standard library only.
 
 from __future__ import annotations
 
-import re
 from typing import Dict, List, NamedTuple, Sequence
+
+from images.octal import plain
 
 LOCAL = frozenset(
     {"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "jfs", "reiserfs", "bcachefs", "nilfs2", "zfs"}
 )
 SYSTEM = ("/boot", "/usr", "/var", "/opt", "/srv", "/root", "/etc")  # and what is mounted below them
-OCTAL = re.compile(r"\\([0-7]{3})")  # how a blank and its like are written in tables of mounts
 
 
 class Mount(NamedTuple):
@@ -44,7 +44,7 @@ def parse_mounts(text: str, root: str = "/") -> List[Mount]:
         fields, kinds = left.split(), right.split()
         if len(fields) < 5 or not kinds:
             continue
-        place = OCTAL.sub(lambda digits: chr(int(digits[1], 8)), fields[4])
+        place = plain(fields[4])
         if place == prefix or place.startswith(prefix + "/"):
             where = place[len(prefix) :] or "/"
             found[where] = Mount(where, kinds[0])

@@ -13,11 +13,12 @@ import os
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
-from images.agent.capture.mounts import LOCAL, OCTAL, is_system
+from images.agent.capture.mounts import LOCAL, is_system
 from images.agent.disk import unmount_all
 from images.agent.run import CommandFailed, run
 from images.agent.volumes import find
 from images.errors import BadInput
+from images.octal import plain
 
 TARGET = Path("/mnt/capture")
 SYS_DEV = Path("/sys/dev/block")
@@ -120,7 +121,7 @@ def parts(fstab: str) -> List[Part]:
     """The machine's local file systems besides the root, outer ones first."""
     found = []
     for line in fstab.splitlines():
-        words = [OCTAL.sub(lambda digits: chr(int(digits[1], 8)), word) for word in line.split()]
+        words = [plain(word) for word in line.split()]
         if len(words) < 4 or line.lstrip().startswith("#") or not words[0].startswith(_NAMES):
             continue
         options = words[3].split(",")

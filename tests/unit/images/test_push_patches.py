@@ -23,7 +23,7 @@ from images.errors import BadInput, ImageError
 from images.manifest import Chunk, Entry
 from images.patchset import Row, rows
 from images.push.match import pairs
-from images.push.patches import patch_set
+from images.push.patches import PatchSet, patch_set
 
 
 def entry(path: str, size: int, id: int) -> Entry:
@@ -64,12 +64,9 @@ def test_patches_carry_an_update(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="owners need root")
 def test_a_file_too_large_for_memory_is_patched_in_files(tmp_path: Path) -> None:
     data = noise(SMALL + 100_000, 1)
-    for name, content in (("one", data), ("two", edited(data))):
-        (tmp_path / name / "etc").mkdir(parents=True)
-        (tmp_path / name / "etc/big").write_bytes(content)
+    big(tmp_path, data)
     house = House(tmp_path, tmp_path / "one", tmp_path / "two")
-    made = patch_set(house.store, house.old.id, house.new.id, tmp_path / "patches")
-    house.line.patches = {made.id: made.path.read_bytes()}
+    made = served(house, tmp_path)
     report = house.push(patches=made.id)
     assert report["patched"] == 1 and report["fetched"] < 40_000 and report["drift"] == 0
     assert (house.root / "etc/big").read_bytes() == edited(data)
@@ -79,12 +76,9 @@ def test_a_file_too_large_for_memory_is_patched_in_files(tmp_path: Path) -> None
 def test_a_patch_whose_old_file_changed_is_not_believed(tmp_path: Path) -> None:
     """And what it leaves to be fetched comes in one piece, not chunk by chunk with their whole frames."""
     data = noise(3_000_000, 5)
-    for name, content in (("one", data), ("two", edited(data))):
-        (tmp_path / name / "etc").mkdir(parents=True)
-        (tmp_path / name / "etc/big").write_bytes(content)
+    big(tmp_path, data)
     house = House(tmp_path, tmp_path / "one", tmp_path / "two")
-    made = patch_set(house.store, house.old.id, house.new.id, tmp_path / "patches")
-    house.line.patches = {made.id: made.path.read_bytes()}
+    made = served(house, tmp_path)
     (house.root / "etc/big").write_bytes(noise(3_000_000, 6))
     report = house.push(patches=made.id)
     assert report["patched"] == 0 and len(data) < report["fetched"] < len(data) * 2
@@ -95,16 +89,13 @@ def test_a_patch_whose_old_file_changed_is_not_believed(tmp_path: Path) -> None:
 def test_one_connection_is_asked_by_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is fetched instead of a patch comes while the other stream fetches ahead."""
     data, more = noise(2_000_000, 5), noise(9_000_000, 7)
-    for name, content in (("one", data), ("two", edited(data))):
-        (tmp_path / name / "etc").mkdir(parents=True)
-        (tmp_path / name / "etc/big").write_bytes(content)
+    big(tmp_path, data)
     for part, at in (("a", 0), ("c", 4_000_000)):
         with (tmp_path / f"two/etc/{part}").open("wb") as file:
             file.write(more[at : at + 4_500_000])
             file.truncate(6_000_000)  # it has a hole, so there is no patch for it
     house = House(tmp_path, tmp_path / "one", tmp_path / "two")
-    made = patch_set(house.store, house.old.id, house.new.id, tmp_path / "patches")
-    house.line.patches = {made.id: made.path.read_bytes()}
+    made = served(house, tmp_path)
     (house.root / "etc/big").write_bytes(noise(2_000_000, 6))
     using, both, fetch = threading.Lock(), list[str](), house.line.get_range
 
@@ -178,8 +169,7 @@ def test_an_initramfs_is_patched_inside_and_packed_again(tmp_path: Path) -> None
 @pytest.mark.skipif(os.geteuid() != 0, reason="owners need root")
 def test_packing_goes_on_while_the_rest_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     house = two_initramfs(tmp_path, 1_000_000)
-    made = patch_set(house.store, house.old.id, house.new.id, tmp_path / "patches")
-    house.line.patches = {made.id: made.path.read_bytes()}
+    made = served(house, tmp_path)
     began: list[bool] = []
     compare = Compare.run
 
@@ -200,8 +190,7 @@ def nothing() -> bytes:
 @pytest.mark.parametrize("instead", [b"", nothing(), "/etc/x"], ids=["empty", "nothing inside", "link"])
 def test_an_old_initramfs_that_is_none_costs_only_bytes(tmp_path: Path, instead: bytes | str) -> None:
     house = two_initramfs(tmp_path, 1_000_000)
-    made = patch_set(house.store, house.old.id, house.new.id, tmp_path / "patches")
-    house.line.patches = {made.id: made.path.read_bytes()}
+    made = served(house, tmp_path)
     old = house.root / "boot/initrd.img-6.1.0"
     old.unlink()
     old.write_bytes(instead) if isinstance(instead, bytes) else old.symlink_to(instead)
@@ -212,8 +201,7 @@ def test_an_old_initramfs_that_is_none_costs_only_bytes(tmp_path: Path, instead:
 @pytest.mark.skipif(os.geteuid() != 0, reason="owners need root")
 def test_an_initramfs_that_is_left_alone_is_not_packed(tmp_path: Path) -> None:
     house = two_initramfs(tmp_path, 1_000_000)
-    made = patch_set(house.store, house.old.id, house.new.id, tmp_path / "patches")
-    house.line.patches = {made.id: made.path.read_bytes()}
+    made = served(house, tmp_path)
     (house.root / "etc/bootsrv").mkdir()
     (house.root / "etc/bootsrv/push.exclude").write_text("/boot/initr*\n")
     house.push(patches=made.id)
@@ -225,8 +213,7 @@ def test_a_machine_with_another_library_fetches_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house = two_initramfs(tmp_path, 3_000_000)
-    made = patch_set(house.store, house.old.id, house.new.id, tmp_path / "patches")
-    house.line.patches = {made.id: made.path.read_bytes()}
+    made = served(house, tmp_path)
     size = (tmp_path / "two/boot/initrd.img-6.1.1").stat().st_size
     monkeypatch.setattr(patching, "version", lambda: 1)
     report = house.push(patches=made.id)
@@ -238,6 +225,20 @@ def test_a_set_that_the_server_has_no_more_is_done_without(tmp_path: Path) -> No
     house = two_initramfs(tmp_path, 300_000)
     report = house.push(patches="0" * 40)
     assert report["patched"] == 0 and report["drift"] == 0
+
+
+def big(tmp_path: Path, data: bytes) -> None:
+    """Two versions of a tree with one file."""
+    for name, content in (("one", data), ("two", edited(data))):
+        (tmp_path / name / "etc").mkdir(parents=True)
+        (tmp_path / name / "etc/big").write_bytes(content)
+
+
+def served(house: House, tmp_path: Path) -> PatchSet:
+    """The set between the house's versions, which its line gives out."""
+    made = patch_set(house.store, house.old.id, house.new.id, tmp_path / "patches")
+    house.line.patches = {made.id: made.path.read_bytes()}
+    return made
 
 
 def two_initramfs(tmp_path: Path, size: int) -> House:
